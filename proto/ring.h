@@ -1,0 +1,84 @@
+/*
+ * The shared memory of a traced process: a memfd made by the shim, sealed against shrinking, and
+ * handed to the daemon with Hello. The shim writes events here first; the daemon reads what has not
+ * come through the socket yet (live view, merge by time, and after the program's death by any
+ * cause). It reads with pread(2), so a hostile file cannot raise SIGBUS in it.
+ *
+ *   offset                        what
+ *   0                             struct ring_head, one page
+ *   buffers_offset + i * stride   struct ring_buffer i, 0 <= i < buffer_count
+ *   nodes_offset                  struct ring_node [node_capacity], stack nodes by number
+ *
+ * Who writes: the buffer's thread, except `control`, which the daemon writes with pwrite(2).
+ *
+ * Reading a buffer that its thread goes on writing: read the header, then the columns, then the
+ * header again. `count` only grows while `first_seq` stays, and entries below `count` do not change
+ * until `first_seq` does; if `first_seq` or `thread` differ, the buffer was sent meanwhile and the
+ * events come, or came, through the socket.
+ *
+ * Changing the layout: bump RING_VERSION. The daemon takes offsets and counts from ring_head,
+ * after checking them against the file's size, but column offsets from this header.
+ */
+#ifndef HEAPTAPE_PROTO_RING_H
+#define HEAPTAPE_PROTO_RING_H
+
+#include <stdint.h>
+
+#define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
+#define RING_VERSION 1
+
+#define RING_CONTROL_RECORD 1u
+
+struct ring_head {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t control; /* RING_CONTROL_*; written by the daemon, read on every event */
+	uint32_t buffer_count;
+	uint32_t buffer_stride_bytes;
+	uint64_t buffers_offset;
+	uint64_t nodes_offset;
+	uint32_t node_capacity;
+	uint32_t buffers_used; /* buffers at or above this were never written */
+	uint32_t nodes_used;   /* node numbers 1 .. nodes_used-1 were handed out */
+	uint32_t nodes_sent;   /* node numbers below this have gone through the socket */
+	uint32_t end_how;      /* enum process_end, as soon as the process knows */
+	int32_t end_code;
+	uint64_t end_ticks;
+	uint64_t lost[8];      /* Losses, fields 1..6 in order */
+	uint64_t cut_reasons[8];
+};
+
+#define RING_EVENTS 1024
+#define RING_DETAILS 2048 /* an event needs room for EVENT_MAX_DETAILS or the buffer is sent */
+
+struct ring_buffer {
+	uint32_t thread;    /* number of the thread that writes here; 0: nobody */
+	uint32_t tid;
+	uint64_t first_seq; /* sequence number of entry 0 */
+	uint32_t count;     /* entries complete; stored last, with release order */
+	uint32_t details_used; /* words of `details` that belong to those entries */
+	uint32_t busy;      /* an event is being stamped: its ticks are >= this thread's last */
+	uint32_t reserved;
+	char name[16];
+	uint64_t start_ticks;
+	uint64_t padding;
+	uint64_t ticks[RING_EVENTS];
+	uint64_t addresses[RING_EVENTS];
+	uint64_t details[RING_DETAILS];
+	uint32_t sizes[RING_EVENTS];
+	uint32_t stacks[RING_EVENTS];
+	uint8_t kinds[RING_EVENTS];
+	uint8_t classes[RING_EVENTS];
+};
+
+/* Complete when pc != 0 (stored last, with release order). */
+struct ring_node {
+	uint64_t pc;
+	uint32_t parent;
+	uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct ring_head) <= 4096, "the head is one page");
+_Static_assert(sizeof(struct ring_buffer) % 8 == 0, "buffers stay aligned");
+
+#endif

@@ -1,0 +1,232 @@
+-- The store contract: heaptape.db. Plain tables answer what everybody asks first, in any SQLite
+-- client; every single event lies in `chunks`, which heaptape_sqlite.so reads as the virtual
+-- tables events, allocations and pages.
+--
+-- Units are in the names: _bytes, and _ns since the run began (or since 1970 where the comment
+-- says so). Ids count from 1; an id of 0 means "unknown".
+-- Changing this file: a new column or table needs a step in proto/store.c's upgrade table and
+-- bumps user_version. Readers accept older versions and refuse newer ones.
+PRAGMA user_version = 1;
+
+-- One row per `heaptape run` (or per program started by hand against a daemon).
+CREATE TABLE runs(
+  run_id      INTEGER PRIMARY KEY,
+  label       TEXT NOT NULL DEFAULT '',  -- --label; need not be unique: the last one is meant
+  command     TEXT NOT NULL,             -- words joined by spaces, quoted as a shell would need
+  cwd         TEXT NOT NULL DEFAULT '',
+  host        TEXT NOT NULL DEFAULT '',
+  started_at  INTEGER NOT NULL,          -- nanoseconds since 1970
+  ended_at    INTEGER,                   -- nanoseconds since 1970; NULL while it runs
+  state       TEXT NOT NULL,             -- running, complete, incomplete (some events lost), cut
+                                         -- (the recording stopped before the program did)
+  exit_code   INTEGER,                   -- of the program's first process; NULL: see exit_signal
+  exit_signal INTEGER,                   -- signal that ended it
+  user_ns     INTEGER,                   -- processor time of the program and its children
+  system_ns   INTEGER,
+  max_rss_bytes INTEGER,                 -- as the kernel reports it for the largest process
+  version     TEXT NOT NULL,             -- heaptape's version that recorded it
+  settings    TEXT NOT NULL DEFAULT ''   -- NAME=value, one a line
+);
+
+-- One row per program a process has been: exec begins a new row with the same pid.
+CREATE TABLE processes(
+  process_id        INTEGER PRIMARY KEY,
+  run_id            INTEGER NOT NULL REFERENCES runs,
+  parent_process_id INTEGER,             -- NULL: none that was recorded
+  pid               INTEGER NOT NULL,
+  executable        TEXT NOT NULL,
+  command           TEXT NOT NULL,
+  started_ns        INTEGER NOT NULL,
+  ended_ns          INTEGER,             -- NULL while it runs
+  ending            TEXT NOT NULL,       -- running, exited, signaled, exec, vanished, cut
+  exit_code         INTEGER,
+  exit_signal       INTEGER,
+  events            INTEGER NOT NULL DEFAULT 0, -- stored
+  lost_events       INTEGER NOT NULL DEFAULT 0, -- known to be missing: dropped, gaps, unrecorded
+  foreign_frees     INTEGER NOT NULL DEFAULT 0, -- frees of blocks of another allocator
+  cut_stacks        INTEGER NOT NULL DEFAULT 0, -- stacks that do not reach the outermost frame
+  wait_ns           INTEGER NOT NULL DEFAULT 0, -- time the program waited for the daemon
+  allocations       INTEGER NOT NULL DEFAULT 0, -- malloc, calloc, realloc, memalign that gave a block
+  allocated_bytes   INTEGER NOT NULL DEFAULT 0, -- requested
+  frees             INTEGER NOT NULL DEFAULT 0, -- free, and realloc of an earlier block
+  freed_bytes       INTEGER NOT NULL DEFAULT 0, -- as they were requested
+  reallocations     INTEGER NOT NULL DEFAULT 0, -- realloc of an earlier block (counted on both sides)
+  failed            INTEGER NOT NULL DEFAULT 0, -- requests answered with NULL
+  temporary         INTEGER NOT NULL DEFAULT 0, -- freed by the same thread before it allocated again
+  preexisting_frees INTEGER NOT NULL DEFAULT 0, -- of blocks allocated before recording began
+  live_blocks       INTEGER NOT NULL DEFAULT 0,
+  live_bytes        INTEGER NOT NULL DEFAULT 0,
+  peak_blocks       INTEGER NOT NULL DEFAULT 0, -- live blocks at peak_ns
+  peak_bytes        INTEGER NOT NULL DEFAULT 0, -- the most live bytes at any moment
+  peak_ns           INTEGER,
+  held_bytes        INTEGER NOT NULL DEFAULT 0, -- pages the allocator holds from the system
+  peak_held_bytes   INTEGER NOT NULL DEFAULT 0,
+  peak_rss_bytes    INTEGER NOT NULL DEFAULT 0, -- highest sampled resident set
+  late_events       INTEGER NOT NULL DEFAULT 0  -- arrived after their turn in time: the peak may be off by their size
+);
+CREATE INDEX processes_run ON processes(run_id);
+
+CREATE TABLE threads(
+  thread_id    INTEGER PRIMARY KEY,
+  process_id   INTEGER NOT NULL REFERENCES processes,
+  number       INTEGER NOT NULL,         -- within the process, from 1
+  tid          INTEGER NOT NULL,
+  name         TEXT NOT NULL DEFAULT '',
+  started_ns   INTEGER NOT NULL,
+  ended_ns     INTEGER,
+  events       INTEGER NOT NULL DEFAULT 0,
+  lost_events  INTEGER NOT NULL DEFAULT 0,  -- gaps in the sequence numbers
+  allocations  INTEGER NOT NULL DEFAULT 0,
+  allocated_bytes INTEGER NOT NULL DEFAULT 0,
+  frees        INTEGER NOT NULL DEFAULT 0,  -- by this thread, whoever allocated
+  freed_bytes  INTEGER NOT NULL DEFAULT 0,
+  UNIQUE(process_id, number)
+);
+
+-- Modules are shared by all processes and runs: the same file is the same row.
+CREATE TABLE modules(
+  module_id INTEGER PRIMARY KEY,
+  path      TEXT NOT NULL,
+  build_id  TEXT NOT NULL DEFAULT '',    -- hexadecimal; '' when the file has none
+  UNIQUE(path, build_id)
+);
+
+-- Where each module was mapped in each process.
+CREATE TABLE mappings(
+  process_id INTEGER NOT NULL REFERENCES processes,
+  module_id  INTEGER NOT NULL REFERENCES modules,
+  base       INTEGER NOT NULL,           -- load bias
+  start      INTEGER NOT NULL,           -- mapped range, end exclusive
+  end        INTEGER NOT NULL,
+  mapped_ns  INTEGER NOT NULL,
+  unmapped_ns INTEGER
+);
+
+-- A place in a module. Inlined functions at one offset are further rows: inline_depth 0 is the
+-- innermost, the greatest is the function that really stands in the code.
+CREATE TABLE frames(
+  frame_id     INTEGER PRIMARY KEY,
+  module_id    INTEGER NOT NULL,         -- 0: no module (code made at run time)
+  offset       INTEGER NOT NULL,         -- of the return address, from the load bias
+  inline_depth INTEGER NOT NULL DEFAULT 0,
+  function     TEXT,                     -- demangled; NULL: not known
+  file         TEXT,
+  line         INTEGER,
+  inlined      INTEGER NOT NULL DEFAULT 0,
+  outer_frame_id INTEGER,                -- the frame this one is inlined into
+  symbol_state TEXT NOT NULL DEFAULT 'pending', -- pending, resolved, symbol (no line), unknown
+  UNIQUE(module_id, offset, inline_depth)
+);
+
+-- Call stacks as a tree shared by all runs; a stack is named by its innermost node.
+CREATE TABLE stacks(
+  stack_id        INTEGER PRIMARY KEY,
+  parent_stack_id INTEGER NOT NULL,      -- 0: outermost frame
+  frame_id        INTEGER NOT NULL REFERENCES frames,
+  depth           INTEGER NOT NULL,      -- frames from the outermost, itself included
+  UNIQUE(parent_stack_id, frame_id)
+);
+
+CREATE TABLE stack_totals(
+  process_id      INTEGER NOT NULL REFERENCES processes,
+  stack_id        INTEGER NOT NULL,      -- 0: no stack was recorded
+  allocations     INTEGER NOT NULL,
+  allocated_bytes INTEGER NOT NULL,
+  frees           INTEGER NOT NULL,
+  freed_bytes     INTEGER NOT NULL,
+  temporary       INTEGER NOT NULL,
+  peak_blocks     INTEGER NOT NULL,      -- live at the process's peak
+  peak_bytes      INTEGER NOT NULL,
+  live_blocks     INTEGER NOT NULL,
+  live_bytes      INTEGER NOT NULL,
+  PRIMARY KEY(process_id, stack_id)
+) WITHOUT ROWID;
+
+-- How often blocks of each requested size were allocated: exact up to 1024 bytes, then by the
+-- upper end of an eighth of a power of two.
+CREATE TABLE size_histogram(
+  process_id      INTEGER NOT NULL REFERENCES processes,
+  up_to_bytes     INTEGER NOT NULL,      -- requested sizes up to this, above the row before
+  allocations     INTEGER NOT NULL,
+  allocated_bytes INTEGER NOT NULL,
+  live_blocks     INTEGER NOT NULL,
+  live_bytes      INTEGER NOT NULL,
+  PRIMARY KEY(process_id, up_to_bytes)
+) WITHOUT ROWID;
+
+-- The timeline: at regular steps (thinned as a run grows long) and at each process's end.
+CREATE TABLE samples(
+  process_id  INTEGER NOT NULL REFERENCES processes,
+  at_ns       INTEGER NOT NULL,
+  live_blocks INTEGER NOT NULL,
+  live_bytes  INTEGER NOT NULL,
+  held_bytes  INTEGER NOT NULL,          -- pages the allocator holds from the system
+  rss_bytes   INTEGER NOT NULL,          -- resident set as the kernel counts it; 0 unknown
+  allocations INTEGER NOT NULL,          -- since the process began
+  frees       INTEGER NOT NULL,
+  PRIMARY KEY(process_id, at_ns)
+) WITHOUT ROWID;
+
+-- The events themselves, in order of time within a process. What the blob holds is described in
+-- proto/chunk.h. The bounds let a query pass over a chunk without opening it.
+CREATE TABLE chunks(
+  chunk_id     INTEGER PRIMARY KEY,
+  process_id   INTEGER NOT NULL REFERENCES processes,
+  events       INTEGER NOT NULL,
+  first_ns     INTEGER NOT NULL,         -- lowest and highest at_ns
+  last_ns      INTEGER NOT NULL,
+  kinds        INTEGER NOT NULL,         -- bit k: an event of kind k (proto/event.h) is inside
+  thread_low   INTEGER NOT NULL,         -- threads.number, lowest and highest
+  thread_high  INTEGER NOT NULL,
+  stack_low    INTEGER NOT NULL,         -- stack_id, lowest and highest
+  stack_high   INTEGER NOT NULL,
+  address_low  INTEGER NOT NULL,         -- lowest and highest block address
+  address_high INTEGER NOT NULL,
+  oldest_ns    INTEGER NOT NULL,         -- lowest at_ns or allocated_at_ns inside
+  raw_bytes    INTEGER NOT NULL,         -- size before compression
+  blob         BLOB NOT NULL
+);
+CREATE INDEX chunks_process ON chunks(process_id, first_ns);
+
+-- What the recording itself said: warnings, refused clients, lost connections, full disks.
+CREATE TABLE notes(
+  run_id     INTEGER NOT NULL,           -- 0: about the file
+  process_id INTEGER NOT NULL DEFAULT 0,
+  at_ns      INTEGER NOT NULL DEFAULT 0,
+  text       TEXT NOT NULL
+);
+
+-- A stack as 'main;f;g', outermost first.
+CREATE VIEW stack_text AS
+WITH RECURSIVE walk(stack_id, at, depth, text) AS (
+  SELECT stack_id, stack_id, 0, '' FROM stacks
+  UNION ALL
+  SELECT w.stack_id, s.parent_stack_id, w.depth + 1,
+         coalesce(f.function, m.path || '+' || printf('0x%x', f.offset), printf('0x%x', f.offset)) ||
+         CASE WHEN w.text = '' THEN '' ELSE ';' || w.text END
+  FROM walk w JOIN stacks s ON s.stack_id = w.at
+       LEFT JOIN frames f ON f.frame_id = s.frame_id
+       LEFT JOIN modules m ON m.module_id = f.module_id
+)
+SELECT stack_id, text FROM walk WHERE at = 0;
+
+-- What was never freed, by where it was allocated, most bytes first.
+CREATE VIEW leaks AS
+SELECT p.run_id, t.process_id, t.stack_id, t.live_blocks, t.live_bytes
+FROM stack_totals t JOIN processes p USING(process_id)
+WHERE t.live_blocks > 0 ORDER BY t.live_bytes DESC;
+
+-- What was live at each process's peak.
+CREATE VIEW peak AS
+SELECT p.run_id, t.process_id, t.stack_id, p.peak_ns AS at_ns, t.peak_blocks, t.peak_bytes
+FROM stack_totals t JOIN processes p USING(process_id)
+WHERE t.peak_blocks > 0 ORDER BY t.peak_bytes DESC;
+
+CREATE VIEW hot_sites AS
+SELECT p.run_id, t.process_id, t.stack_id, t.allocations, t.allocated_bytes, t.temporary
+FROM stack_totals t JOIN processes p USING(process_id) ORDER BY t.allocations DESC;
+
+CREATE VIEW temporaries AS
+SELECT p.run_id, t.process_id, t.stack_id, t.temporary, t.allocations
+FROM stack_totals t JOIN processes p USING(process_id)
+WHERE t.temporary > 0 ORDER BY t.temporary DESC;
