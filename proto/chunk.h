@@ -1,0 +1,111 @@
+/*
+ * A chunk: up to CHUNK_MAX_EVENTS events of one process, in the order of their time, threads
+ * interleaved, as one blob. The writer takes struct event_row and gives them back, byte for byte,
+ * from the reader.
+ */
+#ifndef HEAPTAPE_PROTO_CHUNK_H
+#define HEAPTAPE_PROTO_CHUNK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/event_row.h"
+
+#define CHUNK_VERSION 1
+#define CHUNK_MAX_EVENTS 65536u
+
+/* What the columns of table `chunks` say about a chunk. */
+struct chunk_bounds {
+	uint64_t first_ns, last_ns; /* lowest and highest at_ns */
+	uint64_t oldest_ns;         /* lowest at_ns or known allocated_at_ns */
+	uint64_t address_low, address_high; /* of block addresses, old_address of realloc included */
+	uint32_t events;
+	uint32_t kinds; /* bit k: an event of kind k */
+	uint32_t thread_low, thread_high;
+	uint32_t stack_low, stack_high;
+	uint32_t raw_bytes; /* before compression */
+};
+
+/*
+ * Writing. A press holds what is needed only while a chunk is finished (compressor, output); one
+ * serves any number of writers of one thread. A writer's memory grows with the events in it, to
+ * about 2 MiB, and is kept for the next chunk.
+ */
+struct chunk_press;
+struct chunk_writer;
+
+struct chunk_press *chunk_press_new(void); /* NULL: no memory */
+void chunk_press_free(struct chunk_press *press);
+
+struct chunk_writer *chunk_writer_new(void); /* NULL: no memory */
+void chunk_writer_free(struct chunk_writer *writer);
+
+/* 0; -ENOSPC: the chunk is full, finish it and add the row again; -ENOMEM; -EINVAL: no such kind. */
+int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row);
+
+/* Events added since the last finish. */
+unsigned chunk_writer_events(const struct chunk_writer *writer);
+
+/*
+ * Completes the chunk and empties the writer. *ret_blob belongs to the press and lives until its
+ * next use. -ENODATA: no events; -ENOMEM (the events are kept).
+ */
+int chunk_writer_finish(struct chunk_writer *writer, struct chunk_press *press,
+			const void **ret_blob, size_t *ret_bytes, struct chunk_bounds *ret_bounds);
+
+/* Reading. */
+struct chunk_reader;
+
+/* Columns, as bits of `wanted`. */
+enum chunk_column {
+	CHUNK_AT_NS = 1 << 0,
+	CHUNK_SEQ = 1 << 1,
+	CHUNK_ADDRESS = 1 << 2,
+	CHUNK_SIZE = 1 << 3, /* size_bytes and usable_bytes */
+	CHUNK_STACK = 1 << 4,
+	CHUNK_THREAD = 1 << 5,
+	CHUNK_KIND = 1 << 6,
+	CHUNK_ALLOCATED = 1 << 7, /* allocated_at_ns and allocated_by */
+	CHUNK_OLD = 1 << 8,       /* old_address, old_size_bytes, old_usable_bytes, old_stack_id */
+	CHUNK_ALL = (1 << 9) - 1
+};
+
+/* Arrays of `events` entries; those not wanted are NULL. They belong to the reader. */
+struct chunk_columns {
+	unsigned events;
+	bool sorted; /* at_ns never goes down (always known) */
+	const uint64_t *at_ns;
+	const uint64_t *seq;
+	const uint64_t *address;
+	const uint64_t *size_bytes;
+	const uint64_t *usable_bytes;
+	const uint64_t *allocated_at_ns;
+	const uint64_t *old_address;
+	const uint64_t *old_size_bytes;
+	const uint64_t *old_usable_bytes;
+	const uint32_t *stack_id;
+	const uint32_t *thread;
+	const uint32_t *allocated_by;
+	const uint32_t *old_stack_id;
+	const uint8_t *kind;
+};
+
+struct chunk_reader *chunk_reader_new(void); /* NULL: no memory */
+void chunk_reader_free(struct chunk_reader *reader);
+
+/*
+ * Decodes the wanted columns of a blob. Any bytes may be given: what is not a chunk is refused.
+ *   -EPROTO a newer version · -EBADMSG damaged (chunk_reader_error says where) · -ENOMEM
+ * The arrays live until the next call or chunk_reader_free(); the blob is not needed any more.
+ */
+int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t bytes,
+			unsigned wanted, struct chunk_columns *ret_columns);
+
+/* Why the last decode failed, in words. */
+const char *chunk_reader_error(const struct chunk_reader *reader);
+
+/* Row i of columns that were decoded with CHUNK_ALL. */
+void chunk_row(const struct chunk_columns *columns, unsigned i, struct event_row *ret_row);
+
+#endif
