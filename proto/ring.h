@@ -58,10 +58,10 @@ struct ring_buffer {
 	uint32_t count;     /* entries complete; stored last, with release order */
 	uint32_t details_used; /* words of `details` that belong to those entries */
 	uint32_t busy;      /* an event is being stamped: its ticks are >= this thread's last */
-	uint32_t reserved;
+	uint32_t meta_thread; /* the writer's own: thread as block records hold it */
 	char name[16];
 	uint64_t start_ticks;
-	uint64_t padding;
+	uint64_t last_ticks; /* of the latest event, sent or not; the next one is not earlier */
 	uint64_t ticks[RING_EVENTS];
 	uint64_t addresses[RING_EVENTS];
 	uint64_t details[RING_DETAILS];

@@ -1,0 +1,294 @@
+/*
+ * Recording one event: a few stores into the calling thread's buffer in the shared memory of
+ * proto/ring.h. No lock, no allocation, no system call, errno untouched; only when the buffer is
+ * full does the slow path send it (record.c, batch.c).
+ *
+ * An event is written between record_open() and record_close(). In between the buffer is `busy`:
+ * the daemon knows that an event is being stamped, and a signal handler that allocates right then
+ * sees that it must not touch the buffer and is counted in Losses.unrecorded_events instead.
+ *
+ * Each thread's `struct recorder` lies on pages that a fork wipes, so a child made behind our back
+ * (a raw clone system call) finds no buffer there and never writes into its parent's record.
+ */
+#ifndef HEAPTAPE_SHIM_RECORD_H
+#define HEAPTAPE_SHIM_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/event.h"
+#include "proto/ring.h"
+#include "shim/clock.h"
+
+#ifndef likely
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+
+/*
+ * What the allocator keeps beside each block. Valid iff the block is live and was recorded.
+ * ticks 0: not recorded. For a large block the requested size is in its span and the size bits of
+ * `site` mean nothing.
+ */
+struct block_meta {
+	uint64_t ticks;
+	uint64_t site; /* size:16 | thread:20 | stack:28, from the top */
+};
+
+#define META_STACK_BITS 28
+#define META_THREAD_BITS 20
+#define META_STACK_MAX ((1u << META_STACK_BITS) - 1)
+#define META_THREAD_MAX ((1u << META_THREAD_BITS) - 1)
+
+static inline uint64_t meta_site(size_t size_bytes, uint32_t thread, uint32_t stack)
+{
+	return (uint64_t)(uint16_t)size_bytes << (META_STACK_BITS + META_THREAD_BITS) |
+	       (uint64_t)thread << META_STACK_BITS | stack;
+}
+
+static inline size_t meta_size_bytes(uint64_t site)
+{
+	return site >> (META_STACK_BITS + META_THREAD_BITS);
+}
+
+static inline uint32_t meta_thread(uint64_t site)
+{
+	return (uint32_t)(site >> META_STACK_BITS) & META_THREAD_MAX;
+}
+
+static inline uint32_t meta_stack(uint64_t site)
+{
+	return (uint32_t)site & META_STACK_MAX;
+}
+
+/* Page events may come while the page heap's lock is held; this much of a buffer is kept free for
+ * them, so that it is sent from malloc or free, where no lock is held. */
+#define RECORD_PAGE_EVENTS 32
+#define RECORD_EVENT_LIMIT (RING_EVENTS - RECORD_PAGE_EVENTS)
+#define RECORD_DETAIL_LIMIT (RING_DETAILS - RECORD_PAGE_EVENTS * 3 - EVENT_MAX_DETAILS)
+
+/* One thread's recorder. Lives on wipe-on-fork pages, slot by slot like the ring's buffers. */
+struct recorder {
+	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
+	uint32_t slot;
+	bool announced; /* ThreadStart went through the socket */
+	bool ended;     /* the thread's end was reached once; what comes now comes from its very end */
+};
+
+extern __thread struct recorder *ht_recorder __attribute__((tls_model("initial-exec")));
+
+/* Points at the word whose RING_CONTROL_RECORD bit says whether to record. */
+extern const uint32_t *ht_control;
+
+/* Blocks recorded before this belong to the history of the process we were forked from. */
+extern uint64_t ht_epoch_ticks;
+
+static inline bool ht_recording(void)
+{
+	return __atomic_load_n(ht_control, __ATOMIC_RELAXED) & RING_CONTROL_RECORD;
+}
+
+/*
+ * A page event (sbrk brk mmap munmap mremap madvise span unspan), `details` as proto/event.h lists
+ * them for the kind. kind may carry EVENT_BY_ALLOCATOR; then the page heap's lock may be held.
+ */
+void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details);
+
+/* The same with the call stack of a page call of the program's own. */
+void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *details, uint32_t stack);
+
+/* Slow path of record_open(): registers the thread, sends the full buffer. NULL: counted as
+ * unrecorded, the caller records nothing. */
+struct ring_buffer *ht_record_room(void);
+
+static inline struct ring_buffer *record_open(void)
+{
+	struct ring_buffer *buffer = ht_recorder->buffer;
+
+	if (unlikely(!buffer || buffer->busy || buffer->count >= RECORD_EVENT_LIMIT ||
+		     buffer->details_used > RECORD_DETAIL_LIMIT)) {
+		buffer = ht_record_room();
+		if (!buffer)
+			return NULL;
+	}
+	buffer->busy = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return buffer;
+}
+
+/* The time of the event being written; within a thread it never goes down. */
+static inline uint64_t record_stamp(struct ring_buffer *buffer)
+{
+	uint64_t ticks = ht_clock_ticks();
+
+	if (unlikely(ticks < buffer->last_ticks))
+		ticks = buffer->last_ticks;
+	buffer->last_ticks = ticks;
+	return ticks;
+}
+
+static inline void record_entry(struct ring_buffer *buffer, uint32_t at, unsigned kind,
+				unsigned class, uint64_t ticks, uintptr_t address, uint32_t size,
+				uint32_t stack)
+{
+	buffer->kinds[at] = (uint8_t)kind;
+	buffer->classes[at] = (uint8_t)class;
+	buffer->ticks[at] = ticks;
+	buffer->addresses[at] = address;
+	buffer->sizes[at] = size;
+	buffer->stacks[at] = stack;
+}
+
+/* Publishes entry `at` and, before it, its detail words. */
+static inline void record_close(struct ring_buffer *buffer, uint32_t at, uint32_t details_used)
+{
+	__atomic_store_n(&buffer->details_used, details_used, __ATOMIC_RELAXED);
+	__atomic_store_n(&buffer->count, at + 1, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	buffer->busy = 0;
+}
+
+/*
+ * A block was handed out: malloc, calloc, memalign. Called after the block was taken and before it
+ * is returned. class 0: a large block, or a failed request (block NULL). meta may be NULL.
+ */
+static inline void ht_record_alloc(unsigned kind, void *block, size_t size_bytes, unsigned class,
+				   size_t usable_bytes, struct block_meta *meta, uint32_t stack)
+{
+	struct ring_buffer *buffer = record_open();
+	uint32_t at, used;
+	uint64_t ticks;
+
+	if (unlikely(!buffer)) {
+		if (meta)
+			meta->ticks = 0;
+		return;
+	}
+	at = buffer->count;
+	used = buffer->details_used;
+	ticks = record_stamp(buffer);
+	if (unlikely(class == 0)) {
+		buffer->details[used] = size_bytes;
+		buffer->details[used + 1] = usable_bytes;
+		used += 2;
+	}
+	record_entry(buffer, at, kind, class, ticks, (uintptr_t)block,
+		     class ? (uint32_t)size_bytes : 0, stack);
+	if (likely(meta != NULL)) {
+		meta->ticks = ticks;
+		meta->site = meta_site(size_bytes, buffer->meta_thread, stack);
+	}
+	record_close(buffer, at, used);
+}
+
+/* What a free or realloc says about the old block's birth. */
+struct birth {
+	uint64_t ticks;
+	uint32_t stack;
+	uint32_t thread;
+};
+
+static inline struct birth meta_birth(uint64_t ticks, uint64_t site)
+{
+	struct birth birth = {ticks, meta_stack(site), meta_thread(site)};
+
+	if (unlikely(ticks <= ht_epoch_ticks))
+		birth = (struct birth){0, 0, 0};
+	return birth;
+}
+
+/*
+ * A block is about to be freed; called before anybody can be given it again. size_bytes is used
+ * for large blocks and for blocks without a record. Marks the meta as dead.
+ */
+static inline void ht_record_free(void *block, unsigned class, size_t size_bytes,
+				  size_t usable_bytes, struct block_meta *meta)
+{
+	struct ring_buffer *buffer;
+	struct birth birth = {0, 0, 0};
+	uint32_t at, used;
+
+	if (likely(meta != NULL)) {
+		uint64_t ticks = meta->ticks;
+
+		if (likely(ticks != 0)) {
+			if (class)
+				size_bytes = meta_size_bytes(meta->site);
+			birth = meta_birth(ticks, meta->site);
+			meta->ticks = 0;
+		}
+	}
+	buffer = record_open();
+	if (unlikely(!buffer))
+		return;
+	at = buffer->count;
+	used = buffer->details_used;
+	record_entry(buffer, at, EVENT_FREE, class, record_stamp(buffer), (uintptr_t)block,
+		     class ? (uint32_t)size_bytes : 0, birth.stack);
+	buffer->details[used] = birth.ticks;
+	buffer->details[used + 1] = birth.thread;
+	used += 2;
+	if (unlikely(class == 0)) {
+		buffer->details[used] = size_bytes;
+		buffer->details[used + 1] = usable_bytes;
+		used += 2;
+	}
+	record_close(buffer, at, used);
+}
+
+/*
+ * A realloc, in place or moving, as one event; called before the old block is released. A failed
+ * one has block NULL and class 0, and the old block goes on living: its meta stays.
+ * old: NULL for realloc(NULL). old_meta: a copy of the old block's, ticks 0 when there is none.
+ * old_size_bytes is used when old_sized is false: the old block is large or was not recorded.
+ * meta: the new block's (in place: the same as the old one's, overwritten).
+ */
+struct realloc_old {
+	void *block;
+	size_t size_bytes;
+	size_t usable_bytes;
+	struct block_meta meta;
+};
+
+static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned class,
+				     size_t usable_bytes, struct block_meta *meta,
+				     const struct realloc_old *old, uint32_t stack)
+{
+	struct ring_buffer *buffer = record_open();
+	struct birth birth = {0, 0, 0};
+	uint32_t at, used;
+	uint64_t ticks, *words;
+
+	if (unlikely(!buffer)) {
+		if (meta && block)
+			meta->ticks = 0;
+		return;
+	}
+	if (old->meta.ticks)
+		birth = meta_birth(old->meta.ticks, old->meta.site);
+	at = buffer->count;
+	used = buffer->details_used;
+	ticks = record_stamp(buffer);
+	words = &buffer->details[used];
+	words[0] = (uintptr_t)old->block;
+	words[1] = birth.ticks;
+	words[2] = (uint64_t)birth.stack << 32 | birth.thread;
+	words[3] = old->size_bytes;
+	words[4] = old->usable_bytes;
+	used += 5;
+	if (unlikely(class == 0)) {
+		words[5] = size_bytes;
+		words[6] = usable_bytes;
+		used += 2;
+	}
+	record_entry(buffer, at, EVENT_REALLOC, class, ticks, (uintptr_t)block,
+		     class ? (uint32_t)size_bytes : 0, stack);
+	if (meta && block) {
+		meta->ticks = ticks;
+		meta->site = meta_site(size_bytes, buffer->meta_thread, stack);
+	}
+	record_close(buffer, at, used);
+}
+
+#endif
