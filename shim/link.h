@@ -1,0 +1,76 @@
+/*
+ * The process's connection to the daemon: one stream socket, one lock, frames that go whole or not
+ * at all.
+ *
+ * The lock is held, with every signal blocked, only while bytes are copied to the socket; nobody
+ * waits for the daemon under it. A frame the socket took only a part of is kept, and goes on before
+ * the next one; until then its bytes count as `unsent`.
+ *
+ * Whatever fails here ends the recording, never the program.
+ */
+#ifndef HEAPTAPE_SHIM_LINK_H
+#define HEAPTAPE_SHIM_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* No frame of the shim's is longer, its length included. */
+#define LINK_MAX_FRAME (64u << 10)
+
+enum link_state {
+	LINK_NONE, /* not connected yet: before the constructor */
+	LINK_ON,
+	LINK_OFF /* nothing to connect to, or gone */
+};
+
+struct link {
+	enum link_state state;
+	int fd;
+	uint32_t lock;
+	bool drop_when_full;
+	uint64_t frames; /* taken, in full or in part */
+	uint32_t unsent_at;
+	uint32_t unsent_bytes;
+};
+
+extern struct link ht_link;
+
+struct link_hold {
+	uint64_t signals;
+};
+
+void ht_link_lock(struct link_hold *hold);
+void ht_link_unlock(const struct link_hold *hold);
+
+/* Connects. 0 or -errno; the connection then awaits Hello. */
+int ht_link_open(const char *path);
+
+/* Sends the first frame, together with a descriptor when passed_fd >= 0. Waits as long as needed. */
+int ht_link_first(struct iovec *iov, unsigned parts, int passed_fd);
+
+/*
+ * Sends one frame of at most LINK_MAX_FRAME bytes. The lock is held. 0: taken; -EAGAIN: the socket
+ * is full and nothing was taken; -EPIPE: no daemon any more.
+ * `iov` is used up.
+ */
+int ht_link_send(struct iovec *iov, unsigned parts);
+
+/* Pushes what is kept of the latest frame. Returns as ht_link_send. The lock is held. */
+int ht_link_push(void);
+
+/* Waits until the socket takes bytes again, a signal comes, or a while has passed; counts the time.
+ * The lock is not held. */
+void ht_link_wait(void);
+
+/* Sends what is kept of a frame, waiting at most so long. For the process's end. */
+void ht_link_drain(unsigned milliseconds);
+
+/* The recording is over: says so once on stderr when `why` is given. */
+void ht_link_off(const char *why, int error);
+
+/* Forgets the connection of the process we were forked from. */
+void ht_link_forget(void);
+
+#endif
