@@ -1,0 +1,193 @@
+/*
+ * Taking and releasing blocks. The exported names (api.c) and their recorded twins (traced.c) are
+ * made of these:
+ *
+ *   malloc    p = block_take(size, &span)
+ *   calloc    p = block_take_zeroed(size, &span)
+ *   memalign  p = block_take_aligned(alignment, size, &span)
+ *   free      span = block_to_free(p); if (span) block_release(span, p)
+ *   realloc   span = block_to_free(old); block_resize(span, old, size), or
+ *             p = block_take(size, &new_span); block_copy(...); block_release(span, old)
+ *
+ * No function here sets errno; a request that cannot be met returns NULL. None of them calls
+ * anything but the C library's memory copying, and the recorder for page events.
+ */
+#ifndef HEAPTAPE_SHIM_ALLOC_H
+#define HEAPTAPE_SHIM_ALLOC_H
+
+#include "shim/page_map.h"
+#include "shim/size_class.h"
+#include "shim/types.h"
+
+/* Slow paths, alloc.c. */
+void *ht_take_slow(size_t size_bytes, struct span **ret_span);
+void *ht_take_large(size_t size_bytes, struct span **ret_span);
+void *ht_take_zeroed(size_t size_bytes, struct span **ret_span);
+void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_span);
+void ht_release_other(struct span *span, void *block);
+void ht_release_trigger(struct span *span);
+struct span *ht_block_checked(void *p, const char *what);
+
+/* What a free block's second word holds. */
+static inline uintptr_t block_mark(const void *block)
+{
+	return (uintptr_t)block ^ (uintptr_t)0xd1b54a32d192ed03ull;
+}
+
+/*
+ * True when p is the start of a block of the span and is not marked as free. One multiplication:
+ * the offset is a multiple of block_bytes iff offset * reciprocal wraps to less than reciprocal.
+ * A large block's reciprocal is 1 (only offset 0 passes), a free run's 0 (nothing does).
+ */
+static inline bool block_looks_live(const struct span *span, const void *p)
+{
+	uintptr_t offset = (uintptr_t)p - span->start;
+
+	return offset * span->reciprocal < span->reciprocal &&
+	       ((const struct free_block *)p)->mark != block_mark(p);
+}
+
+/* Index of the block that contains the address; the span is small. */
+static inline uint32_t block_index(const struct span *span, const void *p)
+{
+	return (uint32_t)((unsigned __int128)((uintptr_t)p - span->start) * span->reciprocal >> 64);
+}
+
+/* Usable bytes of a block; the class is 0 for a large one. */
+static inline size_t span_usable(const struct span *span)
+{
+	return span->block_bytes;
+}
+
+static inline unsigned span_class(const struct span *span)
+{
+	return span->class;
+}
+
+/* The record beside a block, NULL when there is none (nothing in the span was ever recorded). */
+static inline struct block_meta *span_meta_if_any(struct span *span, void *block);
+
+/* The same, made when missing (zeroed); only for the thread that just took the block. NULL: no
+ * memory for it. */
+struct block_meta *ht_span_meta_make(struct span *span);
+
+/* A block of at least size_bytes bytes, NULL when there is no memory or size_bytes is more than
+ * PTRDIFF_MAX. *ret_span is its span; untouched on failure. */
+static inline void *block_take(size_t size_bytes, struct span **ret_span)
+{
+	struct free_block *block;
+	struct span *span;
+
+	if (likely(size_bytes <= DIRECT_MAX_BYTES))
+		span = ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+	else if (likely(size_bytes <= SMALL_MAX_BYTES))
+		span = ht_heap->current[size_class_of(size_bytes)];
+	else
+		return ht_take_large(size_bytes, ret_span);
+	block = span->free;
+	if (unlikely(!block))
+		return ht_take_slow(size_bytes, ret_span);
+	span->free = block->next;
+	span->used++;
+	block->mark = 0;
+	*ret_span = span;
+	return block;
+}
+
+/* The same; the block's size_bytes bytes read as zero. */
+static inline void *block_take_zeroed(size_t size_bytes, struct span **ret_span)
+{
+	return ht_take_zeroed(size_bytes, ret_span);
+}
+
+/* The same at a multiple of alignment, a power of two. */
+static inline void *block_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_span)
+{
+	return ht_take_aligned(alignment, size_bytes, ret_span);
+}
+
+/* The span of a block the program hands back. NULL: p is NULL, or it is misuse, which has been
+ * reported (and HEAPTAPE_ON_ERROR=continue is set, or this would not have returned). */
+static inline struct span *block_to_free(void *p)
+{
+	struct span *span = span_of(p);
+
+	if (likely(span && block_looks_live(span, p)))
+		return span;
+	return ht_block_checked(p, "free");
+}
+
+/* Puts a live block of the calling thread's own small span back. */
+static inline void block_release_own(struct span *span, void *p)
+{
+	struct free_block *block = p;
+
+	block->next = span->free;
+	block->mark = block_mark(p);
+	span->free = block;
+	if (unlikely(--span->used == span->trigger))
+		ht_release_trigger(span);
+}
+
+/* Gives back a block that block_to_free() approved, whoever owns it, small or large. Its meta must
+ * be cleared already. */
+static inline void block_release(struct span *span, void *p)
+{
+	if (likely(span->owner == ht_heap))
+		block_release_own(span, p);
+	else
+		ht_release_other(span, p);
+}
+
+/* Makes the block fit size_bytes where it is, growing or shrinking. False: it must move, nothing
+ * was changed. Sets a large block's requested size. */
+bool block_resize(struct span *span, void *p, size_t size_bytes);
+
+/* Copies the first `bytes` bytes of one block to another. Large blocks may have their pages moved
+ * instead: the old contents are gone afterwards, the old block is still to be released. */
+void block_copy(struct span *to_span, void *to, struct span *from_span, void *from, size_t bytes);
+
+static inline struct block_meta *span_meta(struct span *span, void *block);
+
+/* fork.c: nothing of the allocator is half done while the process is copied. */
+void ht_alloc_fork_prepare(void);
+void ht_alloc_fork_parent(void);
+void ht_alloc_fork_child(void);
+
+/*
+ * The program's own sbrk(increment) (absolute false) or brk(value) (absolute true). Moves the break
+ * and from then on the allocator leaves it alone. Returns 0 or -ENOMEM; both breaks are set.
+ */
+int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new);
+
+/* Calls `visit` for every span in use. Spans of running threads change meanwhile. */
+void ht_alloc_walk(bool (*visit)(struct span *span, void *context), void *context);
+
+/* True when the block (by index) of a small or large span looks live: best effort for spans of
+ * other running threads. */
+bool ht_block_is_live(const struct span *span, uint32_t index);
+
+#include "shim/record.h"
+
+static inline struct block_meta *span_meta_if_any(struct span *span, void *block)
+{
+	struct block_meta *meta = __atomic_load_n(&span->meta, __ATOMIC_RELAXED);
+
+	if (!meta)
+		return NULL;
+	return span->class ? &meta[block_index(span, block)] : meta;
+}
+
+static inline struct block_meta *span_meta(struct span *span, void *block)
+{
+	struct block_meta *meta = __atomic_load_n(&span->meta, __ATOMIC_RELAXED);
+
+	if (unlikely(!meta)) {
+		meta = ht_span_meta_make(span);
+		if (!meta)
+			return NULL;
+	}
+	return span->class ? &meta[block_index(span, block)] : meta;
+}
+
+#endif
