@@ -57,6 +57,7 @@ shim_unit_src := $(wildcard tests/unit/shim/*.c)
 program_src := $(wildcard tests/programs/*.c)
 program_cc_src := $(wildcard tests/programs/*.cc)
 bench_src := $(wildcard tests/bench/*.c)
+tool_src := tests/tools/invariants.c
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
 objects = $(patsubst %,$(B)/$(1)%.o,$(basename $(2)))
@@ -78,6 +79,7 @@ products := $(generated) $(B)/libproto.a \
 unit_tests := $(unit_src:tests/%.c=$(B)/tests/%) $(shim_unit_src:tests/%.c=$(B)/tests/%)
 programs := $(program_src:%.c=$(B)/%) $(program_cc_src:%.cc=$(B)/%)
 bench_programs := $(bench_src:%.c=$(B)/%)
+tools := $(tool_src:%.c=$(B)/%)
 fuzzers := $(fuzz_src:%.c=$(B)/%)
 
 .PHONY: all parts unit programs fuzzers check check-programs demo bench fuzz format tidy lint \
@@ -88,7 +90,7 @@ fuzzers := $(fuzz_src:%.c=$(B)/%)
 all: $(products)
 parts: all
 unit: $(unit_tests)
-programs: $(programs) $(bench_programs)
+programs: $(programs) $(bench_programs) $(tools)
 fuzzers: $(fuzzers)
 
 # The compiler's flags are remembered, so that changing them builds anew.
@@ -163,10 +165,19 @@ $(B)/tests/unit/shim/%: tests/unit/shim/%.c $(B)/libshim-unit.a $(B)/libproto.a 
 	$(compile)
 	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $< \
 		$(filter %.a,$^) -lcmocka $(STORE_LIBS) -lm
-$(B)/tests/unit/%: tests/unit/%.c $(B)/libdaemon.a $(B)/libviewer.a $(B)/libproto.a $(B)/flags | $(generated)
+# A unit test is linked with the folder it includes from, daemon or viewer.
+uses = $(addprefix $(B)/tests/,$(basename $(patsubst tests/%,%,$(shell grep -ls '"$(1)/' $(2)))))
+$(call uses,viewer,$(unit_src) $(fuzz_src)): $(B)/libviewer.a
+$(call uses,daemon,$(unit_src) $(fuzz_src)): $(B)/libdaemon.a
+parts_of = $(filter %libviewer.a %libdaemon.a,$^) $(B)/libproto.a
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libproto.a $(B)/flags | $(generated)
 	$(compile)
 	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $< \
-		$(filter %.a,$^) -lcmocka $(DAEMON_LIBS) $(VIEWER_LIBS)
+		$(parts_of) -lcmocka $(DAEMON_LIBS) $(VIEWER_LIBS)
+$(B)/tests/tools/invariants: tests/tools/invariants.c tests/tools/heap_model.c \
+		tests/tools/heap_model.h $(B)/libproto.a $(B)/flags
+	$(compile)
+	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(LINK) -o $@ $(filter %.c %.a,$^) $(STORE_LIBS)
 # Scripted programs: what they call is what is recorded, so no call may be optimised away.
 $(B)/tests/programs/%: tests/programs/%.c $(B)/flags
 	$(compile)
@@ -180,10 +191,10 @@ $(B)/tests/bench/alloc_%: tests/bench/alloc_%.c $(B)/flags
 $(B)/tests/bench/%: tests/bench/%.c $(B)/libproto.a $(B)/flags | $(generated)
 	$(compile)
 	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $< $(B)/libproto.a $(STORE_LIBS) -lm
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libdaemon.a $(B)/libviewer.a $(B)/libproto.a $(B)/flags | $(generated)
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libproto.a $(B)/flags | $(generated)
 	$(compile)
 	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) -fsanitize=fuzzer $(test_depend) $(LINK) -o $@ $< \
-		$(filter %.a,$^) $(DAEMON_LIBS) $(VIEWER_LIBS)
+		$(parts_of) $(DAEMON_LIBS) $(VIEWER_LIBS)
 
 setup:
 	@sh tests/setup.sh

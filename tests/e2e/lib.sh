@@ -1,0 +1,127 @@
+# Sourced by every end-to-end test: a private folder, a private database, an empty environment,
+# and the few words the tests are written in. HT_BUILD names the build folder under test.
+# shellcheck shell=sh
+set -u
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+B=${HT_BUILD:-build}
+case $B in /*) ;; *) B=$top/$B ;; esac
+
+# Once more from the start, with nothing of the caller's environment.
+if [ "${HT_CLEAN:-}" != 1 ]; then
+	exec env -i PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HT_CLEAN=1 HT_BUILD="$B" \
+		HT_KEEP="${HT_KEEP:-}" HT_SCALE="${HT_SCALE:-1}" LC_ALL=C.UTF-8 \
+		ASAN_OPTIONS="${ASAN_OPTIONS:-}" TMPDIR="${TMPDIR:-/tmp}" sh "$0" "$@"
+fi
+
+T=$(mktemp -d "$TMPDIR/heaptape-test.XXXXXX")
+HOME=$T XDG_RUNTIME_DIR=$T HEAPTAPE_DB=$T/heaptape.db
+export HOME XDG_RUNTIME_DIR HEAPTAPE_DB
+# shellcheck disable=SC2034 # for the tests
+programs=$B/tests/programs
+heaptape=$B/heaptape
+failures=0
+cd "$T" || exit 1
+
+finish() {
+	if [ -n "$HT_KEEP" ]; then
+		echo "kept $T" >&2
+	else
+		cd /
+		rm -rf "$T"
+	fi
+}
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+
+# fail WORDS: notes a failure; the test goes on.
+fail() {
+	echo "FAIL: $*"
+	failures=$((failures + 1))
+}
+
+# die WORDS: the rest of the test makes no sense.
+die() {
+	echo "FAIL: $*"
+	exit 1
+}
+
+# skip WORDS: the test cannot run here.
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+need() {
+	for tool in "$@"; do
+		command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed"
+	done
+}
+
+# The last line of every test.
+pass() {
+	[ "$failures" = 0 ] || exit 1
+	exit 0
+}
+
+# is WHAT ACTUAL EXPECTED
+is() {
+	[ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"
+}
+
+# has WHAT FILE PATTERN: a line of FILE matches the basic regular expression.
+has() {
+	if ! grep -q -e "$3" "$2"; then
+		fail "$1: nothing like '$3' in:"
+		head -20 "$2" | sed 's/^/    /'
+	fi
+}
+
+# same WHAT FILE EXPECTED-FILE
+same() {
+	if ! cmp -s "$2" "$3"; then
+		fail "$1 differs (< got, > expected):"
+		diff "$2" "$3" | head -20 | sed 's/^/    /'
+	fi
+}
+
+# record PROGRAM ARGS…: its output in out and err, its status in $status.
+# shellcheck disable=SC2086 # run_options is a list of words
+record() {
+	status=0
+	"$heaptape" run ${run_options:-} -- "$@" >out 2>err </dev/null || status=$?
+}
+
+# query SQL: rows as CSV without the header line.
+query() {
+	"$heaptape" sql --csv "$1" >query.out 2>query.err || fail "query failed: $(cat query.err)"
+	tail -n +2 query.out
+}
+
+# invariants [OPTIONS]: everything that must hold of what was recorded.
+# shellcheck disable=SC2120 # tests may give options
+invariants() {
+	if ! "$B/tests/tools/invariants" "$@" "$HEAPTAPE_DB" >invariants.out 2>&1; then
+		fail "invariants:"
+		grep -v ' 0 problems$' invariants.out | head -30 | sed 's/^/    /'
+	fi
+}
+
+# identical PROGRAM ARGS…: recorded or not, the program writes the same and ends the same; the
+# record is complete and the invariants hold.
+identical() {
+	plain=0
+	"$@" >plain.out 2>plain.err </dev/null || plain=$?
+	record "$@"
+	is "$1: status" "$status" "$plain"
+	same "$1: output" out plain.out
+	recorded_whole
+}
+
+# recorded_whole: the last run lost nothing.
+recorded_whole() {
+	is "state" "$(query "SELECT state FROM runs ORDER BY run_id DESC LIMIT 1")" complete
+	is "events lost" "$(query "SELECT sum(lost_events) FROM processes WHERE run_id =
+		(SELECT max(run_id) FROM runs)")" 0
+	invariants
+}
