@@ -1,0 +1,508 @@
+/* Which frames need symbols, and where the answers go: the database side. */
+#include "daemon/symbols.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORKERS_MAX 4
+#define IDLE_LIMIT_MS 300000 /* a worker that says nothing for so long has hung */
+#define ROWS_PER_COMMIT 2000 /* some 20 ms of holding the write lock */
+#define PROGRESS_MS 100
+
+struct frame {
+	int64_t frame_id;
+	bool answered;
+};
+
+struct module_work {
+	int64_t module_id;
+	char *path, *build_id;
+	int64_t mapped_at;
+	size_t first, count; /* of frames and offsets */
+};
+
+struct job;
+
+struct slot {
+	struct symbols_sink sink;
+	struct symbols_worker worker;
+	struct job *job;
+	struct module_work *module;
+	struct symbols_request request;
+	uint64_t *remaining; /* offsets of a second try, and where they were in the first */
+	size_t *places;
+	int64_t heard_ms;
+	bool busy;
+};
+
+struct job {
+	sqlite3 *db;
+	int64_t run_id;
+	unsigned flags;
+	struct frame *frames;
+	uint64_t *offsets;
+	size_t frame_count;
+	struct module_work *modules;
+	size_t module_count;
+	sqlite3_stmt *update, *insert, *note;
+	unsigned uncommitted;
+	bool writing;
+	struct symbols_result result;
+	uint64_t done;
+	struct store_error *error;
+	int status;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void job_fail(struct job *job, const char *what)
+{
+	if (!job->status)
+		job->status = store_error_set(job->error, job->db, what);
+}
+
+/* What has been answered so far, visible to readers, and a moment in which others can write. */
+static void job_commit(struct job *job)
+{
+	if (!job->writing)
+		return;
+	job->writing = false;
+	job->uncommitted = 0;
+	if (!job->status)
+		job->status = store_commit(job->db, job->error);
+	if (job->status)
+		store_rollback(job->db);
+	else
+		usleep(2000);
+}
+
+static bool job_begin(struct job *job)
+{
+	if (job->status)
+		return false;
+	if (!job->writing) {
+		job->status = store_begin(job->db, job->error);
+		job->writing = !job->status;
+	}
+	return job->writing;
+}
+
+/* Binds text from a file of unknown origin: control characters and what is not UTF-8 become '?'. */
+static void bind_name(sqlite3_stmt *statement, int column, const char *text)
+{
+	static char clean[SYMBOL_NAME_MAX + 1];
+	size_t used = 0;
+
+	if (!text) {
+		sqlite3_bind_null(statement, column);
+		return;
+	}
+	for (const unsigned char *at = (const unsigned char *)text; *at && used < SYMBOL_NAME_MAX;) {
+		size_t bytes = *at < 0x80		  ? 1 :
+			       (*at & 0xe0) == 0xc0 ? 2 :
+			       (*at & 0xf0) == 0xe0 ? 3 :
+			       (*at & 0xf8) == 0xf0 ? 4 :
+						      0;
+		bool good = bytes > 0 && *at >= 0x20 && *at != 0x7f;
+
+		for (size_t i = 1; good && i < bytes; i++)
+			good = (at[i] & 0xc0) == 0x80;
+		if (good && used + bytes <= SYMBOL_NAME_MAX) {
+			memcpy(clean + used, at, bytes);
+			used += bytes;
+			at += bytes;
+		} else {
+			clean[used++] = '?';
+			at++;
+		}
+	}
+	sqlite3_bind_text(statement, column, clean, (int)used, SQLITE_TRANSIENT);
+}
+
+static void bind_level(sqlite3_stmt *statement, const struct symbol_level *level, bool inlined,
+		       int64_t outer, const char *state)
+{
+	bind_name(statement, 1, level->function);
+	bind_name(statement, 2, level->file);
+	if (level->line)
+		sqlite3_bind_int64(statement, 3, level->line);
+	else
+		sqlite3_bind_null(statement, 3);
+	sqlite3_bind_int(statement, 4, inlined);
+	if (outer)
+		sqlite3_bind_int64(statement, 5, outer);
+	else
+		sqlite3_bind_null(statement, 5);
+	sqlite3_bind_text(statement, 6, state, -1, SQLITE_STATIC);
+}
+
+/* Stores one frame: the outermost level first, so that each can name the one around it. */
+static void frame_store(struct job *job, const struct module_work *module, size_t place,
+			enum symbol_state state, const struct symbol_level *levels, unsigned count)
+{
+	static const char *const names[] = { "unknown", "symbol", "resolved" };
+	static const struct symbol_level nothing;
+	struct frame *frame = &job->frames[place];
+	int64_t outer = 0;
+
+	for (unsigned depth = count; depth-- > 1 && !job->status;) {
+		bind_level(job->insert, &levels[depth], depth < count - 1, outer, names[state]);
+		sqlite3_bind_int64(job->insert, 7, module->module_id);
+		sqlite3_bind_int64(job->insert, 8, (int64_t)job->offsets[place]);
+		sqlite3_bind_int(job->insert, 9, (int)depth);
+		if (sqlite3_step(job->insert) == SQLITE_ROW)
+			outer = sqlite3_column_int64(job->insert, 0);
+		if (sqlite3_reset(job->insert) != SQLITE_OK)
+			job_fail(job, "store symbols in");
+	}
+	bind_level(job->update, count ? &levels[0] : &nothing, count > 1, outer, names[state]);
+	sqlite3_bind_int64(job->update, 7, frame->frame_id);
+	sqlite3_step(job->update);
+	if (sqlite3_reset(job->update) != SQLITE_OK)
+		job_fail(job, "store symbols in");
+}
+
+static void frame_answer(struct job *job, const struct module_work *module, size_t place,
+			 enum symbol_state state, const struct symbol_level *levels, unsigned count)
+{
+	if (job->frames[place].answered || !job_begin(job))
+		return;
+	job->frames[place].answered = true;
+	frame_store(job, module, place, state, levels, count);
+	job->done++;
+	if (state == SYMBOL_LINE)
+		job->result.resolved++;
+	else if (state == SYMBOL_NAME)
+		job->result.symbol++;
+	else
+		job->result.unknown++;
+	if (++job->uncommitted >= ROWS_PER_COMMIT)
+		job_commit(job);
+}
+
+static void slot_answer(struct symbols_sink *sink, size_t index, enum symbol_state state,
+			const struct symbol_level *levels, unsigned count)
+{
+	struct slot *slot = (struct slot *)sink;
+
+	if (index >= slot->request.count)
+		return;
+	if (slot->places)
+		index = slot->places[index];
+	frame_answer(slot->job, slot->module, slot->module->first + index, state, levels, count);
+}
+
+static void job_note(struct job *job, const char *text)
+{
+	if (!job_begin(job))
+		return;
+	sqlite3_bind_int64(job->note, 1, job->run_id);
+	bind_name(job->note, 2, text);
+	sqlite3_step(job->note);
+	if (sqlite3_reset(job->note) != SQLITE_OK)
+		job_fail(job, "write a note to");
+}
+
+static void slot_note(struct symbols_sink *sink, const char *text)
+{
+	job_note(((struct slot *)sink)->job, text);
+}
+
+/* Frames of `module` that its worker left without an answer. */
+static size_t module_unanswered(struct job *job, const struct module_work *module)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < module->count; i++)
+		count += !job->frames[module->first + i].answered;
+	return count;
+}
+
+static void slot_start(struct slot *slot)
+{
+	int status = symbols_worker_start(&slot->worker, &slot->request);
+
+	slot->busy = status == 0;
+	slot->heard_ms = now_ms();
+	if (status && !slot->job->status) {
+		slot->job->status = status;
+		snprintf(slot->job->error->text, sizeof(slot->job->error->text),
+			 "cannot start a process to read symbols: %s", strerror(-status));
+	}
+}
+
+static void slot_begin(struct slot *slot, struct job *job, struct module_work *module)
+{
+	*slot = (struct slot){ .sink = { slot_answer, slot_note }, .job = job, .module = module };
+	slot->request = (struct symbols_request){
+		.path = module->path,
+		.build_id = module->build_id,
+		.mapped_at = module->mapped_at,
+		.offsets = job->offsets + module->first,
+		.count = module->count,
+	};
+	job->result.modules++;
+	slot_start(slot);
+}
+
+/* A worker that died is started once more for the rest, with symbol tables only. */
+static bool slot_retry(struct slot *slot, size_t left)
+{
+	struct module_work *module = slot->module;
+	size_t used = 0;
+
+	if (slot->request.names_only || !left)
+		return false;
+	slot->remaining = calloc(left, sizeof(*slot->remaining));
+	slot->places = calloc(left, sizeof(*slot->places));
+	if (!slot->remaining || !slot->places)
+		return false;
+	for (size_t i = 0; i < module->count; i++) {
+		if (slot->job->frames[module->first + i].answered)
+			continue;
+		slot->remaining[used] = slot->job->offsets[module->first + i];
+		slot->places[used++] = i;
+	}
+	slot->request.names_only = true;
+	slot->request.offsets = slot->remaining;
+	slot->request.count = left;
+	slot_start(slot);
+	return slot->busy;
+}
+
+static void slot_end(struct slot *slot)
+{
+	struct module_work *module = slot->module;
+	struct job *job = slot->job;
+	char why[200], text[1024];
+	size_t left;
+
+	slot->busy = false;
+	if (symbols_worker_end(&slot->worker, why, sizeof(why)) < 0) {
+		left = module_unanswered(job, module);
+		snprintf(text, sizeof(text), "symbols of %.600s: %s; %zu of %zu places left%s",
+			 module->path, why, left, module->count,
+			 slot->request.names_only ? "" : ", now without lines");
+		job_note(job, text);
+		if (slot_retry(slot, left))
+			return;
+	}
+	free(slot->remaining);
+	free(slot->places);
+	slot->remaining = NULL;
+	slot->places = NULL;
+	for (size_t i = 0; i < module->count && !job->status; i++)
+		frame_answer(job, module, module->first + i, SYMBOL_UNKNOWN, NULL, 0);
+}
+
+static void slot_hear(struct slot *slot, bool ready)
+{
+	int64_t now = now_ms();
+
+	if (ready)
+		slot->heard_ms = now;
+	else if (now - slot->heard_ms > IDLE_LIMIT_MS)
+		slot->worker.failed = true;
+	if (slot->worker.failed ||
+	    (ready && symbols_worker_read(&slot->worker, &slot->sink) == 0))
+		slot_end(slot);
+}
+
+static void job_run(struct job *job, symbols_progress_fn *progress, void *context)
+{
+	struct slot slots[WORKERS_MAX] = { 0 };
+	struct pollfd polled[WORKERS_MAX];
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t next = 0, slot_count = 1;
+	int64_t told_ms = now_ms();
+	bool busy = true;
+
+	if (!(job->flags & SYMBOLS_SERIAL) && processors > 1)
+		slot_count = processors < WORKERS_MAX ? (size_t)processors : WORKERS_MAX;
+	while (busy) {
+		busy = false;
+		for (size_t i = 0; i < slot_count; i++) {
+			if (!slots[i].busy && next < job->module_count && !job->status)
+				slot_begin(&slots[i], job, &job->modules[next++]);
+			if (slots[i].busy && job->status)
+				slots[i].worker.failed = true;
+			polled[i] = (struct pollfd){ slots[i].busy ? slots[i].worker.fd : -1, POLLIN, 0 };
+			busy |= slots[i].busy;
+		}
+		if (!busy)
+			break;
+		if (poll(polled, slot_count, job->writing || job->status ? 0 : 1000) == 0)
+			job_commit(job);
+		for (size_t i = 0; i < slot_count; i++)
+			if (slots[i].busy)
+				slot_hear(&slots[i], polled[i].revents != 0);
+		if (progress && now_ms() - told_ms >= PROGRESS_MS) {
+			told_ms = now_ms();
+			progress(context, job->done, job->result.pending);
+		}
+	}
+	job_commit(job);
+	if (progress && !job->status)
+		progress(context, job->done, job->result.pending);
+}
+
+static char *column_text(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return strdup(text ? text : "");
+}
+
+/* A module's path as this process can open it: libraries may be loaded by a relative name. */
+static char *module_path(sqlite3_stmt *statement)
+{
+	const char *path = (const char *)sqlite3_column_text(statement, 3);
+	const char *cwd = (const char *)sqlite3_column_text(statement, 5);
+	char *joined;
+
+	if (!path || path[0] == '/' || path[0] == '[' || !cwd || !cwd[0])
+		return strdup(path ? path : "");
+	return asprintf(&joined, "%s/%s", cwd, path) < 0 ? NULL : joined;
+}
+
+static int work_add(struct job *job, sqlite3_stmt *statement)
+{
+	int64_t module_id = sqlite3_column_int64(statement, 0);
+	struct module_work *module = job->module_count ? &job->modules[job->module_count - 1] : NULL;
+
+	if ((job->frame_count & (job->frame_count - 1)) == 0) {
+		size_t capacity = job->frame_count ? job->frame_count * 2 : 1;
+		void *frames = realloc(job->frames, capacity * sizeof(*job->frames));
+		void *offsets;
+
+		if (!frames)
+			return -ENOMEM;
+		job->frames = frames;
+		offsets = realloc(job->offsets, capacity * sizeof(*job->offsets));
+		if (!offsets)
+			return -ENOMEM;
+		job->offsets = offsets;
+	}
+	if (!module || module->module_id != module_id) {
+		module = realloc(job->modules, (job->module_count + 1) * sizeof(*module));
+		if (!module)
+			return -ENOMEM;
+		job->modules = module;
+		module += job->module_count++;
+		*module = (struct module_work){ .module_id = module_id,
+						.path = module_path(statement),
+						.build_id = column_text(statement, 4),
+						.mapped_at = sqlite3_column_int64(statement, 6),
+						.first = job->frame_count };
+		if (!module->path || !module->build_id)
+			return -ENOMEM;
+	}
+	job->frames[job->frame_count] = (struct frame){ sqlite3_column_int64(statement, 1), false };
+	job->offsets[job->frame_count++] = (uint64_t)sqlite3_column_int64(statement, 2);
+	module->count++;
+	return 0;
+}
+
+/* Offsets beyond the middle of the address space come as negative numbers; bit for bit they sort
+ * last, as symbols_request promises. */
+static const char work_sql[] =
+	"WITH used AS (SELECT m.module_id, max(r.started_at + m.mapped_ns) AS mapped_at,"
+	"  max(r.cwd) AS cwd FROM mappings m JOIN processes p USING(process_id) JOIN runs r USING(run_id)"
+	"  WHERE ?1 = 0 OR run_id = ?1 GROUP BY m.module_id)"
+	"SELECT f.module_id, f.frame_id, f.offset, m.path, m.build_id, u.cwd, u.mapped_at"
+	" FROM used u CROSS JOIN modules m USING(module_id) CROSS JOIN frames f USING(module_id)"
+	" WHERE f.inline_depth = 0 AND (f.symbol_state = 'pending' OR"
+	"  (?2 AND f.symbol_state IN ('unknown', 'symbol')))"
+	" ORDER BY f.module_id, f.offset < 0, f.offset";
+
+static int work_load(struct job *job)
+{
+	sqlite3_stmt *statement;
+	int status = 0;
+
+	if (sqlite3_prepare_v2(job->db, work_sql, -1, &statement, NULL) != SQLITE_OK)
+		return store_error_set(job->error, job->db, "look for symbols to resolve in");
+	sqlite3_bind_int64(statement, 1, job->run_id);
+	sqlite3_bind_int(statement, 2, (job->flags & SYMBOLS_AGAIN) != 0);
+	while (!status && sqlite3_step(statement) == SQLITE_ROW)
+		status = work_add(job, statement);
+	if (status)
+		snprintf(job->error->text, sizeof(job->error->text),
+			 "cannot resolve symbols: out of memory");
+	if (sqlite3_finalize(statement) != SQLITE_OK && !status)
+		status = store_error_set(job->error, job->db, "look for symbols to resolve in");
+	job->result.pending = job->frame_count;
+	return status;
+}
+
+static int more_work_first(const void *a, const void *b)
+{
+	const struct module_work *x = a, *y = b;
+
+	return x->count > y->count ? -1 : x->count < y->count;
+}
+
+static int job_prepare(struct job *job)
+{
+	static const char update[] =
+		"UPDATE frames SET function = ?1, file = ?2, line = ?3, inlined = ?4,"
+		" outer_frame_id = ?5, symbol_state = ?6 WHERE frame_id = ?7";
+	static const char insert[] =
+		"INSERT INTO frames(function, file, line, inlined, outer_frame_id, symbol_state,"
+		"  module_id, offset, inline_depth) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = ?1, file = ?2,"
+		"  line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6 RETURNING frame_id";
+	static const char note[] = "INSERT INTO notes(run_id, text) VALUES(?1, ?2)";
+
+	if (sqlite3_prepare_v2(job->db, update, -1, &job->update, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(job->db, insert, -1, &job->insert, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(job->db, note, -1, &job->note, NULL) != SQLITE_OK)
+		return store_error_set(job->error, job->db, "store symbols in");
+	return 0;
+}
+
+int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
+		    symbols_progress_fn *progress, void *context,
+		    struct symbols_result *ret_result, struct store_error *ret_error)
+{
+	struct job job = { .run_id = run_id, .flags = flags, .error = ret_error };
+
+	job.status = store_open(db_path, STORE_WRITE, &job.db, ret_error);
+	if (job.status)
+		return job.status;
+	job.status = work_load(&job);
+	if (!job.status && job.frame_count) {
+		job.status = job_prepare(&job);
+		qsort(job.modules, job.module_count, sizeof(*job.modules), more_work_first);
+	}
+	if (!job.status && job.frame_count)
+		job_run(&job, progress, context);
+	for (size_t i = 0; i < job.module_count; i++) {
+		free(job.modules[i].path);
+		free(job.modules[i].build_id);
+	}
+	free(job.modules);
+	free(job.frames);
+	free(job.offsets);
+	sqlite3_finalize(job.update);
+	sqlite3_finalize(job.insert);
+	sqlite3_finalize(job.note);
+	store_close(job.db);
+	if (!job.status)
+		*ret_result = job.result;
+	return job.status;
+}

@@ -1,0 +1,317 @@
+/*
+ * One module: is the file still the one that ran, what debug information is there for it, and
+ * what do DWARF and the symbol tables say about the request's addresses. libdwfl joins the main
+ * file, its separate debug file, .gnu_debugdata (the small table some distributions leave in
+ * stripped files) and .dynsym; which files it may open is decided here.
+ */
+#include "daemon/symbols.h"
+
+#include <elfutils/libdwelf.h>
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct elf_symbol {
+	uint64_t start, end; /* end == start: of unknown size */
+	const char *name;
+	uint8_t rank; /* which of several names of one place is the best, highest */
+};
+
+struct module {
+	const struct symbols_request *request;
+	struct symbols_sink *sink;
+	Dwfl *dwfl;
+	char *debug_path;  /* of the separate debug file, once found */
+	uint64_t *addresses;
+	bool *answered;
+	struct elf_symbol *symbols;
+	size_t symbol_count;
+};
+
+/* libdwfl's callbacks have no argument of ours that reaches all of them. */
+static struct module *current;
+
+static void module_note(struct module *module, const char *what)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "symbols of %.600s: %s", module->request->path, what);
+	module->sink->note(module->sink, text);
+}
+
+static int find_elf_cb(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
+		       char **ret_path, Elf **ret_elf)
+{
+	(void)mod, (void)data, (void)name, (void)base, (void)ret_path, (void)ret_elf;
+	return -1;
+}
+
+static int find_debuginfo_cb(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
+			     const char *path, const char *link, GElf_Word crc, char **ret_path)
+{
+	int fd;
+
+	(void)mod, (void)data, (void)name, (void)base, (void)path;
+	if (current->debug_path) {
+		/* A second question is about what debug files share (dwz). */
+		char *joined = NULL;
+		const char *slash = strrchr(current->debug_path, '/');
+
+		if (!link)
+			return -1;
+		if (link[0] == '/' || !slash) {
+			fd = symbols_open(link);
+		} else {
+			if (asprintf(&joined, "%.*s/%s", (int)(slash - current->debug_path),
+				     current->debug_path, link) < 0)
+				return -1;
+			fd = symbols_open(joined);
+			free(joined);
+		}
+		return fd < 0 ? -1 : fd;
+	}
+	fd = symbols_find_debug(current->request->path, current->request->build_id,
+				link ? link : "", crc, ret_path);
+	if (fd < 0)
+		return -1;
+	current->debug_path = strdup(*ret_path);
+	return fd;
+}
+
+static const Dwfl_Callbacks callbacks = {
+	.find_elf = find_elf_cb,
+	.find_debuginfo = find_debuginfo_cb,
+	.section_address = dwfl_offline_section_address,
+};
+
+/* The file that holds the module's code, or failing that its separate debug file, which has the
+ * same addresses. Notes why there is none. */
+static int module_open(struct module *module)
+{
+	const struct symbols_request *request = module->request;
+	int fd = symbols_open(request->path);
+	char id[160] = "", *debug_path = NULL;
+	struct stat status;
+	const char *why = NULL;
+	char text[200];
+
+	if (fd == -EINVAL) {
+		why = "not a regular file";
+	} else if (fd < 0) {
+		snprintf(text, sizeof(text), "cannot open it: %s", strerror(-fd));
+		why = fd == -ENOENT ? "the file is gone" : text;
+	} else if (symbols_build_id(fd, id, sizeof(id)) < 0) {
+		why = "not an ELF file, or a damaged one";
+	} else if (strcmp(id, request->build_id) != 0 && request->build_id[0]) {
+		why = "the file was replaced since it ran (its build id differs)";
+	} else if (!request->build_id[0] && request->mapped_at && fstat(fd, &status) == 0 &&
+		   status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >
+			   request->mapped_at) {
+		why = "the file was changed since it ran";
+	}
+	if (!why)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	fd = request->build_id[0] ?
+		     symbols_find_debug(request->path, request->build_id, "", 0, &debug_path) :
+		     -ENOENT;
+	module->debug_path = debug_path;
+	if (fd < 0)
+		module_note(module, why);
+	return fd;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct elf_symbol *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return strcmp(y->name, x->name);
+}
+
+/* Of the several names libraries give one function, programmers know the exported one with the
+ * fewest underscores in front. */
+static uint8_t symbol_rank(const GElf_Sym *symbol, const char *name)
+{
+	unsigned type = GELF_ST_TYPE(symbol->st_info), bind = GELF_ST_BIND(symbol->st_info);
+	size_t underscores = strspn(name, "_");
+	uint8_t rank = (uint8_t)(underscores > 3 ? 0 : 3 - underscores);
+
+	if (bind != STB_LOCAL)
+		rank |= 4;
+	if (type == STT_FUNC || type == STT_GNU_IFUNC)
+		rank |= 8;
+	if (symbol->st_size)
+		rank |= 16;
+	return rank;
+}
+
+static void symbols_load(struct module *module, Dwfl_Module *mod)
+{
+	int count = dwfl_module_getsymtab(mod);
+
+	if (count <= 0)
+		return;
+	module->symbols = calloc((size_t)count, sizeof(*module->symbols));
+	if (!module->symbols)
+		return;
+	for (int i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr address;
+		GElf_Word section;
+		Elf *elf;
+		const char *name = dwfl_module_getsym_info(mod, i, &symbol, &address, &section,
+							   &elf, NULL);
+		unsigned type = GELF_ST_TYPE(symbol.st_info);
+
+		if (!name || !name[0] || section == SHN_UNDEF || section == SHN_ABS || !address)
+			continue;
+		if (type != STT_FUNC && type != STT_NOTYPE && type != STT_GNU_IFUNC)
+			continue;
+		module->symbols[module->symbol_count++] =
+			(struct elf_symbol){ address, address + symbol.st_size, name,
+					     symbol_rank(&symbol, name) };
+	}
+	qsort(module->symbols, module->symbol_count, sizeof(*module->symbols), by_address);
+}
+
+/* The best symbol that covers `address`. A symbol without size (assembly) reaches to the next. */
+static const struct elf_symbol *symbol_at(const struct module *module, uint64_t address)
+{
+	const struct elf_symbol *best = NULL;
+	size_t low = 0, high = module->symbol_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (module->symbols[middle].start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	/* Symbols may nest, so the nearest before need not be the one around; but not far. */
+	for (size_t i = low, steps = 0; i-- > 0 && steps < 64; steps++) {
+		const struct elf_symbol *symbol = &module->symbols[i];
+
+		if (best && symbol->start != best->start)
+			break;
+		if (symbol->end > symbol->start ? address < symbol->end :
+						  symbol->start == module->symbols[low - 1].start)
+			if (!best || symbol->rank > best->rank)
+				best = symbol;
+	}
+	return best;
+}
+
+/* The name of a symbol, without the version libraries append and readable; malloced. */
+static char *symbol_name(const struct elf_symbol *symbol)
+{
+	size_t bytes = strcspn(symbol->name, "@");
+	char *plain = strndup(symbol->name, bytes ? bytes : strlen(symbol->name));
+	char *readable = plain ? demangle(plain) : NULL;
+
+	if (!readable)
+		return plain;
+	free(plain);
+	return readable;
+}
+
+static void dwarf_found_cb(void *context, size_t index, const struct symbol_level *levels,
+			   unsigned count)
+{
+	struct module *module = context;
+	struct symbol_level named[SYMBOL_LEVELS_MAX];
+	const struct elf_symbol *symbol;
+	char *name = NULL;
+
+	memcpy(named, levels, count * sizeof(*levels));
+	if (!named[count - 1].function) {
+		symbol = symbol_at(module, module->addresses[index]);
+		name = symbol ? symbol_name(symbol) : NULL;
+		named[count - 1].function = name;
+	}
+	module->answered[index] = true;
+	module->sink->answer(module->sink, index, SYMBOL_LINE, named, count);
+	free(name);
+}
+
+static void module_resolve(struct module *module, Dwfl_Module *mod)
+{
+	const struct symbols_request *request = module->request;
+	Dwarf_Addr bias = 0;
+	const struct elf_symbol *last = NULL;
+	char *name = NULL;
+
+	symbols_load(module, mod);
+	if (!request->names_only) {
+		Dwarf *dwarf = dwfl_module_getdwarf(mod, &bias);
+
+		if (dwarf)
+			symbols_dwarf(dwarf, module->addresses, request->count, dwarf_found_cb,
+				      module);
+	}
+	for (size_t i = 0; i < request->count; i++) {
+		const struct elf_symbol *symbol;
+		struct symbol_level level = { 0 };
+
+		if (module->answered[i])
+			continue;
+		symbol = symbol_at(module, module->addresses[i]);
+		if (symbol != last) {
+			free(name);
+			name = symbol ? symbol_name(symbol) : NULL;
+			last = symbol;
+		}
+		level.function = name;
+		module->sink->answer(module->sink, i, name ? SYMBOL_NAME : SYMBOL_UNKNOWN, &level,
+				     name ? 1 : 0);
+	}
+	free(name);
+}
+
+void symbols_module(const struct symbols_request *request, struct symbols_sink *sink)
+{
+	struct module module = { .request = request, .sink = sink };
+	int fd = module_open(&module);
+	Dwfl_Module *mod = NULL;
+
+	if (fd < 0)
+		goto out;
+	module.addresses = calloc(request->count + 1, sizeof(*module.addresses));
+	module.answered = calloc(request->count + 1, sizeof(*module.answered));
+	if (!module.addresses || !module.answered)
+		goto out;
+	/* A return address follows the call; the call is what has the line. */
+	for (size_t i = 0; i < request->count; i++)
+		module.addresses[i] = request->offsets[i] ? request->offsets[i] - 1 : 0;
+	current = &module;
+	module.dwfl = dwfl_begin(&callbacks);
+	if (module.dwfl) {
+		dwfl_report_begin(module.dwfl);
+		mod = dwfl_report_elf(module.dwfl, "module", request->path, fd, 0, true);
+		dwfl_report_end(module.dwfl, NULL, NULL);
+	}
+	if (mod) {
+		fd = -1; /* libdwfl's now */
+		module_resolve(&module, mod);
+	} else {
+		module_note(&module, dwfl_errmsg(-1));
+	}
+out:
+	if (module.dwfl)
+		dwfl_end(module.dwfl);
+	if (fd >= 0)
+		close(fd);
+	free(module.debug_path);
+	free(module.addresses);
+	free(module.answered);
+	free(module.symbols);
+}

@@ -1,0 +1,264 @@
+/*
+ * A child process per module, and the pipe its answers come through:
+ *
+ *   offset  size  meaning
+ *   0       4     index of the address; ANSWER_NOTE: a note, its text is level 0's function
+ *   4       1     enum symbol_state
+ *   5       1     number of levels
+ *   6       2     0
+ *   then per level
+ *   0       4     line
+ *   4       2     length of the function's name + 1, 0: not known
+ *   6       2     length of the file's name + 1, 0: not known
+ *   8             both names
+ *
+ * What comes is checked: the child has read files that may be hostile.
+ */
+#include "daemon/symbols.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ANSWER_NOTE UINT32_MAX
+#define CPU_LIMIT_SECONDS 300
+#define MEMORY_LIMIT_BYTES (8ULL << 30)
+
+#ifdef __SANITIZE_ADDRESS__
+#define LIMIT_MEMORY 0 /* the sanitizer's shadow is larger than any limit */
+#else
+#define LIMIT_MEMORY 1
+#endif
+
+struct answer_head {
+	uint32_t index;
+	uint8_t state;
+	uint8_t levels;
+	uint16_t zero;
+};
+
+struct answer_level {
+	uint32_t line;
+	uint16_t function_bytes;
+	uint16_t file_bytes;
+};
+
+_Static_assert(sizeof(struct answer_head) == 8 && sizeof(struct answer_level) == 8, "pipe format");
+_Static_assert(SYMBOL_NAME_MAX < UINT16_MAX, "lengths are 16 bits");
+
+/* The child's end. */
+struct pipe_sink {
+	struct symbols_sink sink;
+	FILE *out;
+};
+
+static uint16_t kept_bytes(const char *text)
+{
+	return text ? (uint16_t)(strnlen(text, SYMBOL_NAME_MAX) + 1) : 0;
+}
+
+static void put_answer(FILE *out, uint32_t index, enum symbol_state state,
+		       const struct symbol_level *levels, unsigned count)
+{
+	struct answer_head head = { index, (uint8_t)state, (uint8_t)count, 0 };
+
+	fwrite(&head, sizeof(head), 1, out);
+	for (unsigned i = 0; i < count; i++) {
+		struct answer_level level = { levels[i].line, kept_bytes(levels[i].function),
+					      kept_bytes(levels[i].file) };
+
+		fwrite(&level, sizeof(level), 1, out);
+		if (level.function_bytes)
+			fwrite(levels[i].function, level.function_bytes - 1u, 1, out);
+		if (level.file_bytes)
+			fwrite(levels[i].file, level.file_bytes - 1u, 1, out);
+	}
+}
+
+static void pipe_answer(struct symbols_sink *sink, size_t index, enum symbol_state state,
+			const struct symbol_level *levels, unsigned count)
+{
+	struct pipe_sink *self = (struct pipe_sink *)sink;
+
+	put_answer(self->out, (uint32_t)index, state, levels, count);
+}
+
+static void pipe_note(struct symbols_sink *sink, const char *text)
+{
+	struct pipe_sink *self = (struct pipe_sink *)sink;
+	struct symbol_level level = { .function = text };
+
+	put_answer(self->out, ANSWER_NOTE, SYMBOL_UNKNOWN, &level, 1);
+}
+
+static void limit(int which, rlim_t value)
+{
+	struct rlimit limits = { value, value };
+
+	setrlimit(which, &limits);
+}
+
+static _Noreturn void worker_child(int fd, const struct symbols_request *request)
+{
+	struct pipe_sink sink = { { pipe_answer, pipe_note }, fdopen(fd, "w") };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
+	limit(RLIMIT_CORE, 0);
+	limit(RLIMIT_CPU, CPU_LIMIT_SECONDS);
+	if (LIMIT_MEMORY)
+		limit(RLIMIT_DATA, MEMORY_LIMIT_BYTES);
+	if (!sink.out)
+		_exit(1);
+	if (strncmp(request->build_id, SYMBOLS_JIT_PREFIX, strlen(SYMBOLS_JIT_PREFIX)) == 0)
+		perf_map_resolve(request, &sink.sink);
+	else
+		symbols_module(request, &sink.sink);
+	_exit(fflush(sink.out) ? 1 : 0);
+}
+
+int symbols_worker_start(struct symbols_worker *worker, const struct symbols_request *request)
+{
+	int ends[2];
+
+	*worker = (struct symbols_worker){ .fd = -1 };
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	fflush(NULL);
+	worker->pid = fork();
+	if (worker->pid < 0) {
+		int error = errno;
+
+		close(ends[0]);
+		close(ends[1]);
+		return -error;
+	}
+	if (worker->pid == 0) {
+		close(ends[0]);
+		worker_child(ends[1], request);
+	}
+	close(ends[1]);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	worker->fd = ends[0];
+	return 0;
+}
+
+/* Takes one whole answer off `at`. Bytes used, 0: not all there yet, -1: not an answer. */
+static ssize_t take_answer(const char *at, size_t bytes, struct symbols_sink *sink)
+{
+	static char texts[SYMBOL_LEVELS_MAX][2][SYMBOL_NAME_MAX + 1];
+	struct symbol_level levels[SYMBOL_LEVELS_MAX];
+	struct answer_head head;
+	size_t used = sizeof(head);
+
+	if (bytes < used)
+		return 0;
+	memcpy(&head, at, sizeof(head));
+	if (head.levels > SYMBOL_LEVELS_MAX || head.state > SYMBOL_LINE)
+		return -1;
+	for (unsigned i = 0; i < head.levels; i++) {
+		struct answer_level level;
+		size_t lengths[2];
+
+		if (bytes - used < sizeof(level))
+			return 0;
+		memcpy(&level, at + used, sizeof(level));
+		used += sizeof(level);
+		lengths[0] = level.function_bytes;
+		lengths[1] = level.file_bytes;
+		for (int j = 0; j < 2; j++) {
+			size_t length = lengths[j] ? lengths[j] - 1 : 0;
+
+			if (length > SYMBOL_NAME_MAX)
+				return -1;
+			if (bytes - used < length)
+				return 0;
+			memcpy(texts[i][j], at + used, length);
+			texts[i][j][length] = '\0';
+			used += length;
+		}
+		levels[i] = (struct symbol_level){ lengths[0] ? texts[i][0] : NULL,
+						   lengths[1] ? texts[i][1] : NULL, level.line };
+	}
+	if (head.index == ANSWER_NOTE) {
+		if (head.levels != 1 || !levels[0].function)
+			return -1;
+		sink->note(sink, levels[0].function);
+	} else {
+		sink->answer(sink, head.index, head.state, levels, head.levels);
+	}
+	return (ssize_t)used;
+}
+
+int symbols_worker_read(struct symbols_worker *worker, struct symbols_sink *sink)
+{
+	size_t taken = 0;
+	ssize_t n;
+
+	if (worker->capacity - worker->used < 65536) {
+		size_t capacity = worker->capacity ? worker->capacity * 2 : 131072;
+		char *larger = realloc(worker->buffer, capacity);
+
+		if (!larger) {
+			worker->failed = true;
+			return 0;
+		}
+		worker->buffer = larger;
+		worker->capacity = capacity;
+	}
+	n = read(worker->fd, worker->buffer + worker->used, worker->capacity - worker->used);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 1;
+	if (n <= 0)
+		return 0;
+	worker->used += (size_t)n;
+	for (;;) {
+		ssize_t used = take_answer(worker->buffer + taken, worker->used - taken, sink);
+
+		if (used < 0) {
+			worker->failed = true;
+			return 0;
+		}
+		if (used == 0)
+			break;
+		taken += (size_t)used;
+	}
+	memmove(worker->buffer, worker->buffer + taken, worker->used - taken);
+	worker->used -= taken;
+	return 1;
+}
+
+int symbols_worker_end(struct symbols_worker *worker, char *ret_why, size_t why_bytes)
+{
+	int status = 0;
+	pid_t reaped;
+
+	close(worker->fd);
+	/* After its last answer it only exits; anything else has hung. */
+	if (worker->failed)
+		kill(worker->pid, SIGKILL);
+	do {
+		reaped = waitpid(worker->pid, &status, 0);
+	} while (reaped < 0 && errno == EINTR);
+	free(worker->buffer);
+	worker->buffer = NULL;
+	worker->fd = -1;
+	if (worker->failed)
+		snprintf(ret_why, why_bytes, "reading it gave nonsense");
+	else if (reaped == worker->pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	else if (WIFSIGNALED(status))
+		snprintf(ret_why, why_bytes, "reading it ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(ret_why, why_bytes, "reading it failed");
+	return -EIO;
+}
