@@ -71,10 +71,11 @@ static inline uint32_t meta_stack(uint64_t site)
 /* One thread's recorder. Lives on wipe-on-fork pages, slot by slot like the ring's buffers. */
 struct recorder {
 	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
+	uint64_t
+		frame; /* number of the frame that holds its events and is not sent entirely, or 0 */
 	uint32_t slot;
 	bool announced; /* ThreadStart went through the socket */
-	bool ended;     /* the thread's end was reached once; what comes now comes from its very end */
-};
+} __attribute__((aligned(64)));
 
 extern __thread struct recorder *ht_recorder __attribute__((tls_model("initial-exec")));
 
@@ -133,7 +134,7 @@ static inline void record_entry(struct ring_buffer *buffer, uint32_t at, unsigne
 				uint32_t stack)
 {
 	buffer->kinds[at] = (uint8_t)kind;
-	buffer->classes[at] = (uint8_t)class;
+	buffer->classes[at] = (uint8_t) class;
 	buffer->ticks[at] = ticks;
 	buffer->addresses[at] = address;
 	buffer->sizes[at] = size;
@@ -191,10 +192,10 @@ struct birth {
 
 static inline struct birth meta_birth(uint64_t ticks, uint64_t site)
 {
-	struct birth birth = {ticks, meta_stack(site), meta_thread(site)};
+	struct birth birth = { ticks, meta_stack(site), meta_thread(site) };
 
 	if (unlikely(ticks <= ht_epoch_ticks))
-		birth = (struct birth){0, 0, 0};
+		birth = (struct birth){ 0, 0, 0 };
 	return birth;
 }
 
@@ -206,7 +207,7 @@ static inline void ht_record_free(void *block, unsigned class, size_t size_bytes
 				  size_t usable_bytes, struct block_meta *meta)
 {
 	struct ring_buffer *buffer;
-	struct birth birth = {0, 0, 0};
+	struct birth birth = { 0, 0, 0 };
 	uint32_t at, used;
 
 	if (likely(meta != NULL)) {
@@ -256,7 +257,7 @@ static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned cl
 				     const struct realloc_old *old, uint32_t stack)
 {
 	struct ring_buffer *buffer = record_open();
-	struct birth birth = {0, 0, 0};
+	struct birth birth = { 0, 0, 0 };
 	uint32_t at, used;
 	uint64_t ticks, *words;
 

@@ -10,7 +10,7 @@
 #include "shim/record.h"
 
 struct ring {
-	struct ring_head *head;     /* NULL: no memory at all */
+	struct ring_head *head;	    /* NULL: no memory at all */
 	struct recorder *recorders; /* one per buffer; wiped in a child that fork made */
 	uint32_t *alive;	    /* 1; a word on wipe-on-fork pages, so 0 in such a child */
 	size_t bytes;

@@ -1,0 +1,179 @@
+#include <string.h>
+
+#include "proto/wire.h"
+#include "shim/batch.h"
+#include "shim/link.h"
+#include "shim/ring.h"
+#include "shim/stack_table.h"
+#include "shim/sys.h"
+
+/* Field numbers of proto/event.proto. */
+enum { FRAME_THREAD_START = 2, FRAME_THREAD_END = 3, FRAME_BATCH = 4 };
+enum { THREAD_NUMBER = 1, THREAD_TID = 2, THREAD_NAME = 3, THREAD_TICKS = 4, THREAD_BUFFER = 5 };
+enum { THREAD_END_TICKS = 2, THREAD_END_EVENTS = 3 };
+enum { BATCH_THREAD = 1, BATCH_FIRST_SEQ = 2, BATCH_COUNT = 3, BATCH_FIRST_COLUMN = 4 };
+
+/* Bytes of BATCH_THREAD, BATCH_FIRST_SEQ and BATCH_COUNT with their tags. */
+#define BATCH_FIXED_BYTES (1 + 4 + 1 + 8 + 1 + 4)
+
+void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer)
+{
+	size_t count = buffer->count;
+	const struct {
+		const void *data;
+		size_t bytes;
+	} columns[BATCH_COLUMNS] = {
+		{ buffer->kinds, count },
+		{ buffer->classes, count },
+		{ buffer->ticks, count * sizeof(buffer->ticks[0]) },
+		{ buffer->addresses, count * sizeof(buffer->addresses[0]) },
+		{ buffer->sizes, count * sizeof(buffer->sizes[0]) },
+		{ buffer->stacks, count * sizeof(buffer->stacks[0]) },
+		{ buffer->details, buffer->details_used * sizeof(buffer->details[0]) },
+	};
+	struct wire_put put = { batch->heads, batch->heads + sizeof(batch->heads), 0 };
+	uint8_t *head = put.at;
+	size_t bytes = BATCH_FIXED_BYTES;
+	uint32_t length;
+
+	for (unsigned i = 0; i < BATCH_COLUMNS; i++)
+		bytes += wire_head_bytes(columns[i].bytes) + columns[i].bytes;
+	length = (uint32_t)(wire_head_bytes(bytes) + bytes);
+	wire_put_raw(&put, &length, sizeof(length));
+	wire_put_head(&put, FRAME_BATCH, bytes);
+	wire_put_fixed32(&put, BATCH_THREAD, buffer->thread);
+	wire_put_fixed64(&put, BATCH_FIRST_SEQ, buffer->first_seq);
+	wire_put_fixed32(&put, BATCH_COUNT, (uint32_t)count);
+	batch->part_count = 0;
+	for (unsigned i = 0; i < BATCH_COLUMNS; i++) {
+		wire_put_head(&put, BATCH_FIRST_COLUMN + i, columns[i].bytes);
+		batch->parts[batch->part_count++] = (struct iovec){ head, (size_t)(put.at - head) };
+		batch->parts[batch->part_count++] =
+			(struct iovec){ (void *)columns[i].data, columns[i].bytes };
+		head = put.at;
+	}
+}
+
+/* Puts length and Frame head before a body of `bytes` bytes at out + 6; a body is below 128. */
+static size_t frame_small(uint8_t *out, unsigned field, const struct wire_put *body)
+{
+	size_t bytes = (size_t)(body->at - (out + 6));
+	uint32_t length = (uint32_t)bytes + 2;
+
+	memcpy(out, &length, sizeof(length));
+	out[4] = (uint8_t)(field << 3 | WIRE_BYTES);
+	out[5] = (uint8_t)bytes;
+	return bytes + 6;
+}
+
+size_t ht_thread_start_frame(uint8_t *out, const struct ring_buffer *buffer, uint32_t slot)
+{
+	struct wire_put put = { out + 6, out + THREAD_FRAME_BYTES, 0 };
+
+	wire_put_fixed32(&put, THREAD_NUMBER, buffer->thread);
+	wire_put_fixed32(&put, THREAD_TID, buffer->tid);
+	wire_put_bytes(&put, THREAD_NAME, buffer->name,
+		       strnlen(buffer->name, sizeof(buffer->name)));
+	wire_put_fixed64(&put, THREAD_TICKS, buffer->start_ticks);
+	wire_put_fixed32(&put, THREAD_BUFFER, slot);
+	return frame_small(out, FRAME_THREAD_START, &put);
+}
+
+size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer)
+{
+	struct wire_put put = { out + 6, out + THREAD_FRAME_BYTES, 0 };
+
+	wire_put_fixed32(&put, THREAD_NUMBER, buffer->thread);
+	wire_put_fixed64(&put, THREAD_END_TICKS, buffer->last_ticks);
+	wire_put_fixed64(&put, THREAD_END_EVENTS, buffer->first_seq + buffer->count);
+	return frame_small(out, FRAME_THREAD_END, &put);
+}
+
+/* A reader that sees the new first_seq also sees that the buffer is empty. */
+static void restart(struct ring_buffer *buffer)
+{
+	uint64_t next = buffer->first_seq + buffer->count;
+
+	__atomic_store_n(&buffer->count, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->details_used, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->first_seq, next, __ATOMIC_RELEASE);
+}
+
+static int send_start(struct recorder *recorder)
+{
+	uint8_t frame[THREAD_FRAME_BYTES];
+	struct iovec iov = { frame,
+			     ht_thread_start_frame(frame, recorder->buffer, recorder->slot) };
+	int error = ht_link_send(&iov, 1);
+
+	if (!error)
+		recorder->announced = true;
+	return error;
+}
+
+/* True when the frame that this recorder's events are in is on its way entirely. */
+static bool arrived(const struct recorder *recorder)
+{
+	return ht_link.frames != recorder->frame || ht_link.unsent_bytes == 0;
+}
+
+/* One attempt, the lock held. A frame taken only in part keeps its events in the buffer, where the
+ * daemon finds them should this process die before the rest is sent. */
+static int try_send(struct recorder *recorder)
+{
+	struct batch batch;
+	int error = 0;
+
+	if (recorder->frame) {
+		error = arrived(recorder) ? 0 : ht_link_push();
+	} else {
+		if (!recorder->announced)
+			error = send_start(recorder);
+		if (!error && ht_stacks_pending()) {
+			ht_stacks_send();
+			if (ht_stacks_pending() && ht_link.state == LINK_ON && ht_link.unsent_bytes)
+				error = -EAGAIN;
+		}
+		if (error)
+			return error;
+		ht_batch_layout(&batch, recorder->buffer);
+		error = ht_link_send(batch.parts, batch.part_count);
+		if (error)
+			return error;
+		recorder->frame = ht_link.frames;
+		if (!ht_link.drop_when_full && !arrived(recorder))
+			return -EAGAIN;
+	}
+	if (error)
+		return error;
+	recorder->frame = 0;
+	restart(recorder->buffer);
+	return 0;
+}
+
+void ht_batch_send(struct recorder *recorder)
+{
+	bool waited = false;
+
+	for (;;) {
+		struct link_hold hold;
+		int error = 0;
+
+		ht_link_lock(&hold);
+		/* A signal handler may have sent it while we waited. */
+		if (recorder->buffer->count)
+			error = try_send(recorder);
+		if (error == -EAGAIN && ht_link.drop_when_full && !recorder->frame) {
+			ht_loss_add(LOSS_DROPPED, recorder->buffer->count);
+			restart(recorder->buffer);
+			error = 0;
+		}
+		ht_link_unlock(&hold);
+		if (error != -EAGAIN)
+			return;
+		if (!waited)
+			ht_loss_add(LOSS_WAITS, 1);
+		waited = true;
+		ht_link_wait();
+	}
+}

@@ -1,0 +1,38 @@
+/*
+ * Frames about a thread: ThreadStart, EventBatch, ThreadEnd. Heads are written with proto/wire.h,
+ * columns go out straight from the thread's buffer.
+ */
+#ifndef HEAPTAPE_SHIM_BATCH_H
+#define HEAPTAPE_SHIM_BATCH_H
+
+#include <sys/uio.h>
+
+#include "shim/record.h"
+
+#define BATCH_COLUMNS 7
+#define BATCH_PARTS (2 * BATCH_COLUMNS)
+#define BATCH_HEAD_BYTES 128
+
+/* An EventBatch frame as it is handed to the socket. */
+struct batch {
+	uint8_t heads[BATCH_HEAD_BYTES];
+	struct iovec parts[BATCH_PARTS];
+	unsigned part_count;
+};
+
+/* Lays out the frame of what the buffer holds. The buffer must not change until it is sent. */
+void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer);
+
+/* A ThreadStart or ThreadEnd frame; return the frame's bytes, its length included. */
+#define THREAD_FRAME_BYTES 64
+size_t ht_thread_start_frame(uint8_t *out, const struct ring_buffer *buffer, uint32_t slot);
+size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer);
+
+/*
+ * Sends what the recorder's buffer holds, and before it the thread's start and the stacks it names.
+ * Waits for a full socket, or drops the events and counts them, as the program's user wants it.
+ * The buffer is empty afterwards unless the recording is over.
+ */
+void ht_batch_send(struct recorder *recorder);
+
+#endif

@@ -1,0 +1,46 @@
+#include <pthread.h>
+
+#include "shim/alloc.h"
+#include "shim/capture.h"
+#include "shim/fork.h"
+#include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/ring.h"
+#include "shim/stack_table.h"
+#include "shim/thread.h"
+
+static void prepare(void)
+{
+	ht_alloc_fork_prepare();
+}
+
+static void parent(void)
+{
+	ht_alloc_fork_parent();
+}
+
+/* The parent's shared memory is never written again: from the copied pages on which recorders lie
+ * nothing is left, so no thread here has a buffer until this is done. */
+static void child(void)
+{
+	static const uint32_t off;
+	bool was_on = ht_link.state == LINK_ON;
+
+	ht_alloc_fork_child();
+	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
+	ht_stacks_on = false;
+	ht_stacks_detach();
+	ht_threads_forget();
+	ht_link_forget();
+	ht_ring_drop(&ht_ring);
+	ht_epoch_ticks = ht_clock_ticks();
+	if (was_on && ht_begin(true))
+		__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
+	else
+		ht_link_off(NULL, 0);
+}
+
+void ht_fork_watch(void)
+{
+	pthread_atfork(prepare, parent, child);
+}

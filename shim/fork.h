@@ -1,0 +1,11 @@
+/*
+ * fork: the child is a process of the same run with a record of its own. vfork and posix_spawn
+ * children borrow our memory and touch nothing here.
+ */
+#ifndef HEAPTAPE_SHIM_FORK_H
+#define HEAPTAPE_SHIM_FORK_H
+
+/* Has fork call us. */
+void ht_fork_watch(void);
+
+#endif

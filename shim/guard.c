@@ -1,0 +1,114 @@
+/*
+ * The calls by which a program closes or replaces descriptors it may not have opened. Ours behaves
+ * as if it were not there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/sys.h"
+#include "shim/types.h"
+
+/* The C library's own close, a cancellation point like the one it stands for. */
+int libc_close(int fd) __asm__("__close");
+
+/* The connection's descriptor; -1 when there is none. */
+static int guarded(void)
+{
+	return __atomic_load_n(&ht_link.fd, __ATOMIC_RELAXED);
+}
+
+static int bad_descriptor(void)
+{
+	errno = EBADF;
+	return -1;
+}
+
+/* The program wants our number: ours moves on to the next free one. Not in a vfork child: it has
+ * our memory, but descriptors of its own. */
+static void make_way(int fd)
+{
+	struct link_hold hold;
+
+	if (fd < 0 || fd != guarded() || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	ht_link_lock(&hold);
+	if (fd == ht_link.fd) {
+		long moved = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
+
+		if (moved < 0)
+			moved = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+		if (moved < 0)
+			ht_link_off("no descriptor left for the connection to heaptaped",
+				    (int)-moved);
+		else
+			__atomic_store_n(&ht_link.fd, (int)moved, __ATOMIC_RELAXED);
+	}
+	ht_link_unlock(&hold);
+}
+
+HT_EXPORT int HT_API(close)(int fd)
+{
+	if (fd >= 0 && fd == guarded())
+		return bad_descriptor();
+	return libc_close(fd);
+}
+
+HT_EXPORT int HT_API(dup2)(int from, int to)
+{
+	if (from >= 0 && from == guarded())
+		return bad_descriptor();
+	make_way(to);
+	if (from == to)
+		return (int)sys_result(sys_call2(SYS_fcntl, from, F_GETFD)) < 0 ? -1 : to;
+	return (int)sys_result(sys_call3(SYS_dup3, from, to, 0));
+}
+
+HT_EXPORT int HT_API(dup3)(int from, int to, int flags)
+{
+	if (from >= 0 && from == guarded())
+		return bad_descriptor();
+	if (from != to)
+		make_way(to);
+	return (int)sys_result(sys_call3(SYS_dup3, from, to, flags));
+}
+
+/* Around ours, not over it. */
+static long close_range_around(unsigned first, unsigned last, int flags)
+{
+	int fd = guarded();
+	long ret = 0;
+
+	if (fd < 0 || (unsigned)fd < first || (unsigned)fd > last)
+		return sys_call3(SYS_close_range, first, last, flags);
+	if (first < (unsigned)fd)
+		ret = sys_call3(SYS_close_range, first, fd - 1, flags);
+	if (ret >= 0 && last > (unsigned)fd)
+		ret = sys_call3(SYS_close_range, fd + 1, last, flags);
+	return ret;
+}
+
+HT_EXPORT int HT_API(close_range)(unsigned first, unsigned last, int flags)
+{
+	if (first > last) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (int)sys_result(close_range_around(first, last, flags));
+}
+
+HT_EXPORT void HT_API(closefrom)(int first)
+{
+	unsigned from = first < 0 ? 0 : (unsigned)first;
+
+	if (close_range_around(from, ~0u, 0) < 0) {
+		/* A kernel without close_range: one by one, as far as descriptors can go. */
+		long limit = sysconf(_SC_OPEN_MAX);
+
+		for (long fd = from; fd < limit; fd++)
+			if ((int)fd != guarded())
+				sys_call1(SYS_close, fd);
+	}
+}

@@ -1,0 +1,133 @@
+#include <fcntl.h>
+#include <string.h>
+
+#include "proto/wire.h"
+#include "shim/clock.h"
+#include "shim/hello.h"
+#include "shim/settings.h"
+#include "shim/size_class.h"
+#include "shim/sys.h"
+
+/* Field numbers of proto/event.proto. */
+enum { FRAME_HELLO = 1 };
+enum {
+	HELLO_WIRE_VERSION = 1,
+	HELLO_SHIM_VERSION,
+	HELLO_PID,
+	HELLO_PARENT_PID,
+	HELLO_RUN_TOKEN,
+	HELLO_EXECUTABLE,
+	HELLO_COMMAND,
+	HELLO_CLOCK,
+	HELLO_TICKS,
+	HELLO_MONOTONIC_NS,
+	HELLO_REALTIME_NS,
+	HELLO_PAGE_BYTES,
+	HELLO_SIZE_CLASSES,
+	HELLO_STACKS,
+	HELLO_DROP_WHEN_FULL,
+	HELLO_FORKED,
+	HELLO_SETTINGS
+};
+
+/* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
+#define LENGTH_BYTES 4
+#define HEAD_BYTES (LENGTH_BYTES + 4)
+#define COMMAND_MAX_BYTES (32u << 10)
+
+static void put_text(struct wire_put *put, unsigned field, const char *text)
+{
+	wire_put_bytes(put, field, text, strlen(text));
+}
+
+static void put_executable(struct wire_put *put)
+{
+	char path[4096];
+	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
+
+	if (bytes > 0)
+		wire_put_bytes(put, HELLO_EXECUTABLE, path, (size_t)bytes);
+}
+
+/* argv as the kernel knows it: the strings lie one after another, each with its zero byte. */
+static void put_command(struct wire_put *put)
+{
+	static const char path[] = "/proc/self/cmdline";
+	char text[4096];
+	char word[COMMAND_MAX_BYTES];
+	size_t used = 0, total = 0;
+	long fd = sys_call4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	long bytes;
+
+	if (fd < 0)
+		return;
+	while (total < COMMAND_MAX_BYTES &&
+	       (bytes = sys_call3(SYS_read, fd, text, sizeof(text))) > 0) {
+		total += (size_t)bytes;
+		for (long i = 0; i < bytes; i++) {
+			if (text[i]) {
+				if (used < sizeof(word))
+					word[used++] = text[i];
+				continue;
+			}
+			wire_put_bytes(put, HELLO_COMMAND, word, used);
+			used = 0;
+		}
+	}
+	if (used)
+		wire_put_bytes(put, HELLO_COMMAND, word, used);
+	sys_call1(SYS_close, fd);
+}
+
+static void put_clock(struct wire_put *put)
+{
+	uint64_t monotonic_ns = ht_clock_ns(CLOCK_MONOTONIC);
+	uint64_t ticks = ht_clock_is_cycles ? ht_clock_ticks() : monotonic_ns;
+
+	wire_put_uint(put, HELLO_CLOCK, ht_clock_is_cycles);
+	wire_put_fixed64(put, HELLO_TICKS, ticks);
+	wire_put_fixed64(put, HELLO_MONOTONIC_NS, monotonic_ns);
+	wire_put_fixed64(put, HELLO_REALTIME_NS, ht_clock_ns(CLOCK_REALTIME));
+}
+
+static void put_size_classes(struct wire_put *put)
+{
+	wire_put_head(put, HELLO_SIZE_CLASSES, CLASS_COUNT * sizeof(uint32_t));
+	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
+		uint32_t bytes = (uint32_t)size_class_bytes(class);
+
+		wire_put_raw(put, &bytes, sizeof(bytes));
+	}
+}
+
+size_t ht_hello_frame(uint8_t *out, bool forked)
+{
+	struct wire_put put = { out + HEAD_BYTES, out + HELLO_MAX_BYTES, 0 };
+	size_t bytes;
+	uint32_t length;
+
+	wire_put_uint(&put, HELLO_WIRE_VERSION, WIRE_VERSION);
+	put_text(&put, HELLO_SHIM_VERSION, HEAPTAPE_VERSION);
+	wire_put_fixed32(&put, HELLO_PID, (uint32_t)sys_call0(SYS_getpid));
+	wire_put_fixed32(&put, HELLO_PARENT_PID, (uint32_t)sys_call0(SYS_getppid));
+	wire_put_fixed64(&put, HELLO_RUN_TOKEN, ht_settings.run_token);
+	put_clock(&put);
+	wire_put_uint(&put, HELLO_PAGE_BYTES, PAGE_BYTES);
+	put_size_classes(&put);
+	wire_put_uint(&put, HELLO_STACKS, ht_settings.stacks);
+	wire_put_uint(&put, HELLO_DROP_WHEN_FULL, ht_settings.drop_when_full);
+	wire_put_uint(&put, HELLO_FORKED, forked);
+	for (unsigned i = 0; i < ht_settings.line_count; i++)
+		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
+	put_executable(&put);
+	put_command(&put);
+
+	bytes = (size_t)(put.at - (out + HEAD_BYTES));
+	length = (uint32_t)bytes + HEAD_BYTES - LENGTH_BYTES;
+	memcpy(out, &length, sizeof(length));
+	out[4] = FRAME_HELLO << 3 | WIRE_BYTES;
+	out[5] = (uint8_t)(bytes | 0x80);
+	out[6] = (uint8_t)(bytes >> 7 | 0x80);
+	out[7] = (uint8_t)(bytes >> 14);
+	return HEAD_BYTES + bytes;
+}

@@ -1,0 +1,15 @@
+/* The first frame of a traced process's connection. */
+#ifndef HEAPTAPE_SHIM_HELLO_H
+#define HEAPTAPE_SHIM_HELLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HELLO_MAX_BYTES (48u << 10)
+
+/* Lays out Hello at `out`, its length included; returns its bytes. What is too long (a command line
+ * of megabytes) is cut. */
+size_t ht_hello_frame(uint8_t *out, bool forked);
+
+#endif

@@ -1,0 +1,113 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/batch.h"
+#include "shim/capture.h"
+#include "shim/exec.h"
+#include "shim/fork.h"
+#include "shim/hello.h"
+#include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/process_end.h"
+#include "shim/ring.h"
+#include "shim/settings.h"
+#include "shim/stack_table.h"
+#include "shim/sys.h"
+#include "shim/tell.h"
+#include "shim/thread.h"
+
+int ht_pid;
+bool ht_stacks_on;
+
+/* A stopped daemon must not keep a program from ending for long: what is in the shared memory is
+ * not lost anyway. */
+#define END_WAIT_MS 2000
+
+static int say_hello(bool forked)
+{
+	uint8_t frame[HELLO_MAX_BYTES];
+	struct iovec iov = { frame, ht_hello_frame(frame, forked) };
+
+	return ht_link_first(&iov, 1, ht_ring.shared ? ht_ring.fd : -1);
+}
+
+static void watch(void)
+{
+	__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
+}
+
+bool ht_begin(bool forked)
+{
+	int error = ht_link_open(ht_settings.socket);
+
+	if (error) {
+		ht_link_off("cannot reach heaptaped", -error);
+		return false;
+	}
+	error = ht_ring_make(&ht_ring);
+	if (error) {
+		ht_link_off("no memory to record in", -error);
+		return false;
+	}
+	error = say_hello(forked);
+	if (ht_ring.fd >= 0)
+		sys_call1(SYS_close, ht_ring.fd);
+	ht_ring.fd = -1;
+	if (error) {
+		ht_link_off("cannot send to heaptaped", -error);
+		return false;
+	}
+	ht_pid = (int)sys_call0(SYS_getpid);
+	ht_link.drop_when_full = ht_settings.drop_when_full;
+	ht_link.state = LINK_ON;
+	if (ht_settings.stacks)
+		ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
+	ht_stacks_on = ht_settings.stacks;
+	return true;
+}
+
+void ht_ending(enum process_end how, int code)
+{
+	struct ring_head *head = ht_ring.head;
+
+	if (ht_link.state != LINK_ON || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	if (!ht_ring.shared)
+		ht_process_end_send(how, code);
+	ht_link_drain(END_WAIT_MS);
+	head->end_code = code;
+	head->end_ticks = ht_clock_ticks();
+	__atomic_store_n(&head->end_how, (uint32_t)how, __ATOMIC_RELEASE);
+}
+
+void ht_ending_failed(void)
+{
+	if (ht_link.state == LINK_ON && sys_call0(SYS_getpid) == ht_pid)
+		__atomic_store_n(&ht_ring.head->end_how, PROCESS_RUNNING, __ATOMIC_RELEASE);
+}
+
+/* Registered before any other handler, so called after them all. */
+static void at_exit(int status, void *unused)
+{
+	(void)unused;
+	ht_ending(PROCESS_EXITED, status & 0xff);
+}
+
+__attribute__((constructor(101))) static void begin(int argc, char **argv, char **envp)
+{
+	(void)argc;
+	(void)argv;
+	ht_fork_watch();
+	ht_exec_init();
+	ht_settings_read(envp);
+	if (!ht_settings.socket[0]) {
+		ht_link_off(NULL, 0);
+		return;
+	}
+	if (!ht_begin(false))
+		return;
+	ht_threads_init();
+	ht_thread_adopt_bootstrap();
+	watch();
+	on_exit(at_exit, NULL);
+}

@@ -1,0 +1,237 @@
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "shim/link.h"
+#include "shim/ring.h"
+#include "shim/sys.h"
+#include "shim/tell.h"
+
+struct link ht_link = { .fd = -1 };
+
+static uint8_t unsent[LINK_MAX_FRAME];
+
+void ht_link_lock(struct link_hold *hold)
+{
+	uint32_t seen = 0;
+
+	sys_signals_block(&hold->signals);
+	if (__atomic_compare_exchange_n(&ht_link.lock, &seen, 1, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(&ht_link.lock, 2, __ATOMIC_ACQUIRE) != 0)
+		sys_call4(SYS_futex, &ht_link.lock, FUTEX_WAIT_PRIVATE, 2, 0);
+}
+
+void ht_link_unlock(const struct link_hold *hold)
+{
+	if (__atomic_exchange_n(&ht_link.lock, 0, __ATOMIC_RELEASE) == 2)
+		sys_call3(SYS_futex, &ht_link.lock, FUTEX_WAKE_PRIVATE, 1);
+	sys_signals_restore(&hold->signals);
+}
+
+/* A number where programs that count on getting the lowest descriptors never look. */
+static int move_high(int fd)
+{
+	struct rlimit limit;
+	long base = 1000, high;
+
+	if (sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) == 0 && limit.rlim_cur < 1024)
+		base = (long)limit.rlim_cur * 7 / 8;
+	high = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base);
+	if (high < 0)
+		return fd;
+	sys_call1(SYS_close, fd);
+	return (int)high;
+}
+
+int ht_link_open(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int buffer_bytes = 1 << 20;
+	long fd, ret;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = sys_call3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return (int)fd;
+	sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
+	do
+		ret = sys_call3(SYS_connect, fd, &address, sizeof(address));
+	while (ret == -EINTR);
+	if (ret < 0) {
+		sys_call1(SYS_close, fd);
+		return (int)ret;
+	}
+	ht_link.fd = move_high((int)fd);
+	ht_link.unsent_bytes = 0;
+	return 0;
+}
+
+static long send_some(struct iovec *iov, unsigned parts, void *control, size_t control_bytes,
+		      int flags)
+{
+	struct msghdr message = { .msg_iov = iov,
+				  .msg_iovlen = parts,
+				  .msg_control = control,
+				  .msg_controllen = control_bytes };
+	long ret;
+
+	do
+		ret = sys_call3(SYS_sendmsg, ht_link.fd, &message, MSG_NOSIGNAL | flags);
+	while (ret == -EINTR);
+	return ret;
+}
+
+/* Takes the first `bytes` bytes off an iovec array. */
+static void advance(struct iovec **iov, unsigned *parts, size_t bytes)
+{
+	while (*parts && bytes >= (*iov)->iov_len) {
+		bytes -= (*iov)->iov_len;
+		(*iov)++;
+		(*parts)--;
+	}
+	if (*parts) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + bytes;
+		(*iov)->iov_len -= bytes;
+	}
+}
+
+int ht_link_first(struct iovec *iov, unsigned parts, int passed_fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS } };
+	bool pass = passed_fd >= 0;
+
+	memcpy(CMSG_DATA(&control.head), &passed_fd, sizeof(passed_fd));
+	while (parts) {
+		long ret = send_some(iov, parts, pass ? &control : NULL, pass ? sizeof(control) : 0,
+				     0);
+
+		if (ret < 0)
+			return (int)ret;
+		pass = false;
+		advance(&iov, &parts, (size_t)ret);
+	}
+	ht_link.frames = 1;
+	return 0;
+}
+
+/* What an error of send means: -EAGAIN to come back later, or the end of the recording. */
+static int failed(long error)
+{
+	if (error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM)
+		return -EAGAIN;
+	ht_link_off("lost the connection to heaptaped", (int)-error);
+	return -EPIPE;
+}
+
+int ht_link_push(void)
+{
+	while (ht_link.unsent_bytes) {
+		struct iovec iov = { unsent + ht_link.unsent_at, ht_link.unsent_bytes };
+		long ret;
+
+		if (ht_link.state != LINK_ON)
+			return -EPIPE;
+		ret = send_some(&iov, 1, NULL, 0, MSG_DONTWAIT);
+		if (ret < 0)
+			return failed(ret);
+		ht_link.unsent_at += (uint32_t)ret;
+		ht_link.unsent_bytes -= (uint32_t)ret;
+	}
+	return 0;
+}
+
+int ht_link_send(struct iovec *iov, unsigned parts)
+{
+	int error;
+	long ret;
+
+	if (ht_link.state != LINK_ON)
+		return -EPIPE;
+	error = ht_link_push();
+	if (error)
+		return error;
+	ret = send_some(iov, parts, NULL, 0, MSG_DONTWAIT);
+	if (ret < 0)
+		return failed(ret);
+	ht_link.frames++;
+	advance(&iov, &parts, (size_t)ret);
+	ht_link.unsent_at = 0;
+	for (; parts; iov++, parts--) {
+		memcpy(unsent + ht_link.unsent_bytes, iov->iov_base, iov->iov_len);
+		ht_link.unsent_bytes += (uint32_t)iov->iov_len;
+	}
+	return 0;
+}
+
+static void wait_at_most(unsigned milliseconds)
+{
+	struct pollfd poll = { .fd = ht_link.fd, .events = POLLOUT };
+	struct timespec limit = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+
+	sys_call5(SYS_ppoll, &poll, 1, &limit, 0, 0);
+}
+
+void ht_link_wait(void)
+{
+	uint64_t began = ht_clock_ns(CLOCK_MONOTONIC);
+
+	/* Not for ever: the descriptor may be moved to another number meanwhile. */
+	wait_at_most(200);
+	ht_loss_add(LOSS_WAIT_NS, ht_clock_ns(CLOCK_MONOTONIC) - began);
+}
+
+void ht_link_drain(unsigned milliseconds)
+{
+	uint64_t until = ht_clock_ns(CLOCK_MONOTONIC) + milliseconds * 1000000ull;
+
+	while (ht_link.state == LINK_ON && ht_link.unsent_bytes) {
+		struct link_hold hold;
+		int error;
+
+		ht_link_lock(&hold);
+		error = ht_link_push();
+		ht_link_unlock(&hold);
+		if (error != -EAGAIN || ht_clock_ns(CLOCK_MONOTONIC) >= until)
+			break;
+		wait_at_most(10);
+	}
+}
+
+void ht_link_off(const char *why, int error)
+{
+	static const uint32_t off;
+
+	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
+	if (ht_link.state == LINK_OFF)
+		return;
+	ht_link.state = LINK_OFF;
+	if (ht_link.fd >= 0)
+		sys_call1(SYS_close, ht_link.fd);
+	ht_link.fd = -1;
+	if (why)
+		ht_tell("%s (%e); the program goes on unrecorded", why, error);
+}
+
+void ht_link_forget(void)
+{
+	if (ht_link.fd >= 0)
+		sys_call1(SYS_close, ht_link.fd);
+	ht_link.fd = -1;
+	ht_link.state = LINK_NONE;
+	ht_link.lock = 0;
+	ht_link.unsent_bytes = 0;
+	ht_link.frames = 0;
+}

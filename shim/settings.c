@@ -1,0 +1,49 @@
+#include <string.h>
+
+#include "shim/settings.h"
+
+struct settings ht_settings = { .stacks = true };
+
+static uint64_t number(const char *text)
+{
+	uint64_t value = 0;
+
+	for (; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	return value;
+}
+
+/* The value when `line` is NAME=value with this name, else NULL. */
+static const char *value_of(const char *line, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(line, name, length) == 0 && line[length] == '=' ? line + length + 1 : NULL;
+}
+
+static void take(const char *line)
+{
+	const char *value;
+
+	if ((value = value_of(line, "HEAPTAPE_SOCKET"))) {
+		if (strlen(value) < sizeof(ht_settings.socket))
+			strcpy(ht_settings.socket, value);
+	} else if ((value = value_of(line, "HEAPTAPE_RUN"))) {
+		ht_settings.run_token = number(value);
+	} else if ((value = value_of(line, "HEAPTAPE_ON_FULL"))) {
+		ht_settings.drop_when_full = strcmp(value, "drop") == 0;
+	} else if ((value = value_of(line, "HEAPTAPE_STACKS"))) {
+		ht_settings.stacks = strcmp(value, "0") != 0;
+	} else if ((value = value_of(line, "HEAPTAPE_DEPTH"))) {
+		ht_settings.depth = (unsigned)number(value);
+	}
+	if (ht_settings.line_count < SETTINGS_MAX && strlen(line) < sizeof(ht_settings.lines[0]))
+		strcpy(ht_settings.lines[ht_settings.line_count++], line);
+}
+
+void ht_settings_read(char **envp)
+{
+	for (; envp && *envp; envp++)
+		if (strncmp(*envp, "HEAPTAPE_", 9) == 0)
+			take(*envp);
+}

@@ -1,0 +1,26 @@
+/* The HEAPTAPE_* variables of the environment, as far as the recording needs them. */
+#ifndef HEAPTAPE_SHIM_SETTINGS_H
+#define HEAPTAPE_SHIM_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SETTINGS_MAX 16
+
+struct settings {
+	char socket[108]; /* HEAPTAPE_SOCKET; "": do not record */
+	uint64_t run_token;
+	bool drop_when_full;
+	bool stacks;
+	unsigned depth; /* 0: as deep as can be */
+	/* NAME=value of each, copied: programs write over their environment. */
+	char lines[SETTINGS_MAX][128];
+	unsigned line_count;
+};
+
+extern struct settings ht_settings;
+
+/* Reads them from envp; getenv would not find them before libc's own start. */
+void ht_settings_read(char **envp);
+
+#endif

@@ -1,0 +1,223 @@
+#include <pthread.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "shim/batch.h"
+#include "shim/link.h"
+#include "shim/ring.h"
+#include "shim/stack_table.h"
+#include "shim/sys.h"
+#include "shim/thread.h"
+#include "shim/unwind.h"
+
+/* A thread's destructor puts itself off this often, so that what other destructors free is still in
+ * the thread's record. The C library calls destructors four times at most. */
+#define END_ROUNDS 3
+
+static struct recorder nobody;
+__thread struct recorder *ht_recorder = &nobody;
+
+static struct ring_buffer bootstrap_buffer;
+static struct recorder bootstrap = { .announced = true };
+static uint32_t bootstrap_taken;
+
+static uint32_t threads;    /* numbers given out; the link's lock is held */
+static uint32_t first_free; /* no slot below this is free */
+static pthread_key_t end_key;
+static bool have_end_key;
+
+static void start_buffer(struct ring_buffer *buffer, uint32_t number)
+{
+	buffer->tid = (uint32_t)sys_call0(SYS_gettid);
+	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
+	buffer->first_seq = 0;
+	buffer->details_used = 0;
+	buffer->busy = 0;
+	buffer->meta_thread = number <= META_THREAD_MAX ? number : 0;
+	buffer->start_ticks = ht_clock_ticks();
+	buffer->last_ticks = buffer->start_ticks;
+	__atomic_store_n(&buffer->count, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->thread, number, __ATOMIC_RELEASE);
+}
+
+/* True when the thread that wrote here is no more; it ended without its destructor. */
+static bool owner_is_gone(const struct ring_buffer *buffer)
+{
+	return sys_call3(SYS_tgkill, sys_call0(SYS_getpid), buffer->tid, 0) == -ESRCH;
+}
+
+static int send_end(struct recorder *recorder)
+{
+	uint8_t frame[THREAD_FRAME_BYTES];
+	struct iovec iov = { frame, ht_thread_end_frame(frame, recorder->buffer) };
+
+	return ht_link_send(&iov, 1);
+}
+
+/* Takes a slot from a thread that went away in silence. Its last events must go first, so the lock
+ * is given up meanwhile. */
+static bool reclaim(struct link_hold *hold)
+{
+	uint32_t used = ht_ring.head->buffers_used;
+
+	for (uint32_t slot = 0; slot < used; slot++) {
+		struct ring_buffer *buffer = ht_ring_buffer(&ht_ring, slot);
+		struct recorder *recorder = &ht_ring.recorders[slot];
+
+		if (!buffer->thread || !owner_is_gone(buffer))
+			continue;
+		buffer->tid = (uint32_t)sys_call0(SYS_gettid); /* ours now, nobody else takes it */
+		ht_link_unlock(hold);
+		ht_batch_send(recorder);
+		ht_link_lock(hold);
+		send_end(recorder);
+		recorder->buffer = NULL;
+		__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
+		if (slot < first_free)
+			first_free = slot;
+		return true;
+	}
+	return false;
+}
+
+/* A free slot's index, or buffer_count. The lock is held. */
+static uint32_t find_slot(void)
+{
+	struct ring_head *head = ht_ring.head;
+	uint32_t slot = first_free;
+
+	while (slot < head->buffers_used && ht_ring_buffer(&ht_ring, slot)->thread)
+		slot++;
+	first_free = slot;
+	return slot;
+}
+
+static struct recorder *take_slot(void)
+{
+	struct ring_head *head = ht_ring.head;
+	struct recorder *recorder = NULL;
+	struct link_hold hold;
+	uint32_t slot;
+
+	ht_link_lock(&hold);
+	if (ht_recorder->buffer) { /* a signal handler was first */
+		ht_link_unlock(&hold);
+		return ht_recorder;
+	}
+	slot = find_slot();
+	if (slot == head->buffer_count && reclaim(&hold))
+		slot = find_slot();
+	if (slot < head->buffer_count) {
+		uint8_t frame[THREAD_FRAME_BYTES];
+		struct iovec iov = { frame, 0 };
+
+		first_free = slot + 1;
+		recorder = &ht_ring.recorders[slot];
+		*recorder =
+			(struct recorder){ .slot = slot, .buffer = ht_ring_buffer(&ht_ring, slot) };
+		start_buffer(recorder->buffer, ++threads);
+		if (slot >= head->buffers_used)
+			__atomic_store_n(&head->buffers_used, slot + 1, __ATOMIC_RELEASE);
+		ht_recorder = recorder;
+		iov.iov_len = ht_thread_start_frame(frame, recorder->buffer, slot);
+		recorder->announced = ht_link_send(&iov, 1) == 0;
+	}
+	ht_link_unlock(&hold);
+	return recorder;
+}
+
+struct recorder *ht_thread_begin(void)
+{
+	struct recorder *recorder;
+
+	if (ht_link.state == LINK_NONE) {
+		if (__atomic_exchange_n(&bootstrap_taken, 1, __ATOMIC_RELAXED))
+			return NULL;
+		ht_clock_init();
+		start_buffer(&bootstrap_buffer, 1);
+		bootstrap.buffer = &bootstrap_buffer;
+		return ht_recorder = &bootstrap;
+	}
+	if (ht_link.state != LINK_ON)
+		return NULL;
+	recorder = take_slot();
+	if (recorder && have_end_key)
+		pthread_setspecific(end_key, (void *)END_ROUNDS);
+	return recorder;
+}
+
+void ht_thread_adopt_bootstrap(void)
+{
+	struct recorder *recorder = take_slot();
+	struct ring_buffer *to = recorder->buffer, *from = &bootstrap_buffer;
+	uint32_t count = from->count;
+
+	if (!bootstrap.buffer)
+		return;
+	to->start_ticks = from->start_ticks;
+	memcpy(to->ticks, from->ticks, count * sizeof(to->ticks[0]));
+	memcpy(to->addresses, from->addresses, count * sizeof(to->addresses[0]));
+	memcpy(to->details, from->details, from->details_used * sizeof(to->details[0]));
+	memcpy(to->sizes, from->sizes, count * sizeof(to->sizes[0]));
+	memcpy(to->stacks, from->stacks, count * sizeof(to->stacks[0]));
+	memcpy(to->kinds, from->kinds, count);
+	memcpy(to->classes, from->classes, count);
+	to->details_used = from->details_used;
+	__atomic_store_n(&to->count, count, __ATOMIC_RELEASE);
+	bootstrap.buffer = NULL;
+}
+
+/* The thread ends: its last events go out and its buffer is free for another. Should it still
+ * allocate or free afterwards, it begins anew under another number. */
+static void end_thread(void *rounds)
+{
+	struct recorder *recorder = ht_recorder;
+	struct ring_buffer *buffer = recorder->buffer;
+	struct link_hold hold;
+
+	if ((uintptr_t)rounds > 1) {
+		pthread_setspecific(end_key, (void *)((uintptr_t)rounds - 1));
+		return;
+	}
+	ht_stack_thread_end();
+	if (!buffer || ht_link.state != LINK_ON)
+		return;
+	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
+	for (int attempt = 0; attempt < 50; attempt++) {
+		int error;
+
+		ht_batch_send(recorder);
+		ht_link_lock(&hold);
+		error = buffer->count ? -EAGAIN : send_end(recorder);
+		if (!error || error == -EPIPE || attempt == 49) {
+			ht_recorder = &nobody;
+			recorder->buffer = NULL;
+			__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
+			if (recorder->slot < first_free)
+				first_free = recorder->slot;
+			ht_link_unlock(&hold);
+			return;
+		}
+		ht_link_unlock(&hold);
+		ht_link_wait();
+	}
+}
+
+void ht_threads_init(void)
+{
+	have_end_key = pthread_key_create(&end_key, end_thread) == 0;
+}
+
+void ht_threads_forget(void)
+{
+	ht_recorder = &nobody;
+	threads = 0;
+	first_free = 0;
+}
+
+void ht_threads_send_all(void)
+{
+	for (uint32_t slot = 0; slot < ht_ring.head->buffers_used; slot++)
+		if (ht_ring.recorders[slot].buffer && ht_ring.recorders[slot].buffer->count)
+			ht_batch_send(&ht_ring.recorders[slot]);
+}

@@ -1,0 +1,160 @@
+#include <errno.h>
+
+#include "shim/alloc.h"
+#include "shim/capture.h"
+#include "shim/record.h"
+#include "shim/traced.h"
+
+#define RECORDED __attribute__((noinline))
+
+/* A request that could not be met is an event too: what the program asked for, address 0. */
+static __attribute__((noinline, cold)) void *failed(unsigned kind, size_t size_bytes,
+						    uint32_t stack)
+{
+	ht_record_alloc(kind, NULL, size_bytes, 0, 0, NULL, stack);
+	errno = ENOMEM;
+	return NULL;
+}
+
+static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, struct span *span,
+				 uint32_t stack)
+{
+	ht_record_alloc(kind, block, size_bytes, span_class(span), span_usable(span),
+			span_meta(span, block), stack);
+	return block;
+}
+
+RECORDED void *malloc_recorded(size_t size_bytes)
+{
+	uint32_t stack = HT_STACK_HERE();
+	struct span *span;
+	void *block = block_take(size_bytes, &span);
+
+	if (unlikely(!block))
+		return failed(EVENT_MALLOC, size_bytes, stack);
+	return record_taken(EVENT_MALLOC, block, size_bytes, span, stack);
+}
+
+RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
+{
+	uint32_t stack = HT_STACK_HERE();
+	struct span *span;
+	void *block;
+	size_t bytes;
+
+	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
+		return failed(EVENT_CALLOC, SIZE_MAX, stack);
+	block = block_take_zeroed(bytes, &span);
+	if (unlikely(!block))
+		return failed(EVENT_CALLOC, bytes, stack);
+	return record_taken(EVENT_CALLOC, block, bytes, span, stack);
+}
+
+RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
+{
+	uint32_t stack = HT_STACK_HERE();
+	struct span *span;
+	void *block = block_take_aligned(alignment, size_bytes, &span);
+
+	if (unlikely(!block))
+		return failed(EVENT_MEMALIGN, size_bytes, stack);
+	return record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
+}
+
+RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_bytes)
+{
+	uint32_t stack = HT_STACK_HERE();
+	struct span *span;
+	void *block = block_take_aligned(alignment, size_bytes, &span);
+
+	if (unlikely(!block)) {
+		ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
+		return ENOMEM;
+	}
+	*ret = record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
+	return 0;
+}
+
+static inline void record_and_release(struct span *span, void *block)
+{
+	unsigned class = span_class(span);
+	size_t usable_bytes = span_usable(span);
+
+	ht_record_free(block, class, class ? usable_bytes : span->requested_bytes, usable_bytes,
+		       span_meta_if_any(span, block));
+	block_release(span, block);
+}
+
+RECORDED void free_recorded(void *block)
+{
+	struct span *span = block_to_free(block);
+
+	if (likely(span != NULL))
+		record_and_release(span, block);
+}
+
+/* The old block as the event will name it, looked at before anything changes. */
+static struct realloc_old look_at_old(struct span *span, void *block)
+{
+	struct block_meta *meta = span_meta_if_any(span, block);
+	struct realloc_old old = { .block = block,
+				   .size_bytes = span_usable(span),
+				   .usable_bytes = span_usable(span) };
+
+	if (meta)
+		old.meta = *meta;
+	if (!span_class(span))
+		old.size_bytes = span->requested_bytes;
+	else if (old.meta.ticks)
+		old.size_bytes = meta_size_bytes(old.meta.site);
+	return old;
+}
+
+RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
+{
+	static const struct realloc_old none;
+	uint32_t stack = HT_STACK_HERE();
+	struct span *old_span, *span;
+	struct block_meta *meta;
+	struct realloc_old old;
+	void *block;
+
+	if (!old_block) {
+		block = block_take(size_bytes, &span);
+		ht_record_realloc(block, size_bytes, block ? span_class(span) : 0,
+				  block ? span_usable(span) : 0,
+				  block ? span_meta(span, block) : NULL, &none, stack);
+		if (!block)
+			errno = ENOMEM;
+		return block;
+	}
+	old_span = block_to_free(old_block);
+	if (unlikely(!old_span))
+		return NULL;
+	if (size_bytes == 0) {
+		record_and_release(old_span, old_block);
+		return NULL;
+	}
+	old = look_at_old(old_span, old_block);
+	if (block_resize(old_span, old_block, size_bytes)) {
+		ht_record_realloc(old_block, size_bytes, span_class(old_span),
+				  span_usable(old_span), span_meta(old_span, old_block), &old,
+				  stack);
+		return old_block;
+	}
+	block = block_take(size_bytes, &span);
+	if (unlikely(!block)) {
+		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &old, stack);
+		errno = ENOMEM;
+		return NULL;
+	}
+	block_copy(span, block, old_span, old_block,
+		   old.usable_bytes < size_bytes ? old.usable_bytes : size_bytes);
+	meta = span_meta_if_any(old_span, old_block);
+	if (meta)
+		meta->ticks = 0;
+	ht_record_realloc(block, size_bytes, span_class(span), span_usable(span),
+			  span_meta(span, block), &old, stack);
+	block_release(old_span, old_block);
+	return block;
+}
