@@ -125,3 +125,21 @@ recorded_whole() {
 		(SELECT max(run_id) FROM runs)")" 0
 	invariants
 }
+
+# compare_rows: every event between each thread's two markers, row by row, with what the program
+# printed (tests/programs/say.h).
+compare_rows() {
+	query "WITH marker AS (
+		SELECT thread_id, min(CASE kind WHEN 'free' THEN seq END) AS low,
+		       max(CASE kind WHEN 'malloc' THEN seq END) AS high
+		FROM events WHERE size_bytes = 777001 AND kind IN ('malloc', 'free') GROUP BY thread_id)
+	SELECT tid, kind, coalesce(address, 0), iif(coalesce(address, 0), size_bytes, 0),
+	       iif(coalesce(address, 0), usable_bytes, 0), coalesce(old_address, 0)
+	FROM events JOIN marker USING (thread_id) JOIN threads USING (thread_id)
+	WHERE seq > low AND seq < high
+	      AND kind IN ('malloc', 'calloc', 'realloc', 'memalign', 'free')
+	ORDER BY tid, seq" >rows
+	sort -s -n -t, -k1,1 out >expected
+	same "rows" rows expected
+	[ -s expected ] || fail "the program printed nothing"
+}

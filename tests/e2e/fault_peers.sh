@@ -1,0 +1,71 @@
+#!/bin/sh
+# Peers that send nonsense lose their own connection; a recording beside them is whole.
+. "$(dirname "$0")/lib.sh"
+need python3
+
+"$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" >daemon.log 2>&1 &
+daemon=$!
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	[ -S socket ] && break
+	sleep 0.2
+done
+is "socket's mode" "$(stat -c %a socket)" 600
+cat >peer.py <<'PEER'
+import os, random, socket, struct, sys, time
+random.seed(7)
+def connect():
+    s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1]); return s
+def send(data, close=True):
+    s = connect()
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(4096): pass
+    except OSError: pass
+    s.close()
+def frame(payload): return struct.pack('<I', len(payload)) + payload
+def field(n, payload): return bytes([n << 3 | 2]) + varint(len(payload)) + payload
+def varint(n):
+    out = b''
+    while n > 127: out += bytes([n & 127 | 128]); n >>= 7
+    return out + bytes([n])
+hello = field(1, b'\x08\x01' + b'\x12\x011' + b'\x1d' + struct.pack('<I', 4242) + b'\x60\x80\x20')
+send(b'')
+send(b'\0')
+send(b'\xff' * 4)
+send(struct.pack('<I', 0))
+send(struct.pack('<I', 1 << 20 | 1) + b'x' * 1000)
+send(struct.pack('<I', 1000) + b'short')
+send(frame(b'\xff' * 100))
+send(frame(field(4, b'\x0d\x01\0\0\0')))                      # a batch before hello
+send(frame(field(1, b'\x08\x63')))                             # another version
+send(frame(hello) + frame(hello))                              # hello twice
+send(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\xff\xff\xff\xff')))
+send(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\x02\0\0\0\x22\x02\x01\x05')))
+send(frame(hello) + frame(field(5, b'\x0d\xff\xff\xff\xff')))
+send(frame(hello) + frame(field(12, b'\x09' + b'\1' * 8)))     # a command's frame from a program
+for _ in range(300):
+    data = bytearray(frame(hello) + frame(field(random.randrange(1, 14), random.randbytes(random.randrange(200)))))
+    for _ in range(random.randrange(5)):
+        data[random.randrange(len(data))] = random.randrange(256)
+    send(bytes(data))
+s = connect(); s.send(b'\x10'); idle = [connect() for _ in range(200)]
+if len(sys.argv) > 2: time.sleep(float(sys.argv[2]))
+PEER
+python3 peer.py "$T/socket" 5 >peer.log 2>&1 &
+peer=$!
+run_options="--socket $T/socket"
+identical "$programs/threads" 1 2000 1 >same.log 2>&1
+record "$programs/history"
+is "status" "$status" 0
+compare_rows
+recorded_whole
+wait $peer
+is "the peer's own view" "$?:$(cat peer.log)" "0:"
+kill -0 $daemon 2>/dev/null || fail "the daemon died: $(tail -3 daemon.log)"
+record "$programs/history"
+compare_rows
+kill -TERM $daemon
+wait $daemon
+is "the daemon's end" $? 0
+pass
