@@ -1,0 +1,358 @@
+/* heaptape run: record a program. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/wire.h"
+#include "viewer/cli.h"
+#include "viewer/commands.h"
+#include "viewer/db.h"
+#include "viewer/format.h"
+#include "viewer/launch.h"
+#include "viewer/link.h"
+#include "viewer/program.h"
+#include "viewer/summary.h"
+
+#define RUN_SETTINGS_MAX 16
+#define DEPTH_MAX 256
+
+static struct {
+	const char *label;
+	const char *socket;
+	const char *on_full;
+	bool no_stacks;
+	int64_t depth;
+	bool quiet;
+} options = { .on_full = "wait" };
+
+static const struct option_row rows[] = {
+	{ "db", 'o', "FILE", "record into FILE (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
+	  &shared.db },
+	{ "label", 'l', "TEXT", "a name for the run, to find it again", OPTION_TEXT,
+	  &options.label },
+	{ "socket", 0, "PATH", "use the daemon that listens there", OPTION_TEXT, &options.socket },
+	{ "on-full", 0, "wait|drop", "when the daemon falls behind (default: wait)", OPTION_TEXT,
+	  &options.on_full },
+	{ "no-stacks", 0, NULL, "do not record call stacks", OPTION_FLAG, &options.no_stacks },
+	{ "depth", 0, "N", "record at most N frames of a stack (default: 256)", OPTION_NUMBER,
+	  &options.depth },
+	{ "quiet", 'q', NULL, "print no summary", OPTION_FLAG, &options.quiet },
+	OPTIONS_END
+};
+
+/* The environment of the program, and the settings the run's row keeps: NAME=value each. */
+struct environment {
+	char **all;
+	char *settings[RUN_SETTINGS_MAX];
+	size_t setting_count;
+};
+
+extern char **environ;
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void environment_set(struct environment *environment, const char *name, const char *value)
+{
+	size_t count = 0, length = strlen(name);
+
+	while (environment->all[count] && (strncmp(environment->all[count], name, length) ||
+					   environment->all[count][length] != '='))
+		count++;
+	if (!environment->all[count]) {
+		environment->all =
+			must_grow(environment->all, (count + 2) * sizeof(*environment->all));
+		environment->all[count + 1] = NULL;
+	}
+	environment->all[count] = must_print("%s=%s", name, value);
+}
+
+static void environment_setting(struct environment *environment, const char *name,
+				const char *value)
+{
+	environment_set(environment, name, value);
+	if (environment->setting_count < RUN_SETTINGS_MAX)
+		environment->settings[environment->setting_count++] =
+			must_print("%s=%s", name, value);
+}
+
+static void environment_init(struct environment *environment)
+{
+	const char *on_error = getenv("HEAPTAPE_ON_ERROR");
+	size_t count = 0;
+
+	*environment = (struct environment){ 0 };
+	while (environ[count])
+		count++;
+	environment->all = must_alloc((count + 1) * sizeof(*environment->all));
+	memcpy(environment->all, environ, count * sizeof(*environment->all));
+	environment_setting(environment, "HEAPTAPE_ON_FULL", options.on_full);
+	environment_setting(environment, "HEAPTAPE_STACKS", options.no_stacks ? "0" : "1");
+	if (options.depth)
+		environment_setting(environment, "HEAPTAPE_DEPTH", format_plain(options.depth));
+	if (on_error)
+		environment_setting(environment, "HEAPTAPE_ON_ERROR", on_error);
+}
+
+/* LD_PRELOAD knows no quoting: a path with a space or a colon is reached through a link. */
+static char *preloadable(const struct recorder *recorder, char *shim)
+{
+	char *link;
+
+	if (!strpbrk(shim, " :\t") || !recorder->folder)
+		return shim;
+	link = must_print("%s/libheaptape.so", recorder->folder);
+	if (symlink(shim, link))
+		die("cannot make the link '%s': %s", link, strerror(errno));
+	return link;
+}
+
+static void environment_finish(struct environment *environment, const struct recorder *recorder,
+			       char *shim)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	char *list = preload && *preload ? must_print("%s:%s", shim, preload) : shim;
+
+	environment_set(environment, "LD_PRELOAD", list);
+	environment_set(environment, "HEAPTAPE_SOCKET", recorder->socket);
+	environment_set(environment, "HEAPTAPE_RUN", format_plain((int64_t)recorder->run_token));
+}
+
+static char *absolute(const char *path)
+{
+	char folder[PATH_MAX];
+
+	if (*path == '/')
+		return must_copy(path);
+	if (!getcwd(folder, sizeof(folder)))
+		die("cannot tell the current folder: %s", strerror(errno));
+	return must_print("%s/%s", folder, path);
+}
+
+/* What a reply other than the one hoped for means; complains. */
+static bool complain_link(int result, const Heaptape__Frame *frame)
+{
+	if (!result && frame->body_case == HEAPTAPE__FRAME__BODY_CONTROL)
+		complain("the daemon refuses: %s", frame->control->message);
+	else if (!result)
+		complain("the daemon answered out of turn. Is it of another version?");
+	else if (result == -EPIPE)
+		complain("the daemon closed the connection");
+	else
+		complain("no answer from the daemon: %s", strerror(-result));
+	return false;
+}
+
+static bool start_run(struct recorder *recorder, struct environment *environment, int argc,
+		      char **argv)
+{
+	Heaptape__RunStart start = HEAPTAPE__RUN_START__INIT;
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT, *reply = NULL;
+	char folder[PATH_MAX];
+	int result;
+	bool started = false;
+
+	start.wire_version = WIRE_VERSION;
+	start.label = (char *)(options.label ? options.label : "");
+	start.command = argv;
+	start.n_command = (size_t)argc;
+	start.cwd = getcwd(folder, sizeof(folder)) ? folder : (char *)"";
+	start.settings = environment->settings;
+	start.n_settings = environment->setting_count;
+	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_START;
+	frame.run_start = &start;
+	result = link_send(recorder->link, &frame);
+	if (!result)
+		result = link_receive(recorder->link, 30000, &reply);
+	if (result || reply->body_case != HEAPTAPE__FRAME__BODY_RUN_REPLY) {
+		complain_link(result, reply);
+	} else if (*reply->run_reply->error) {
+		complain("%s", reply->run_reply->error);
+	} else {
+		recorder->run_id = (int64_t)reply->run_reply->run_id;
+		recorder->run_token = reply->run_reply->run_token;
+		if (*reply->run_reply->database)
+			recorder->database = must_copy(reply->run_reply->database);
+		started = true;
+	}
+	if (reply)
+		heaptape__frame__free_unpacked(reply, NULL);
+	return started;
+}
+
+static int64_t timeval_ns(struct timeval time)
+{
+	return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
+}
+
+/* Tells the daemon how the program ended and waits until all of it is in the database. Returns
+ * the number of processes that still run, -1 when the daemon did not answer. */
+static int64_t finish_run(struct recorder *recorder, pid_t pid, const struct program_end *end)
+{
+	Heaptape__RunEnd message = HEAPTAPE__RUN_END__INIT;
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT, *reply = NULL;
+	bool told = false, terminal = isatty(STDERR_FILENO);
+	int64_t still_running;
+	int result;
+
+	message.run_id = (uint64_t)recorder->run_id;
+	message.pid = (uint32_t)pid;
+	if (WIFSIGNALED(end->status))
+		message.exit_signal = (uint32_t)WTERMSIG(end->status);
+	else
+		message.exit_code = WEXITSTATUS(end->status);
+	message.user_ns = (uint64_t)timeval_ns(end->usage.ru_utime);
+	message.system_ns = (uint64_t)timeval_ns(end->usage.ru_stime);
+	message.max_rss_bytes = (uint64_t)end->usage.ru_maxrss * 1024;
+	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_END;
+	frame.run_end = &message;
+	result = link_send(recorder->link, &frame);
+	while (!result) {
+		result = link_receive(recorder->link, told || !terminal ? -1 : 700, &reply);
+		if (result == -ETIMEDOUT) {
+			fputs("heaptape: storing the rest of the recording ...", stderr);
+			told = true;
+			result = 0;
+			continue;
+		}
+		if (result == -EINTR)
+			result = 0;
+		else
+			break;
+	}
+	if (told)
+		fputs("\r\033[K", stderr);
+	if (result || reply->body_case != HEAPTAPE__FRAME__BODY_RUN_DONE) {
+		complain_link(result, reply);
+		complain("the recording may lack its end; 'heaptape report' shows what there is");
+		still_running = -1;
+	} else {
+		still_running = reply->run_done->still_running;
+	}
+	if (reply)
+		heaptape__frame__free_unpacked(reply, NULL);
+	return still_running;
+}
+
+static void summarise(const struct recorder *recorder, const char *database, const char *obstacle,
+		      int64_t still_running, int64_t ended_ns)
+{
+	const char *path = recorder->database && options.socket ? recorder->database : database;
+	sqlite3 *db = db_open_path(path);
+	struct run run;
+	struct summary_context context = { path, obstacle, still_running > 0 ? still_running : 0,
+					   0 };
+
+	run_load(db, recorder->run_id, &run);
+	context.summary_after_ns = monotonic_ns() - ended_ns;
+	summary_print(stderr, &run, &context);
+	run_release(&run);
+	db_close(db);
+}
+
+static int exit_status_of(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Run it without a recording: nothing of ours touches it. */
+static int record(const char *path, int argc, char **argv)
+{
+	struct recorder recorder = { .log = -1, .link = -1 };
+	struct environment environment;
+	struct program_end end;
+	const char *obstacle = program_obstacle(path);
+	const char *database = cli_database();
+	char *shim = launch_shim();
+	int64_t still_running;
+	bool ready;
+	pid_t pid;
+
+	environment_init(&environment);
+	if (obstacle)
+		complain("'%s' itself cannot be recorded: %s. It runs all the same; programs that "
+			 "it "
+			 "starts are recorded.",
+			 path, obstacle);
+	if (options.socket) {
+		recorder.socket = absolute(options.socket);
+		ready = true;
+	} else {
+		ready = recorder_start(&recorder, database);
+	}
+	ready = ready && recorder_connect(&recorder) &&
+		start_run(&recorder, &environment, argc, argv);
+	if (!ready) {
+		recorder_end(&recorder, false);
+		complain("'%s' was not started", argv[0]);
+		return STATUS_FAILED;
+	}
+	environment_finish(&environment, &recorder, preloadable(&recorder, shim));
+	fflush(NULL);
+	launch_program(path, argv, environment.all, &pid, &end);
+	if (end.exec_error)
+		end.status = (end.exec_error == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE)
+			     << 8;
+	/* From here on the program's status is what counts. */
+	die_status = exit_status_of(end.status);
+	still_running = finish_run(&recorder, pid, &end);
+	if (end.exec_error)
+		complain("cannot run '%s': %s", path, strerror(end.exec_error));
+	else if (!options.quiet)
+		summarise(&recorder, database, obstacle, still_running, end.monotonic_ns);
+	recorder_end(&recorder, still_running > 0);
+	return die_status;
+}
+
+static int run_main(int argc, char **argv)
+{
+	char *path;
+	int found;
+
+	if (!argc)
+		return usage_error("run", "which program shall be run?");
+	if (strcmp(options.on_full, "wait") && strcmp(options.on_full, "drop"))
+		return usage_error("run", "--on-full is 'wait' or 'drop', not '%s'",
+				   options.on_full);
+	if (options.depth < 0 || options.depth > DEPTH_MAX)
+		return usage_error("run", "--depth is a number from 1 to %d", DEPTH_MAX);
+	if (options.socket && shared.db)
+		return usage_error("run", "--socket's daemon has its database already; --db cannot "
+					  "choose another");
+	found = program_find(argv[0], &path);
+	if (found) {
+		complain("cannot run '%s': %s", argv[0],
+			 found == -ENOENT && !strchr(argv[0], '/') ? "command not found"
+								   : strerror(-found));
+		return found == -ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE;
+	}
+	return record(path, argc, argv);
+}
+
+const struct command command_run = {
+	.name = "run",
+	.arguments = "[--] PROGRAM [ARGUMENTS...]",
+	.summary = "record a program",
+	.details =
+		"The program runs as it would alone: its input, output and exit status are "
+		"untouched\n"
+		"(128+N when signal N ended it; 127 when it is not found, 126 when it cannot be\n"
+		"executed). Every allocation of it and of the programs it starts is recorded, and "
+		"a\n"
+		"summary follows on standard error. When recording is impossible the program is "
+		"not\n"
+		"started and the status is 3.",
+	.options = rows,
+	.main = run_main,
+	.program_follows = true,
+};

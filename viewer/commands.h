@@ -1,0 +1,12 @@
+/* Every command of heaptape, one file each. */
+#ifndef HEAPTAPE_VIEWER_COMMANDS_H
+#define HEAPTAPE_VIEWER_COMMANDS_H
+
+#include "viewer/cli.h"
+
+extern const struct command command_run;
+extern const struct command command_runs;
+extern const struct command command_report;
+extern const struct command command_sql;
+
+#endif

@@ -1,0 +1,297 @@
+#include "viewer/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "viewer/cli.h"
+#include "viewer/link.h"
+#include "viewer/program.h"
+
+extern char **environ;
+
+/* A file beside our executable, or in ../lib/heaptape from there. */
+static char *installed_file(const char *variable, const char *name)
+{
+	const char *given = getenv(variable);
+	char folder[PATH_MAX], resolved[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
+	char *slash;
+
+	if (given && *given) {
+		if (!realpath(given, resolved))
+			die("cannot use %s='%s': %s", variable, given, strerror(errno));
+		return must_copy(resolved);
+	}
+	if (length < 0)
+		die("cannot find where heaptape is installed: %s (/proc is needed)",
+		    strerror(errno));
+	folder[length] = 0;
+	slash = strrchr(folder, '/');
+	if (slash)
+		*slash = 0;
+	for (size_t i = 0; i < 2; i++) {
+		char *path = i ? must_print("%s/../lib/heaptape/%s", folder, name)
+			       : must_print("%s/%s", folder, name);
+		char *real = realpath(path, resolved);
+
+		free(path);
+		if (real)
+			return must_copy(resolved);
+	}
+	die("cannot find %s beside heaptape (%s) or in ../lib/heaptape. Is the installation whole? "
+	    "%s can name it.",
+	    name, folder, variable);
+}
+
+char *launch_shim(void)
+{
+	return installed_file("HEAPTAPE_SHIM", "libheaptape.so");
+}
+
+char *launch_daemon(void)
+{
+	return installed_file("HEAPTAPE_DAEMON", "heaptaped");
+}
+
+/* A folder only we can enter. XDG_RUNTIME_DIR can be too long for a socket's address. */
+static bool make_folder(struct recorder *recorder)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *bases[] = { runtime && *runtime == '/' ? runtime : NULL, "/tmp", "/dev/shm" };
+	int error = ENOENT;
+
+	for (size_t i = 0; i < sizeof(bases) / sizeof(*bases); i++) {
+		char *folder, *path;
+
+		if (!bases[i] || strlen(bases[i]) > LINK_PATH_BYTES - 24)
+			continue;
+		folder = must_print("%s/heaptape-XXXXXX", bases[i]);
+		if (mkdtemp(folder)) {
+			path = must_print("%s/socket", folder);
+			recorder->folder = folder;
+			recorder->socket = path;
+			return true;
+		}
+		error = errno;
+		free(folder);
+	}
+	complain("cannot make a private folder for the socket in $XDG_RUNTIME_DIR, /tmp or "
+		 "/dev/shm: %s",
+		 strerror(error));
+	return false;
+}
+
+/* Waits until the daemon says that it listens (a byte) or gives up (the pipe closes). */
+static bool wait_ready(int fd)
+{
+	char byte;
+	ssize_t got;
+
+	do
+		got = read(fd, &byte, 1);
+	while (got < 0 && errno == EINTR);
+	return got == 1;
+}
+
+static pid_t spawn_daemon(const char *program, struct recorder *recorder, const char *database,
+			  int ready)
+{
+	char ready_text[16];
+	char *arguments[] = { (char *)"heaptaped",  (char *)"--socket", recorder->socket,
+			      (char *)"--db",	    (char *)database,	(char *)"--private",
+			      (char *)"--ready-fd", ready_text,		NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, defaults;
+	pid_t pid = 0;
+	int error;
+
+	snprintf(ready_text, sizeof(ready_text), "%d", ready);
+	sigemptyset(&none);
+	sigfillset(&defaults);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	if (recorder->log >= 0)
+		posix_spawn_file_actions_adddup2(&actions, recorder->log, 2);
+	/* The same number: only the close-on-exec mark goes. */
+	posix_spawn_file_actions_adddup2(&actions, ready, ready);
+	posix_spawnattr_init(&attributes);
+	/* A session of its own: Ctrl-C and a closed terminal are for the program. */
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+						      POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &defaults);
+	error = posix_spawn(&pid, program, &actions, &attributes, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	if (error) {
+		complain("cannot start '%s': %s", program, strerror(error));
+		return 0;
+	}
+	return pid;
+}
+
+bool recorder_start(struct recorder *recorder, const char *database)
+{
+	char *program = launch_daemon();
+	int ready[2];
+	bool listening;
+
+	if (!make_folder(recorder)) {
+		free(program);
+		return false;
+	}
+	recorder->log = memfd_create("heaptaped-messages", MFD_CLOEXEC);
+	if (pipe2(ready, O_CLOEXEC)) {
+		complain("cannot make a pipe: %s", strerror(errno));
+		free(program);
+		return false;
+	}
+	recorder->daemon = spawn_daemon(program, recorder, database, ready[1]);
+	free(program);
+	close(ready[1]);
+	listening = recorder->daemon && wait_ready(ready[0]);
+	close(ready[0]);
+	if (recorder->daemon && !listening)
+		recorder_log(recorder);
+	return listening;
+}
+
+bool recorder_connect(struct recorder *recorder)
+{
+	int result = link_connect(recorder->socket, &recorder->link);
+
+	if (result == -ENAMETOOLONG)
+		complain("the socket's path is too long (%d bytes at most): '%s'", LINK_PATH_BYTES,
+			 recorder->socket);
+	else if (result)
+		complain("cannot reach a daemon at '%s': %s. Is heaptaped running there?",
+			 recorder->socket, strerror(-result));
+	return !result;
+}
+
+void recorder_log(struct recorder *recorder)
+{
+	char text[4096];
+	off_t at = 0;
+	ssize_t got;
+
+	if (recorder->log < 0)
+		return;
+	while ((got = pread(recorder->log, text, sizeof(text), at)) > 0) {
+		fwrite(text, 1, (size_t)got, stderr);
+		at += got;
+	}
+	close(recorder->log);
+	recorder->log = -1;
+}
+
+void recorder_end(struct recorder *recorder, bool leave_running)
+{
+	if (recorder->link >= 0)
+		close(recorder->link);
+	recorder->link = -1;
+	if (recorder->daemon && !leave_running)
+		while (waitpid(recorder->daemon, NULL, 0) < 0 && errno == EINTR)
+			;
+	recorder_log(recorder);
+	/* A daemon that goes on needs its socket, and takes it away itself. */
+	if (recorder->folder && !leave_running) {
+		unlink(recorder->socket);
+		rmdir(recorder->folder);
+	}
+	free(recorder->folder);
+	free(recorder->socket);
+	free(recorder->database);
+	recorder->folder = recorder->socket = recorder->database = NULL;
+}
+
+/* Signals that someone may send to the command when the program is meant. */
+static const int passed_signals[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH
+};
+#define PASSED_SIGNALS (sizeof(passed_signals) / sizeof(*passed_signals))
+
+static volatile pid_t program_pid;
+
+static void pass_signal_cb(int number, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	/* From the terminal the kernel has signalled the whole foreground group already. */
+	if (info->si_code <= 0 && program_pid > 0)
+		kill(program_pid, number);
+	errno = saved;
+}
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void launch_program(const char *path, char **argv, char **environment, pid_t *ret_pid,
+		    struct program_end *ret_end)
+{
+	struct sigaction passing = { .sa_sigaction = pass_signal_cb,
+				     .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigaction before[PASSED_SIGNALS], child_before;
+	struct sigaction child_default = { .sa_handler = SIG_DFL };
+	sigset_t blocked, mask_before;
+	int failure[2], error = 0;
+	pid_t pid;
+
+	*ret_end = (struct program_end){ 0 };
+	if (pipe2(failure, O_CLOEXEC))
+		die("cannot make a pipe: %s", strerror(errno));
+	/* Nothing is passed on, or lost, before the program's number is known. */
+	sigfillset(&blocked);
+	sigprocmask(SIG_BLOCK, &blocked, &mask_before);
+	sigaction(SIGCHLD, &child_default, &child_before);
+	for (size_t i = 0; i < PASSED_SIGNALS; i++) {
+		sigaction(passed_signals[i], NULL, &before[i]);
+		/* What was ignored (nohup) stays ignored. */
+		if (before[i].sa_handler != SIG_IGN)
+			sigaction(passed_signals[i], &passing, NULL);
+	}
+	pid = fork();
+	if (pid < 0)
+		die("cannot start a process: %s", strerror(errno));
+	if (!pid) {
+		for (size_t i = 0; i < PASSED_SIGNALS; i++)
+			sigaction(passed_signals[i], &before[i], NULL);
+		sigaction(SIGCHLD, &child_before, NULL);
+		sigprocmask(SIG_SETMASK, &mask_before, NULL);
+		error = -program_exec(path, argv, environment);
+		if (write(failure[1], &error, sizeof(error)) < 0)
+			_exit(PROGRAM_NOT_EXECUTABLE);
+		_exit(PROGRAM_NOT_EXECUTABLE);
+	}
+	program_pid = pid;
+	sigprocmask(SIG_SETMASK, &mask_before, NULL);
+	close(failure[1]);
+	if (read(failure[0], &error, sizeof(error)) == (ssize_t)sizeof(error))
+		ret_end->exec_error = error;
+	close(failure[0]);
+	while (wait4(pid, &ret_end->status, 0, &ret_end->usage) < 0 && errno == EINTR)
+		;
+	program_pid = 0;
+	ret_end->monotonic_ns = monotonic_ns();
+	*ret_pid = pid;
+	for (size_t i = 0; i < PASSED_SIGNALS; i++)
+		sigaction(passed_signals[i], &before[i], NULL);
+}

@@ -1,0 +1,70 @@
+/* heaptape: the command. One table of commands; each describes itself (viewer/cli.h). */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "viewer/commands.h"
+
+static const struct command *const commands[] = {
+	&command_run,
+	&command_report,
+	&command_runs,
+	&command_sql,
+};
+#define COMMANDS (sizeof(commands) / sizeof(*commands))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+static int help(void)
+{
+	puts("heaptape records what a program's heap really does, and answers questions about it.\n"
+	     "\n"
+	     "  heaptape run PROGRAM [ARGUMENTS...]   record\n"
+	     "  heaptape report                       what happened\n"
+	     "\n"
+	     "Commands:");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
+	puts("  help      this page, or 'heaptape help COMMAND'\n"
+	     "\n"
+	     "RUN, where a command takes one, is a number, a label, 'last' or 'last~1'; without\n"
+	     "it the last run is meant. The database is heaptape.db in the current folder;\n"
+	     "--db FILE or HEAPTAPE_DB name another.");
+	return STATUS_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	const char *name;
+
+	setlocale(LC_CTYPE, "");
+	if (argc < 2) {
+		help();
+		return STATUS_USAGE;
+	}
+	name = argv[1];
+	if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+		puts("heaptape " HEAPTAPE_VERSION);
+		return STATUS_DONE;
+	}
+	if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
+		if (argc < 3)
+			return help();
+		command = find_command(argv[2]);
+		if (!command)
+			return usage_error(NULL, "there is no command '%s'", argv[2]);
+		cli_help(command);
+		return STATUS_DONE;
+	}
+	command = find_command(name);
+	if (!command)
+		return usage_error(NULL, "there is no command '%s'", name);
+	return cli_run(command, argc - 1, argv + 1);
+}

@@ -1,0 +1,264 @@
+#include "viewer/profile.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "viewer/cli.h"
+#include "viewer/db.h"
+#include "viewer/format.h"
+#include "viewer/site.h"
+#include "viewer/table.h"
+
+/* Ids count from 1 without large gaps, so they can be indexes. */
+#define PROFILE_ID_MAX (1u << 28)
+
+static size_t ids_of(sqlite3 *db, const char *sql)
+{
+	int64_t highest = db_number(db, sql, "");
+
+	if (highest < 0 || highest > PROFILE_ID_MAX)
+		die("'%s' is damaged: an id of %s is out of all proportion", cli_database(),
+		    format_plain(highest));
+	return (size_t)highest + 1;
+}
+
+static void load_modules(sqlite3 *db, struct profile *profile)
+{
+	sqlite3_stmt *row;
+
+	profile->module_count = ids_of(db, "SELECT coalesce(max(module_id), 0) FROM modules");
+	profile->modules = must_alloc(profile->module_count * sizeof(*profile->modules));
+	row = db_query(db, "SELECT module_id, path FROM modules WHERE module_id > 0", "");
+	while (db_next(row)) {
+		struct module *module = &profile->modules[sqlite3_column_int64(row, 0)];
+		const char *slash;
+
+		module->path = must_copy(column_string(row, 1));
+		slash = strrchr(module->path, '/');
+		module->name = slash ? slash + 1 : module->path;
+		module->shim = site_is_shim(module->name);
+		module->runtime = site_is_runtime(module->name);
+	}
+}
+
+static uint32_t checked_id(sqlite3_stmt *row, int column, size_t limit)
+{
+	int64_t id = sqlite3_column_int64(row, column);
+
+	return id > 0 && id < (int64_t)limit ? (uint32_t)id : 0;
+}
+
+static void load_frames(sqlite3 *db, struct profile *profile)
+{
+	sqlite3_stmt *row;
+
+	profile->frame_count = ids_of(db, "SELECT coalesce(max(frame_id), 0) FROM frames");
+	profile->frames = must_alloc(profile->frame_count * sizeof(*profile->frames));
+	row = db_query(db,
+		       "SELECT frame_id, module_id, offset, outer_frame_id, function, file, line "
+		       "FROM frames WHERE frame_id > 0",
+		       "");
+	while (db_next(row)) {
+		struct frame *frame = &profile->frames[sqlite3_column_int64(row, 0)];
+
+		frame->module = checked_id(row, 1, profile->module_count);
+		frame->offset = (uint64_t)sqlite3_column_int64(row, 2);
+		frame->outer = checked_id(row, 3, profile->frame_count);
+		frame->function = column_copy(row, 4);
+		frame->file = column_copy(row, 5);
+		frame->line = (int32_t)sqlite3_column_int64(row, 6);
+		frame->allocator = profile->modules[frame->module].shim ||
+				   (frame->function && site_is_allocator(frame->function));
+	}
+}
+
+static void load_stacks(sqlite3 *db, struct profile *profile)
+{
+	sqlite3_stmt *row;
+
+	profile->stack_count = ids_of(db, "SELECT coalesce(max(stack_id), 0) FROM stacks");
+	profile->stacks = must_alloc(profile->stack_count * sizeof(*profile->stacks));
+	row = db_query(db,
+		       "SELECT stack_id, parent_stack_id, frame_id FROM stacks WHERE stack_id > 0",
+		       "");
+	while (db_next(row)) {
+		struct stack_node *node = &profile->stacks[sqlite3_column_int64(row, 0)];
+
+		node->parent = checked_id(row, 1, profile->stack_count);
+		node->frame = checked_id(row, 2, profile->frame_count);
+	}
+}
+
+static void load_totals(sqlite3 *db, const struct run *run, int64_t process_id,
+			struct profile *profile)
+{
+	static const char sql[] =
+		"SELECT stack_id, total(allocations), total(allocated_bytes), total(frees), "
+		"total(freed_bytes), total(temporary), "
+		"total(iif(process_id = ?1, peak_blocks, 0)), total(iif(process_id = ?1, "
+		"peak_bytes, 0)), "
+		"total(live_blocks), total(live_bytes) FROM stack_totals "
+		"WHERE process_id IN (SELECT process_id FROM processes WHERE run_id = ?2 "
+		"AND (?3 = 0 OR process_id = ?3)) GROUP BY stack_id";
+	sqlite3_stmt *row = db_query(db, sql, "iii", process_id ? process_id : run->peak_process_id,
+				     run->run_id, process_id);
+	size_t room = 0;
+
+	while (db_next(row)) {
+		struct total *total;
+
+		if (profile->total_count == room) {
+			room = room ? 2 * room : 256;
+			profile->totals =
+				must_grow(profile->totals, room * sizeof(*profile->totals));
+		}
+		total = &profile->totals[profile->total_count++];
+		total->stack = checked_id(row, 0, profile->stack_count);
+		for (int i = 0; i < METRIC_COUNT; i++) {
+			total->values[i] = sqlite3_column_int64(row, 1 + i);
+			profile->sums[i] += total->values[i];
+		}
+	}
+}
+
+void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
+		  struct profile *ret_profile)
+{
+	*ret_profile = (struct profile){ 0 };
+	load_modules(db, ret_profile);
+	load_frames(db, ret_profile);
+	load_stacks(db, ret_profile);
+	load_totals(db, run, process_id, ret_profile);
+}
+
+void profile_release(struct profile *profile)
+{
+	for (size_t i = 0; i < profile->module_count; i++)
+		free(profile->modules[i].path);
+	for (size_t i = 0; i < profile->frame_count; i++) {
+		free(profile->frames[i].function);
+		free(profile->frames[i].file);
+	}
+	free(profile->modules);
+	free(profile->frames);
+	free(profile->stacks);
+	free(profile->totals);
+	*profile = (struct profile){ 0 };
+}
+
+size_t profile_frames(const struct profile *profile, uint32_t stack, uint32_t *frames, size_t room)
+{
+	size_t count = 0;
+
+	for (uint32_t at = stack; at && count < room; at = profile->stacks[at].parent) {
+		unsigned inlined = 0;
+
+		/* A node without a frame still takes a step, so a ring of parents ends. */
+		if (!profile->stacks[at].frame)
+			frames[count++] = 0;
+		for (uint32_t frame = profile->stacks[at].frame;
+		     frame && count < room && inlined < 64;
+		     frame = profile->frames[frame].outer, inlined++)
+			frames[count++] = frame;
+	}
+	return count;
+}
+
+uint32_t profile_site(const struct profile *profile, uint32_t stack)
+{
+	uint32_t frames[PROFILE_DEPTH_MAX], named = 0;
+	size_t count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct frame *frame = &profile->frames[frames[i]];
+
+		if (!frames[i] || frame->allocator)
+			continue;
+		if (!profile->modules[frame->module].runtime)
+			return frames[i];
+		named = named ? named : frames[i];
+	}
+	return named ? named : count ? frames[0] : 0;
+}
+
+const char *frame_name(const struct profile *profile, uint32_t id)
+{
+	const struct frame *frame = &profile->frames[id];
+	static char ring[8][512];
+	static unsigned next;
+	char *text;
+
+	if (!id)
+		return "(stack unknown)";
+	if (frame->function)
+		return frame->function;
+	text = ring[next++ % 8];
+	if (frame->module)
+		snprintf(text, sizeof(ring[0]), "%s+0x%" PRIx64,
+			 profile->modules[frame->module].name, frame->offset);
+	else
+		snprintf(text, sizeof(ring[0]), "0x%" PRIx64, frame->offset);
+	return text;
+}
+
+const char *frame_place(const struct profile *profile, uint32_t id, bool whole_path)
+{
+	const struct frame *frame = &profile->frames[id];
+	static char ring[8][600];
+	static unsigned next;
+	const char *slash, *file = frame->file;
+	char *text;
+
+	if (!id || !file)
+		return "";
+	slash = strrchr(file, '/');
+	if (!whole_path && slash)
+		file = slash + 1;
+	text = ring[next++ % 8];
+	if (frame->line > 0)
+		snprintf(text, sizeof(ring[0]), "%s:%" PRId32, file, frame->line);
+	else
+		snprintf(text, sizeof(ring[0]), "%s", file);
+	return text;
+}
+
+char *frame_text(const struct profile *profile, uint32_t frame)
+{
+	const char *place = frame_place(profile, frame, false);
+
+	return must_print("%s%s%s", frame_name(profile, frame), *place ? " " : "", place);
+}
+
+char *stack_lines(const struct profile *profile, uint32_t stack, int indent)
+{
+	uint32_t frames[PROFILE_DEPTH_MAX];
+	size_t count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX), bytes;
+	char *lines = NULL;
+	FILE *out = open_memstream(&lines, &bytes);
+	int width = terminal_width(stdout);
+
+	if (!out)
+		die("out of memory");
+	for (size_t i = 0; i < count; i++) {
+		const struct frame *frame = &profile->frames[frames[i]];
+		const char *place = frame_place(profile, frames[i], false);
+		char *line = must_print(
+			"%s%s%s%s%s%s", frame_name(profile, frames[i]), *place ? "  " : "", place,
+			frame->function && frame->module ? "  " : "",
+			frame->function && frame->module ? profile->modules[frame->module].name
+							 : "",
+			frames[i] && i + 1 < count && frame->outer == frames[i + 1] ? "  (inlined)"
+										    : "");
+		char *fitted = text_fit(line, width > indent ? (size_t)(width - indent) : 0, 0);
+
+		fprintf(out, "%*s%s\n", indent, "", fitted);
+		free(line);
+		free(fitted);
+	}
+	if (!count)
+		fprintf(out, "%*s(no stack was recorded)\n", indent, "");
+	fclose(out);
+	return lines;
+}

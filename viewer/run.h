@@ -1,0 +1,46 @@
+/*
+ * A run as the reports see it: which one is meant, its row, and its processes added up.
+ */
+#ifndef HEAPTAPE_VIEWER_RUN_H
+#define HEAPTAPE_VIEWER_RUN_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define UNKNOWN INT64_MIN
+
+struct run {
+	int64_t run_id;
+	char *label, *command, *cwd, *host, *state, *version, *settings;
+	int64_t started_at, ended_at; /* since 1970; ended_at UNKNOWN while it runs */
+	int64_t exit_code, exit_signal, user_ns, system_ns, max_rss_bytes; /* UNKNOWN: not known */
+
+	/* Sums over its processes. */
+	int64_t processes, running;
+	int64_t events, lost_events, foreign_frees, cut_stacks, wait_ns, late_events;
+	int64_t allocations, allocated_bytes, frees, freed_bytes, reallocations, failed, temporary;
+	int64_t preexisting_frees, live_blocks, live_bytes;
+	int64_t chunk_bytes; /* what the events take in the file */
+
+	/* The process with the highest peak. */
+	int64_t peak_process_id, peak_pid, peak_bytes, peak_blocks, peak_ns;
+	/* The highest of any process. */
+	int64_t peak_held_bytes, peak_rss_bytes;
+	int64_t last_ns; /* the end of its last process, or its last sample */
+};
+
+/* The run meant by a number, a label, "last" (also NULL) or "last~N"; dies when there is none. */
+int64_t run_select(sqlite3 *db, const char *name);
+
+void run_load(sqlite3 *db, int64_t run_id, struct run *ret_run);
+void run_release(struct run *run);
+
+/* "exited with 0", "killed by SIGSEGV", "is running" */
+const char *run_ending(const struct run *run);
+const char *ending_text(const char *state, int64_t exit_code, int64_t exit_signal);
+
+/* Duration so far; UNKNOWN when nothing says. */
+int64_t run_duration(const struct run *run);
+
+#endif

@@ -1,0 +1,177 @@
+/* The interactive side of `heaptape sql`: dot commands (a table of them) and the prompt. */
+#include <editline/readline.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "viewer/cli.h"
+#include "viewer/sql_run.h"
+
+static bool dot_tables(struct sql_session *session, const char *argument)
+{
+	(void)argument;
+	return sql_run(
+		session,
+		"SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name "
+		"NOT LIKE 'sqlite_%' UNION SELECT name, 'every event' FROM pragma_module_list "
+		"WHERE name IN ('events', 'allocations', 'pages') ORDER BY 2, 1");
+}
+
+static bool dot_schema(struct sql_session *session, const char *argument)
+{
+	sqlite3_stmt *row;
+	bool found = false;
+
+	if (sqlite3_prepare_v2(session->db,
+			       "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND "
+			       "(?1 = '' OR name = ?1 OR tbl_name = ?1) ORDER BY rowid",
+			       -1, &row, NULL) != SQLITE_OK) {
+		complain("SQL: %s", sqlite3_errmsg(session->db));
+		return false;
+	}
+	sqlite3_bind_text(row, 1, argument, -1, SQLITE_STATIC);
+	while (sqlite3_step(row) == SQLITE_ROW) {
+		printf("%s;\n", (const char *)sqlite3_column_text(row, 0));
+		found = true;
+	}
+	sqlite3_finalize(row);
+	if (!found && *argument) {
+		/* A virtual table has no text; its columns do. */
+		char *query =
+			sqlite3_mprintf("SELECT name, type FROM pragma_table_xinfo(%Q)", argument);
+		bool good = sql_run(session, query);
+
+		sqlite3_free(query);
+		return good;
+	}
+	return true;
+}
+
+static bool dot_mode(struct sql_session *session, const char *argument)
+{
+	static const char *const names[] = { "table", "json", "csv" };
+
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(argument, names[i])) {
+			session->mode = (enum sql_mode)i;
+			return true;
+		}
+	complain(".mode is one of table, json, csv");
+	return false;
+}
+
+static bool dot_quit(struct sql_session *session, const char *argument)
+{
+	(void)argument;
+	session->quit = true;
+	return true;
+}
+
+static bool dot_help(struct sql_session *session, const char *argument);
+
+static const struct {
+	const char *name;
+	const char *argument;
+	const char *help;
+	bool (*run)(struct sql_session *session, const char *argument);
+} dots[] = {
+	{ ".tables", "", "what can be asked", dot_tables },
+	{ ".schema", "[TABLE]", "columns, with what each means", dot_schema },
+	{ ".mode", "MODE", "table, json or csv", dot_mode },
+	{ ".help", "", "this list", dot_help },
+	{ ".quit", "", "leave (also Ctrl-D)", dot_quit },
+};
+#define DOTS (sizeof(dots) / sizeof(*dots))
+
+static bool dot_help(struct sql_session *session, const char *argument)
+{
+	(void)session;
+	(void)argument;
+	for (size_t i = 0; i < DOTS; i++)
+		printf("  %-8s %-8s %s\n", dots[i].name, dots[i].argument, dots[i].help);
+	puts("Anything else is SQL and ends with a semicolon. To begin with:\n"
+	     "  SELECT * FROM runs;\n"
+	     "  SELECT kind, count(*) FROM events WHERE run_id = 1 GROUP BY kind;\n"
+	     "  SELECT live_bytes, text FROM leaks JOIN stack_text USING(stack_id) LIMIT 5;");
+	return true;
+}
+
+bool sql_dot(struct sql_session *session, const char *line)
+{
+	size_t length = strcspn(line, " \t\r\n");
+	char *argument = must_copy(line + length + strspn(line + length, " \t"));
+	bool good = false;
+	size_t i;
+
+	argument[strcspn(argument, " \t\r\n;")] = 0;
+	for (i = 0; i < DOTS; i++)
+		if (strlen(dots[i].name) == length && !strncmp(dots[i].name, line, length)) {
+			good = dots[i].run(session, argument);
+			break;
+		}
+	if (i == DOTS)
+		complain("there is no '%.*s'; .help lists what there is", (int)length, line);
+	free(argument);
+	return good;
+}
+
+static sqlite3 *running_db;
+
+static void interrupt_cb(int number)
+{
+	(void)number;
+	sqlite3_interrupt(running_db);
+}
+
+static char *history_path(void)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (state && *state == '/')
+		return must_print("%s/heaptape_history", state);
+	return home && *home == '/' ? must_print("%s/.heaptape_history", home) : NULL;
+}
+
+void sql_prompt(struct sql_session *session)
+{
+	char *history = history_path(), *statement = must_copy(""), *line;
+	struct sigaction interrupt = { .sa_handler = interrupt_cb, .sa_flags = SA_RESTART };
+
+	printf("heaptape %s. SQL ends with a semicolon; .help, .tables, .schema, .quit\n",
+	       HEAPTAPE_VERSION);
+	rl_readline_name = (char *)"heaptape";
+	using_history();
+	if (history)
+		read_history(history);
+	stifle_history(2000);
+	running_db = session->db;
+	while (!session->quit && (line = readline(*statement ? "     ...> " : "heaptape> "))) {
+		struct sigaction before;
+
+		if (*line)
+			add_history(line);
+		sigaction(SIGINT, &interrupt, &before);
+		if (!*statement && *line == '.') {
+			sql_dot(session, line);
+		} else if (*line || *statement) {
+			char *longer = must_print("%s%s\n", statement, line);
+
+			free(statement);
+			statement = longer;
+			if (sqlite3_complete(statement)) {
+				sql_run(session, statement);
+				*statement = 0;
+			}
+		}
+		sigaction(SIGINT, &before, NULL);
+		fflush(stdout);
+		free(line);
+	}
+	if (!session->quit)
+		putchar('\n');
+	if (history)
+		write_history(history);
+	free(history);
+	free(statement);
+}

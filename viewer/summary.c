@@ -1,0 +1,129 @@
+#include "viewer/summary.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "viewer/cli.h"
+#include "viewer/format.h"
+#include "viewer/table.h"
+
+static void line(FILE *out, const char *label, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void line(FILE *out, const char *label, const char *format, ...)
+{
+	va_list list;
+
+	fprintf(out, "  %s%-12s%s", style_on(out, STYLE_DIM), label, style_on(out, STYLE_OFF));
+	va_start(list, format);
+	vfprintf(out, format, list);
+	va_end(list);
+	fputc('\n', out);
+}
+
+const char *lost_text(const struct run *run)
+{
+	static char text[64];
+
+	if (!run->lost_events)
+		return "none lost";
+	snprintf(text, sizeof(text), "%s lost", format_count(run->lost_events));
+	return text;
+}
+
+const char *shell_word(const char *word)
+{
+	static char quoted[512];
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_-+=./,:@%";
+	char *to = quoted;
+
+	if (*word && strspn(word, plain) == strlen(word) && strlen(word) < sizeof(quoted))
+		return strcpy(quoted, word);
+	*to++ = '\'';
+	for (; *word && to < quoted + sizeof(quoted) - 8; word++) {
+		if (*word == '\'') {
+			memcpy(to, "'\\''", 4);
+			to += 4;
+		} else {
+			*to++ = *word;
+		}
+	}
+	*to++ = '\'';
+	*to = 0;
+	return quoted;
+}
+
+const char *database_option(const char *database)
+{
+	static char text[600];
+	const char *environment = getenv("HEAPTAPE_DB");
+
+	if (!database ||
+	    !strcmp(database, environment && *environment ? environment : "heaptape.db"))
+		return "";
+	snprintf(text, sizeof(text), " --db %s", shell_word(database));
+	return text;
+}
+
+void summary_print(FILE *out, const struct run *run, const struct summary_context *context)
+{
+	int width = terminal_width(out);
+	char *head = must_print("heaptape: run %s%s%s%s · %s", format_plain(run->run_id),
+				*run->label ? " '" : "", run->label, *run->label ? "'" : "",
+				run->command);
+	char *fitted = text_fit(head, width > 0 ? (size_t)width : 100, 0);
+
+	fprintf(out, "%s%s%s\n", style_on(out, STYLE_BOLD), fitted, style_on(out, STYLE_OFF));
+	free(head);
+	free(fitted);
+	if (run_duration(run) == UNKNOWN)
+		line(out, "program", "%s", run_ending(run));
+	else
+		line(out, "program", "%s after %s", run_ending(run),
+		     format_duration(run_duration(run)));
+	if (!run->processes) {
+		line(out, "recorded", "nothing%s%s", context->obstacle ? ": " : "",
+		     context->obstacle ? context->obstacle : "");
+		if (!context->obstacle)
+			line(out, "", "%s",
+			     "the shim was not loaded, or could not reach the daemon");
+		return;
+	}
+	if (run->processes > 1)
+		line(out, "processes", "%s%s", format_count(run->processes),
+		     context->still_running ? "" : " (the numbers below are of all together)");
+	if (context->still_running)
+		line(out, "", "%s still running and recorded on",
+		     format_plural(context->still_running, "process is", "processes are"));
+	line(out, "allocations", "%s, %s requested", format_count(run->allocations),
+	     format_bytes(run->allocated_bytes));
+	line(out, "frees", "%s, %s", format_count(run->frees), format_bytes(run->freed_bytes));
+	if (run->peak_ns == UNKNOWN)
+		line(out, "peak", "%s", "-");
+	else if (run->processes > 1)
+		line(out, "peak", "%s in %s, %s into the run (process %s)",
+		     format_bytes(run->peak_bytes),
+		     format_plural(run->peak_blocks, "block", "blocks"),
+		     format_duration(run->peak_ns), format_plain(run->peak_pid));
+	else
+		line(out, "peak", "%s in %s, %s into the run", format_bytes(run->peak_bytes),
+		     format_plural(run->peak_blocks, "block", "blocks"),
+		     format_duration(run->peak_ns));
+	line(out, "still live", "%s in %s at the end", format_bytes(run->live_bytes),
+	     format_plural(run->live_blocks, "block", "blocks"));
+	line(out, "pages held", "%s at most%s%s", format_bytes(run->peak_held_bytes),
+	     run->peak_rss_bytes ? ", resident set " : "",
+	     run->peak_rss_bytes ? format_bytes(run->peak_rss_bytes) : "");
+	line(out, "recorded", "%s events, %s%s%s%s", format_count(run->events),
+	     run->lost_events ? style_on(out, STYLE_WARN) : "", lost_text(run),
+	     run->lost_events ? style_on(out, STYLE_OFF) : "",
+	     run->foreign_frees ? ", some frees of foreign blocks" : "");
+	if (run->events)
+		line(out, "cost", "waited %s for the daemon; %.2f bytes stored per event (%s);",
+		     format_duration(run->wait_ns), (double)run->chunk_bytes / (double)run->events,
+		     format_bytes(run->chunk_bytes));
+	line(out, run->events ? "" : "cost", "this summary %s after the program's end",
+	     format_duration(context->summary_after_ns));
+	line(out, "next", "heaptape report%s%s", database_option(context->database), "");
+}

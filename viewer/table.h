@@ -1,0 +1,74 @@
+/*
+ * Tables: one description of the columns gives the aligned table for a terminal, JSON (an array of
+ * objects with raw numbers) and CSV (raw numbers, a header line).
+ */
+#ifndef HEAPTAPE_VIEWER_TABLE_H
+#define HEAPTAPE_VIEWER_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "viewer/json.h"
+
+enum cell_kind {
+	CELL_TEXT,
+	CELL_COUNT,    /* thousands separators */
+	CELL_BYTES,    /* KiB, MiB */
+	CELL_DURATION, /* from nanoseconds */
+	CELL_WHEN,     /* nanoseconds since 1970 */
+	CELL_PLAIN,    /* ids */
+	CELL_PERCENT,  /* a fraction of 1 */
+	CELL_ANY       /* text or numbers as they are */
+};
+
+enum column_flag {
+	COLUMN_FLEX = 1,   /* shortened when the terminal is too narrow */
+	COLUMN_DATA = 2,   /* in JSON and CSV only */
+	COLUMN_SCREEN = 4, /* on the screen only */
+	COLUMN_TAIL = 8,   /* shortened at its beginning: the end says more */
+};
+
+struct column {
+	const char *name;  /* in JSON and CSV: as the database calls it */
+	const char *title; /* on the screen */
+	enum cell_kind kind;
+	unsigned flags;
+};
+
+struct table;
+
+/* `columns` must outlive the table. */
+struct table *table_new(const struct column *columns, size_t count);
+void table_free(struct table *table);
+size_t table_rows(const struct table *table);
+
+/* The next cell, from left to right, row after row. */
+void table_text(struct table *table, const char *text); /* NULL: nothing known */
+void table_data(struct table *table, const char *text, size_t bytes);
+void table_number(struct table *table, int64_t number);
+void table_real(struct table *table, double number);
+void table_null(struct table *table);
+
+/* Text printed, indented, under the row just completed; screen only. Takes a heap copy. */
+void table_under(struct table *table, const char *text);
+
+void table_print(struct table *table, FILE *out, int indent);
+/* Forgets the rows and keeps the widths: the next table_print goes on without a header. */
+void table_continue(struct table *table);
+void table_csv(const struct table *table, FILE *out);
+void table_csv_rows(const struct table *table, FILE *out); /* without the header line */
+void table_json(const struct table *table, struct json *json, const char *key);
+
+/* What --json and --csv ask for, else the table. Returns STATUS_DONE. */
+int table_show(struct table *table, FILE *out);
+
+/* One CSV field, quoted where it must be. */
+void csv_field(FILE *out, const char *text, size_t bytes);
+
+/* Columns that text takes on a terminal. */
+size_t text_width(const char *text);
+/* A heap copy without control characters, shortened with … to `width` columns (0: no limit). */
+char *text_fit(const char *text, size_t width, int keep_end);
+
+#endif
