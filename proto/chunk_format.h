@@ -1,0 +1,98 @@
+/*
+ * What chunk_write.c and chunk_read.c share: the streams of a chunk (see the table in chunk.h)
+ * and the small models both sides keep in step.
+ */
+#ifndef HEAPTAPE_PROTO_CHUNK_FORMAT_H
+#define HEAPTAPE_PROTO_CHUNK_FORMAT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "proto/chunk.h"
+#include "proto/event.h"
+
+#define CHUNK_MAGIC 0x6b686368u /* "hchk" */
+#define CHUNK_HEADER_BYTES 32
+#define CHUNK_FLAG_UNSORTED 1u
+
+/*    NAME     most bytes per event */
+#define CHUNK_STREAMS(ROW) \
+	ROW(OP, 1)         \
+	ROW(ODD, 1)        \
+	ROW(THREAD, 5)     \
+	ROW(GAP, 10)       \
+	ROW(TIME, 10)      \
+	ROW(REF, 4)        \
+	ROW(STACK_LOW, 2)  \
+	ROW(STACK_HIGH, 2) \
+	ROW(STACK_NEW, 10) \
+	ROW(CLASS, 2)      \
+	ROW(CLASS_NEW, 20) \
+	ROW(SLACK, 20)     \
+	ROW(ADDRESS, 22)   \
+	ROW(AGE, 10)       \
+	ROW(BY, 5)         \
+	ROW(OLD, 1)        \
+	ROW(PAGES, 80)
+
+enum chunk_stream {
+#define ROW(NAME, most) CHUNK_##NAME##_STREAM,
+	CHUNK_STREAMS(ROW)
+#undef ROW
+	CHUNK_STREAM_COUNT
+};
+
+#define CHUNK_DATA_OFFSET (CHUNK_HEADER_BYTES + 8 * CHUNK_STREAM_COUNT)
+
+/* Bits of an OP byte above the kind (bits 0 to 3). */
+#define OP_KIND 0x0fu
+#define OP_ODD 0x80u            /* a byte in ODD */
+#define OP_STACK_FOLLOWS 0x10u  /* blocks: the stack that followed the last one before */
+#define OP_SIZE_SAME 0x20u      /* blocks: size and usable size as last time from this stack */
+#define OP_ADDRESS_FREED 0x40u  /* blocks: the last block of that usable size that was freed */
+#define OP_FREE_REF 0x10u       /* free: of a block allocated in this chunk */
+#define OP_FREE_FOLLOWS 0x20u   /* free, literal: OP_STACK_FOLLOWS */
+#define OP_FREE_SAME 0x40u      /* free, literal: OP_SIZE_SAME */
+
+#define ODD_THREAD 1u       /* another thread than the event before: number in THREAD */
+#define ODD_GAP 2u          /* not that thread's next sequence number: difference in GAP */
+#define ODD_BACK 4u         /* the time goes back */
+#define ODD_BY_ALLOCATOR 8u
+
+/* OLD byte of a realloc: whether there was an old block, and OP_FREE_* bits about it. */
+enum chunk_old { OLD_NONE, OLD_SOME };
+
+#define CLASS_MAX 254u    /* codes below: usable sizes in the order they first appeared */
+#define CLASS_ESCAPE 255u /* the usable size itself is in CLASS_NEW */
+
+static inline uint64_t zigzag(int64_t value)
+{
+	return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+}
+
+static inline int64_t unzigzag(uint64_t value)
+{
+	return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
+/* An address is stored as 2 * zigzag(difference / 16); a difference that is no multiple of 16 as
+ * this mark and zigzag(difference). */
+#define ADDRESS_ODD 1u
+
+/* Detects damage: a mixing sum over 8-byte words. */
+static inline uint64_t chunk_checksum(const uint8_t *data, size_t bytes)
+{
+	uint64_t sum = bytes * 0x9e3779b97f4a7c15ull, word;
+
+	for (; bytes >= 8; data += 8, bytes -= 8) {
+		memcpy(&word, data, 8);
+		sum = (sum ^ word) * 0xff51afd7ed558ccdull;
+		sum ^= sum >> 32;
+	}
+	word = 0;
+	memcpy(&word, data, bytes);
+	sum = (sum ^ word) * 0xff51afd7ed558ccdull;
+	return sum ^ sum >> 29;
+}
+
+#endif

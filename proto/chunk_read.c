@@ -1,0 +1,529 @@
+/*
+ * Reading chunks; the format is described in proto/chunk.h. Nothing in a blob is trusted: every
+ * stream is read through a cursor that stops at its end, and every index is checked.
+ */
+#include "proto/chunk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zstd.h>
+
+#include "proto/chunk_format.h"
+
+/* Zero bytes after each stream, so that a varint may be read without looking for the end first. */
+#define STREAM_SLACK 32
+
+struct cursor {
+	const uint8_t *at;
+	const uint8_t *end;
+};
+
+struct site {
+	uint64_t size_bytes, usable_bytes;
+	uint32_t stack_id, follower, class;
+};
+
+struct size_class {
+	uint64_t usable_bytes, last, freed;
+};
+
+struct chunk_reader {
+	ZSTD_DCtx *zstd;
+	uint8_t *streams;
+	size_t capacity;
+	struct cursor cursor[CHUNK_STREAM_COUNT];
+	unsigned events, blocks_most;
+	uint8_t *columns; /* all arrays, in one allocation */
+	uint64_t *at_ns, *seq, *address, *size_bytes, *usable_bytes, *allocated_at_ns, *old_address,
+		*old_size_bytes, *old_usable_bytes;
+	uint32_t *stack_id, *thread, *allocated_by, *old_stack_id;
+	uint8_t *kind;
+	uint32_t *block_event; /* event of the n-th allocation */
+	uint8_t *block_class;
+	struct site *sites;
+	uint64_t *next_seq;
+	uint32_t thread_capacity;
+	struct size_class classes[CLASS_MAX + 2];
+	unsigned class_count, site_count, last_site;
+	char error[160];
+};
+
+static const uint8_t stream_most[CHUNK_STREAM_COUNT] = {
+#define ROW(NAME, most) most,
+	CHUNK_STREAMS(ROW)
+#undef ROW
+};
+
+static const char *const stream_names[CHUNK_STREAM_COUNT] = {
+#define ROW(NAME, most) #NAME,
+	CHUNK_STREAMS(ROW)
+#undef ROW
+};
+
+#define WIDE_COLUMNS 9
+#define NARROW_COLUMNS 5 /* four columns and block_event */
+
+struct chunk_reader *chunk_reader_new(void)
+{
+	struct chunk_reader *reader = calloc(1, sizeof(*reader));
+	size_t n = CHUNK_MAX_EVENTS;
+
+	if (!reader)
+		return NULL;
+	reader->zstd = ZSTD_createDCtx();
+	reader->columns = malloc(n * (8 * WIDE_COLUMNS + 4 * NARROW_COLUMNS + 2));
+	reader->sites = malloc(n * sizeof(*reader->sites));
+	reader->thread_capacity = 64;
+	reader->next_seq = calloc(reader->thread_capacity, sizeof(*reader->next_seq));
+	if (!reader->zstd || !reader->columns || !reader->sites || !reader->next_seq) {
+		chunk_reader_free(reader);
+		return NULL;
+	}
+
+	uint64_t **wide[WIDE_COLUMNS] = {
+		&reader->at_ns,           &reader->seq,          &reader->address,
+		&reader->size_bytes,      &reader->usable_bytes, &reader->allocated_at_ns,
+		&reader->old_address,     &reader->old_size_bytes,
+		&reader->old_usable_bytes};
+	uint32_t **narrow[NARROW_COLUMNS] = {&reader->stack_id, &reader->thread,
+					     &reader->allocated_by, &reader->old_stack_id,
+					     &reader->block_event};
+	uint8_t *at = reader->columns;
+
+	for (unsigned i = 0; i < WIDE_COLUMNS; i++, at += 8 * n)
+		*wide[i] = (uint64_t *)at;
+	for (unsigned i = 0; i < NARROW_COLUMNS; i++, at += 4 * n)
+		*narrow[i] = (uint32_t *)at;
+	reader->kind = at;
+	reader->block_class = at + n;
+	return reader;
+}
+
+void chunk_reader_free(struct chunk_reader *reader)
+{
+	if (!reader)
+		return;
+	ZSTD_freeDCtx(reader->zstd);
+	free(reader->streams);
+	free(reader->columns);
+	free(reader->sites);
+	free(reader->next_seq);
+	free(reader);
+}
+
+const char *chunk_reader_error(const struct chunk_reader *reader)
+{
+	return reader->error;
+}
+
+static int bad(struct chunk_reader *reader, const char *what)
+{
+	snprintf(reader->error, sizeof(reader->error), "damaged: %s", what);
+	return -EBADMSG;
+}
+
+static int bad_event(struct chunk_reader *reader, unsigned event, const char *what)
+{
+	snprintf(reader->error, sizeof(reader->error), "damaged: %s at event %u", what, event);
+	return -EBADMSG;
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, 4);
+	return value;
+}
+
+/* Past the end it reads the zeros behind the stream; callers check `at > end` once per event. */
+static inline uint64_t get_varint(struct cursor *cursor)
+{
+	const uint8_t *p = cursor->at;
+	uint64_t value = *p & 0x7f;
+	unsigned shift = 7;
+
+	while (*p++ & 0x80) {
+		value |= (uint64_t)(*p & 0x7f) << shift;
+		shift += 7;
+		if (shift > 63) {
+			p++;
+			break;
+		}
+	}
+	cursor->at = p;
+	return value;
+}
+
+#define CURSOR(NAME) (&reader->cursor[CHUNK_##NAME##_STREAM])
+#define OVERRUN(NAME) (CURSOR(NAME)->at > CURSOR(NAME)->end)
+
+/* Checks the header and unpacks every stream. */
+static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t bytes)
+{
+	size_t at = CHUNK_DATA_OFFSET, total = 0;
+	uint64_t sum;
+
+	if (bytes < CHUNK_HEADER_BYTES || get32(blob) != CHUNK_MAGIC)
+		return bad(reader, "it does not begin like a chunk");
+	if (blob[4] > CHUNK_VERSION) {
+		snprintf(reader->error, sizeof(reader->error),
+			 "written by a newer heaptape (chunk version %u, this one reads up to %u)",
+			 blob[4], CHUNK_VERSION);
+		return -EPROTO;
+	}
+	if (blob[4] != CHUNK_VERSION || blob[5] != CHUNK_STREAM_COUNT ||
+	    bytes < CHUNK_DATA_OFFSET)
+		return bad(reader, "its header");
+	memcpy(&sum, blob + 16, 8);
+	if (sum != (chunk_checksum(blob + CHUNK_HEADER_BYTES, bytes - CHUNK_HEADER_BYTES) ^
+		    chunk_checksum(blob, 16)))
+		return bad(reader, "its checksum does not match");
+	reader->events = get32(blob + 8);
+	reader->blocks_most = get32(blob + 12);
+	if (reader->events == 0 || reader->events > CHUNK_MAX_EVENTS ||
+	    reader->blocks_most > reader->events)
+		return bad(reader, "its number of events");
+
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
+		uint32_t raw = get32(blob + CHUNK_HEADER_BYTES + 8 * i);
+
+		if (raw > (size_t)stream_most[i] * reader->events)
+			return bad(reader, "a stream's size");
+		total += raw + STREAM_SLACK;
+	}
+	if (total > reader->capacity) {
+		uint8_t *streams = realloc(reader->streams, total);
+
+		if (!streams) {
+			snprintf(reader->error, sizeof(reader->error), "no memory");
+			return -ENOMEM;
+		}
+		reader->streams = streams;
+		reader->capacity = total;
+	}
+
+	uint8_t *to = reader->streams;
+
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
+		uint32_t raw = get32(blob + CHUNK_HEADER_BYTES + 8 * i);
+		uint32_t stored = get32(blob + CHUNK_HEADER_BYTES + 8 * i + 4);
+
+		if (stored > bytes - at || stored > raw)
+			return bad(reader, "a stream reaches past its end");
+		if (stored == raw)
+			memcpy(to, blob + at, raw);
+		else if (ZSTD_decompressDCtx(reader->zstd, to, raw, blob + at, stored) != raw) {
+			snprintf(reader->error, sizeof(reader->error),
+				 "damaged: stream %s does not decompress", stream_names[i]);
+			return -EBADMSG;
+		}
+		reader->cursor[i] = (struct cursor){to, to + raw};
+		memset(to + raw, 0, STREAM_SLACK);
+		to += raw + STREAM_SLACK;
+		at += stored;
+	}
+	if (at != bytes)
+		return bad(reader, "bytes are left over");
+	return 0;
+}
+
+static inline int get_stack(struct chunk_reader *reader, bool follows, uint32_t *ret_stack)
+{
+	struct site *last = &reader->sites[reader->last_site];
+	uint32_t site = last->follower;
+
+	if (!follows) {
+		site = *CURSOR(STACK_LOW)->at++;
+		site |= (uint32_t)*CURSOR(STACK_HIGH)->at++ << 8;
+		if (site == reader->site_count && site < CHUNK_MAX_EVENTS) {
+			reader->sites[site] = (struct site){
+				.stack_id = last->stack_id +
+					    (uint32_t)unzigzag(get_varint(CURSOR(STACK_NEW))),
+				.usable_bytes = UINT64_MAX};
+			reader->site_count++;
+		} else if (site >= reader->site_count) {
+			return -EBADMSG;
+		}
+		last->follower = site;
+	}
+	reader->last_site = site;
+	*ret_stack = reader->sites[site].stack_id;
+	return 0;
+}
+
+static inline int get_size(struct chunk_reader *reader, bool same, uint64_t *ret_size,
+			   uint64_t *ret_usable, uint32_t *ret_class)
+{
+	struct site *site = &reader->sites[reader->last_site];
+
+	if (!same) {
+		uint32_t class = *CURSOR(CLASS)->at++;
+		uint64_t usable;
+
+		if (class == CLASS_ESCAPE) {
+			usable = get_varint(CURSOR(CLASS_NEW));
+		} else {
+			if (class == reader->class_count && class < CLASS_MAX) {
+				reader->classes[class] = (struct size_class){
+					.usable_bytes = get_varint(CURSOR(CLASS_NEW))};
+				reader->class_count++;
+			} else if (class >= reader->class_count) {
+				return -EBADMSG;
+			}
+			usable = reader->classes[class].usable_bytes;
+		}
+		site->class = class;
+		site->usable_bytes = usable;
+		site->size_bytes = usable - (uint64_t)unzigzag(get_varint(CURSOR(SLACK)));
+	}
+	*ret_class = site->class;
+	*ret_size = site->size_bytes;
+	*ret_usable = site->usable_bytes;
+	return 0;
+}
+
+static inline uint64_t get_address(struct chunk_reader *reader, bool freed, uint32_t class)
+{
+	struct size_class *of = &reader->classes[class];
+
+	if (freed) {
+		of->last = of->freed;
+	} else {
+		uint64_t packed = get_varint(CURSOR(ADDRESS));
+
+		if (packed == ADDRESS_ODD)
+			of->last += (uint64_t)unzigzag(get_varint(CURSOR(ADDRESS)));
+		else
+			of->last += (uint64_t)unzigzag(packed >> 1) << 4;
+	}
+	return of->last;
+}
+
+struct old_block {
+	uint64_t address, size_bytes, usable_bytes, allocated_at_ns;
+	uint32_t stack_id, allocated_by;
+};
+
+static inline int get_old(struct chunk_reader *reader, unsigned bits, unsigned blocks,
+			  uint64_t at_ns, struct old_block *old)
+{
+	uint32_t class;
+
+	if (bits & OP_FREE_REF) {
+		uint64_t distance = get_varint(CURSOR(REF));
+
+		if (distance == 0 || distance > blocks)
+			return -EBADMSG;
+
+		uint32_t event = reader->block_event[blocks - distance];
+
+		old->address = reader->address[event];
+		old->size_bytes = reader->size_bytes[event];
+		old->usable_bytes = reader->usable_bytes[event];
+		old->allocated_at_ns = reader->at_ns[event];
+		old->stack_id = reader->stack_id[event];
+		old->allocated_by = reader->thread[event];
+		reader->classes[reader->block_class[blocks - distance]].freed = old->address;
+		return 0;
+	}
+	if (get_stack(reader, bits & OP_FREE_FOLLOWS, &old->stack_id) ||
+	    get_size(reader, bits & OP_FREE_SAME, &old->size_bytes, &old->usable_bytes, &class))
+		return -EBADMSG;
+	old->address = get_address(reader, false, class);
+	reader->classes[class].freed = old->address;
+
+	uint64_t age = get_varint(CURSOR(AGE));
+
+	old->allocated_at_ns = age ? at_ns - (uint64_t)unzigzag(age - 1) : EVENT_TIME_UNKNOWN;
+	old->allocated_by = (uint32_t)get_varint(CURSOR(BY));
+	return 0;
+}
+
+static int get_pages(struct chunk_reader *reader, unsigned i, uint64_t *page_last)
+{
+	struct cursor *pages = CURSOR(PAGES);
+
+	*page_last += (uint64_t)unzigzag(get_varint(pages));
+	reader->address[i] = *page_last;
+	reader->size_bytes[i] = (uint64_t)unzigzag(get_varint(pages));
+	reader->usable_bytes[i] = get_varint(pages);
+	if (pages->at > pages->end)
+		return -EBADMSG;
+	reader->old_address[i] = get_varint(pages);
+	reader->old_size_bytes[i] = get_varint(pages);
+	reader->old_usable_bytes[i] = get_varint(pages);
+	if (pages->at > pages->end)
+		return -EBADMSG;
+	reader->allocated_at_ns[i] = get_varint(pages);
+	reader->allocated_by[i] = (uint32_t)get_varint(pages);
+	reader->old_stack_id[i] = (uint32_t)get_varint(pages);
+	if (pages->at > pages->end)
+		return -EBADMSG;
+	reader->stack_id[i] = (uint32_t)get_varint(pages);
+	return pages->at > pages->end ? -EBADMSG : 0;
+}
+
+static int overrun(const struct chunk_reader *reader)
+{
+	int over = 0;
+
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
+		over |= reader->cursor[i].at > reader->cursor[i].end;
+	return over;
+}
+
+static int decode(struct chunk_reader *reader)
+{
+	uint64_t now = 0, page_last = 0;
+	uint32_t thread = 0;
+	unsigned blocks = 0;
+
+	reader->class_count = 0;
+	reader->site_count = 1;
+	reader->last_site = 0;
+	reader->sites[0] = (struct site){0};
+	memset(reader->classes, 0, sizeof(reader->classes));
+	memset(reader->next_seq, 0, reader->thread_capacity * sizeof(*reader->next_seq));
+	if (CURSOR(OP)->end - CURSOR(OP)->at != (ptrdiff_t)reader->events)
+		return bad(reader, "its number of events");
+	for (unsigned i = 0; i < reader->events; i++) {
+		unsigned op = *CURSOR(OP)->at++, kind = op & OP_KIND, odd = 0;
+
+		if (op & OP_ODD)
+			odd = *CURSOR(ODD)->at++;
+		if (odd & ODD_THREAD) {
+			thread = (uint32_t)get_varint(CURSOR(THREAD));
+			if (thread >= reader->thread_capacity) {
+				uint32_t capacity = reader->thread_capacity;
+				uint64_t *next_seq;
+
+				if (thread >= 1u << 24)
+					return bad_event(reader, i, "a thread number");
+				while (capacity <= thread)
+					capacity *= 2;
+				next_seq = realloc(reader->next_seq, capacity * sizeof(*next_seq));
+				if (!next_seq)
+					return -ENOMEM;
+				memset(next_seq + reader->thread_capacity, 0,
+				       (capacity - reader->thread_capacity) * sizeof(*next_seq));
+				reader->next_seq = next_seq;
+				reader->thread_capacity = capacity;
+			}
+		}
+		if (odd & ODD_GAP)
+			reader->next_seq[thread] += (uint64_t)unzigzag(get_varint(CURSOR(GAP)));
+		reader->seq[i] = reader->next_seq[thread]++;
+		reader->thread[i] = thread;
+
+		uint64_t step = get_varint(CURSOR(TIME));
+
+		now += odd & ODD_BACK ? -step : step;
+		reader->at_ns[i] = now;
+		reader->kind[i] = (uint8_t)(kind | (odd & ODD_BY_ALLOCATOR ? EVENT_BY_ALLOCATOR : 0));
+		reader->allocated_at_ns[i] = 0;
+		reader->allocated_by[i] = 0;
+		reader->old_address[i] = 0;
+		reader->old_size_bytes[i] = 0;
+		reader->old_usable_bytes[i] = 0;
+		reader->old_stack_id[i] = 0;
+
+		struct old_block old;
+
+		if (kind == EVENT_FREE) {
+			if (get_old(reader, op, blocks, now, &old))
+				return bad_event(reader, i, "a free");
+			reader->address[i] = old.address;
+			reader->size_bytes[i] = old.size_bytes;
+			reader->usable_bytes[i] = old.usable_bytes;
+			reader->allocated_at_ns[i] = old.allocated_at_ns;
+			reader->allocated_by[i] = old.allocated_by;
+			reader->stack_id[i] = old.stack_id;
+		} else if (event_is_block((uint8_t)kind)) {
+			uint32_t class;
+			if (kind == EVENT_REALLOC) {
+				unsigned bits = *CURSOR(OLD)->at++;
+
+				if (bits != OLD_NONE) {
+					if (get_old(reader, bits, blocks, now, &old))
+						return bad_event(reader, i, "a realloc");
+					reader->old_address[i] = old.address;
+					reader->old_size_bytes[i] = old.size_bytes;
+					reader->old_usable_bytes[i] = old.usable_bytes;
+					reader->allocated_at_ns[i] = old.allocated_at_ns;
+					reader->allocated_by[i] = old.allocated_by;
+					reader->old_stack_id[i] = old.stack_id;
+				}
+			}
+			if (get_stack(reader, op & OP_STACK_FOLLOWS, &reader->stack_id[i]) ||
+			    get_size(reader, op & OP_SIZE_SAME, &reader->size_bytes[i],
+				     &reader->usable_bytes[i], &class))
+				return bad_event(reader, i, "a block");
+			reader->address[i] = get_address(reader, op & OP_ADDRESS_FREED, class);
+			reader->block_event[blocks] = i;
+			reader->block_class[blocks++] = (uint8_t)class;
+		} else if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT) {
+			return bad_event(reader, i, "an unknown kind");
+		} else if (get_pages(reader, i, &page_last)) {
+			return bad_event(reader, i, "pages");
+		}
+		if (overrun(reader))
+			return bad_event(reader, i, "a stream ends early");
+	}
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
+		if (reader->cursor[i].at != reader->cursor[i].end)
+			return bad(reader, "a stream is too long");
+	return 0;
+}
+
+int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t bytes,
+			unsigned wanted, struct chunk_columns *ret_columns)
+{
+	int error = streams_open(reader, blob, bytes);
+
+	(void)wanted;
+	if (!error)
+		error = decode(reader);
+	if (error)
+		return error;
+	*ret_columns = (struct chunk_columns){
+		.events = reader->events,
+		.sorted = !(((const uint8_t *)blob)[6] & CHUNK_FLAG_UNSORTED),
+		.at_ns = reader->at_ns,
+		.seq = reader->seq,
+		.address = reader->address,
+		.size_bytes = reader->size_bytes,
+		.usable_bytes = reader->usable_bytes,
+		.allocated_at_ns = reader->allocated_at_ns,
+		.old_address = reader->old_address,
+		.old_size_bytes = reader->old_size_bytes,
+		.old_usable_bytes = reader->old_usable_bytes,
+		.stack_id = reader->stack_id,
+		.thread = reader->thread,
+		.allocated_by = reader->allocated_by,
+		.old_stack_id = reader->old_stack_id,
+		.kind = reader->kind,
+	};
+	return 0;
+}
+
+void chunk_row(const struct chunk_columns *columns, unsigned i, struct event_row *ret_row)
+{
+	*ret_row = (struct event_row){
+		.at_ns = columns->at_ns[i],
+		.seq = columns->seq[i],
+		.address = columns->address[i],
+		.size_bytes = columns->size_bytes[i],
+		.usable_bytes = columns->usable_bytes[i],
+		.old_address = columns->old_address[i],
+		.old_size_bytes = columns->old_size_bytes[i],
+		.old_usable_bytes = columns->old_usable_bytes[i],
+		.allocated_at_ns = columns->allocated_at_ns[i],
+		.thread = columns->thread[i],
+		.stack_id = columns->stack_id[i],
+		.allocated_by = columns->allocated_by[i],
+		.old_stack_id = columns->old_stack_id[i],
+		.kind = columns->kind[i],
+	};
+}

@@ -1,0 +1,649 @@
+/* Writing chunks; the format is described in proto/chunk.h. */
+#include "proto/chunk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <zstd.h>
+
+#include "proto/chunk_format.h"
+
+#define PRESS_LEVEL 1
+#define SLOTS_FIRST 1024u
+#define CLASS_SLOTS 1024u
+
+/* Everything a later free of the block can refer to. */
+struct block {
+	uint64_t address, size_bytes, usable_bytes, at_ns;
+	uint32_t stack_id, thread, class, next;
+};
+
+/* What is remembered of each stack of this chunk. */
+struct site {
+	uint32_t stack_id;
+	uint32_t follower; /* stack index that came next last time */
+	uint64_t size_bytes, usable_bytes;
+	uint32_t class;
+	uint32_t unused;
+};
+
+/* What is remembered of each usable size. */
+struct size_class {
+	uint64_t usable_bytes, last, freed;
+};
+
+/* An open-addressing table of indices + 1. */
+struct slots {
+	uint32_t *slot;
+	uint32_t mask, used;
+};
+
+struct chunk_writer {
+	struct chunk_bounds bounds;
+	uint64_t last_ns, last_page;
+	uint64_t page_last;
+	uint32_t last_thread, last_site;
+	uint32_t block_count, site_count, class_count;
+	bool unsorted;
+	uint8_t *at[CHUNK_STREAM_COUNT];
+	uint8_t *start[CHUNK_STREAM_COUNT];
+	uint8_t *memory;
+	size_t memory_bytes;
+	struct block *blocks;
+	struct site *sites;
+	struct slots block_slots, site_slots;
+	uint64_t *next_seq; /* by thread number, of those below thread_capacity */
+	uint32_t thread_capacity;
+	uint32_t thread_low, thread_high; /* numbers touched since the last finish */
+	uint8_t class_slot[CLASS_SLOTS];
+	struct size_class classes[CLASS_MAX + 2];
+};
+
+struct chunk_press {
+	ZSTD_CCtx *zstd;
+	uint8_t *out;
+	size_t capacity;
+};
+
+static const uint8_t stream_most[CHUNK_STREAM_COUNT] = {
+#define ROW(NAME, most) most,
+	CHUNK_STREAMS(ROW)
+#undef ROW
+};
+
+struct chunk_press *chunk_press_new(void)
+{
+	struct chunk_press *press = calloc(1, sizeof(*press));
+
+	if (!press)
+		return NULL;
+	press->zstd = ZSTD_createCCtx();
+	if (!press->zstd) {
+		free(press);
+		return NULL;
+	}
+	ZSTD_CCtx_setParameter(press->zstd, ZSTD_c_compressionLevel, PRESS_LEVEL);
+	return press;
+}
+
+void chunk_press_free(struct chunk_press *press)
+{
+	if (!press)
+		return;
+	ZSTD_freeCCtx(press->zstd);
+	free(press->out);
+	free(press);
+}
+
+static int slots_init(struct slots *slots)
+{
+	slots->slot = calloc(SLOTS_FIRST, sizeof(*slots->slot));
+	slots->mask = SLOTS_FIRST - 1;
+	slots->used = 0;
+	return slots->slot ? 0 : -ENOMEM;
+}
+
+static void slots_clear(struct slots *slots)
+{
+	memset(slots->slot, 0, ((size_t)slots->mask + 1) * sizeof(*slots->slot));
+	slots->used = 0;
+}
+
+static inline uint32_t hash_of(uint64_t key)
+{
+	return (uint32_t)((key * 0x9e3779b97f4a7c15ull) >> 32);
+}
+
+/* One reservation for all streams: pages are touched as events come, and none is ever copied. */
+static int streams_map(struct chunk_writer *writer)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
+		bytes += (size_t)stream_most[i] * CHUNK_MAX_EVENTS + 64;
+	bytes += (sizeof(struct block) + 2 * sizeof(struct site)) * (CHUNK_MAX_EVENTS + 2);
+	writer->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (writer->memory == MAP_FAILED) {
+		writer->memory = NULL;
+		return -ENOMEM;
+	}
+	writer->memory_bytes = bytes;
+	writer->blocks = (struct block *)writer->memory;
+	writer->sites = (struct site *)(writer->blocks + CHUNK_MAX_EVENTS + 2);
+	uint8_t *at = (uint8_t *)(writer->sites + 2 * (CHUNK_MAX_EVENTS + 2));
+
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
+		writer->start[i] = at;
+		at += (size_t)stream_most[i] * CHUNK_MAX_EVENTS + 8;
+	}
+	return 0;
+}
+
+static void writer_clear(struct chunk_writer *writer)
+{
+	memcpy(writer->at, writer->start, sizeof(writer->at));
+	writer->bounds = (struct chunk_bounds){
+		.first_ns = UINT64_MAX,
+		.oldest_ns = UINT64_MAX,
+		.address_low = UINT64_MAX,
+		.thread_low = UINT32_MAX,
+		.stack_low = UINT32_MAX,
+	};
+	writer->last_ns = 0;
+	writer->page_last = 0;
+	writer->last_thread = 0;
+	writer->last_site = 0;
+	writer->block_count = 0;
+	writer->site_count = 1;
+	writer->class_count = 0;
+	writer->unsorted = false;
+	memset(&writer->sites[0], 0, sizeof(writer->sites[0]));
+	memset(&writer->classes[CLASS_ESCAPE], 0, sizeof(writer->classes[0]));
+	memset(writer->class_slot, 0, sizeof(writer->class_slot));
+	slots_clear(&writer->block_slots);
+	slots_clear(&writer->site_slots);
+	if (writer->thread_high < writer->thread_capacity && writer->thread_low <= writer->thread_high)
+		memset(writer->next_seq + writer->thread_low, 0,
+		       sizeof(*writer->next_seq) * (writer->thread_high - writer->thread_low + 1));
+	writer->thread_low = UINT32_MAX;
+	writer->thread_high = 0;
+}
+
+struct chunk_writer *chunk_writer_new(void)
+{
+	struct chunk_writer *writer = calloc(1, sizeof(*writer));
+
+	if (!writer)
+		return NULL;
+	writer->thread_capacity = 16;
+	writer->next_seq = calloc(writer->thread_capacity, sizeof(*writer->next_seq));
+	if (!writer->next_seq || slots_init(&writer->block_slots) ||
+	    slots_init(&writer->site_slots) || streams_map(writer)) {
+		chunk_writer_free(writer);
+		return NULL;
+	}
+	writer_clear(writer);
+	return writer;
+}
+
+void chunk_writer_free(struct chunk_writer *writer)
+{
+	if (!writer)
+		return;
+	if (writer->memory)
+		munmap(writer->memory, writer->memory_bytes);
+	free(writer->next_seq);
+	free(writer->block_slots.slot);
+	free(writer->site_slots.slot);
+	free(writer);
+}
+
+unsigned chunk_writer_events(const struct chunk_writer *writer)
+{
+	return writer->bounds.events;
+}
+
+static inline void put_varint(uint8_t **at, uint64_t value)
+{
+	uint8_t *p = *at;
+
+	while (value > 0x7f) {
+		*p++ = (uint8_t)(value | 0x80);
+		value >>= 7;
+	}
+	*p++ = (uint8_t)value;
+	*at = p;
+}
+
+#define PUT(NAME, value) put_varint(&writer->at[CHUNK_##NAME##_STREAM], (value))
+#define PUT_BYTE(NAME, value) (*writer->at[CHUNK_##NAME##_STREAM]++ = (uint8_t)(value))
+
+/* Doubles a table that is half full. `keys` gives each index's key. */
+static int slots_grow(struct slots *slots, const void *entries, size_t entry_bytes, bool wide)
+{
+	uint32_t size = (slots->mask + 1) * 4, mask = size - 1;
+	uint32_t *slot = calloc(size, sizeof(*slot));
+
+	if (!slot)
+		return -ENOMEM;
+	for (uint32_t i = 0; i <= slots->mask; i++) {
+		uint32_t index = slots->slot[i];
+		const uint8_t *entry;
+		uint64_t key = 0;
+
+		if (!index)
+			continue;
+		entry = (const uint8_t *)entries + (index - 1) * entry_bytes;
+		memcpy(&key, entry, wide ? 8 : 4);
+
+		uint32_t to = hash_of(key) & mask;
+
+		while (slot[to])
+			to = (to + 1) & mask;
+		slot[to] = index;
+	}
+	free(slots->slot);
+	slots->slot = slot;
+	slots->mask = mask;
+	return 0;
+}
+
+/* The latest block at an address, NULL when it was not allocated in this chunk. */
+static inline struct block *block_find(const struct chunk_writer *writer, uint64_t address)
+{
+	const struct slots *slots = &writer->block_slots;
+
+	for (uint32_t i = hash_of(address) & slots->mask; slots->slot[i];
+	     i = (i + 1) & slots->mask) {
+		struct block *block = &writer->blocks[slots->slot[i] - 1];
+
+		if (block->address == address)
+			return block;
+	}
+	return NULL;
+}
+
+static inline void block_insert(struct chunk_writer *writer, const struct event_row *row,
+				uint32_t class)
+{
+	struct slots *slots = &writer->block_slots;
+	uint32_t i = hash_of(row->address) & slots->mask;
+
+	while (slots->slot[i] && writer->blocks[slots->slot[i] - 1].address != row->address)
+		i = (i + 1) & slots->mask;
+	slots->used += !slots->slot[i];
+
+	struct block *block = &writer->blocks[writer->block_count++];
+
+	slots->slot[i] = writer->block_count;
+	block->address = row->address;
+	block->size_bytes = row->size_bytes;
+	block->usable_bytes = row->usable_bytes;
+	block->at_ns = row->at_ns;
+	block->stack_id = row->stack_id;
+	block->thread = row->thread;
+	block->class = class;
+}
+
+static inline uint32_t site_find(struct chunk_writer *writer, uint32_t stack_id, bool *ret_new)
+{
+	struct slots *slots = &writer->site_slots;
+	uint32_t i = hash_of(stack_id) & slots->mask;
+
+	for (; slots->slot[i]; i = (i + 1) & slots->mask)
+		if (writer->sites[slots->slot[i] - 1].stack_id == stack_id)
+			return slots->slot[i] - 1;
+
+	struct site *site = &writer->sites[writer->site_count];
+
+	*ret_new = true;
+	slots->slot[i] = ++writer->site_count;
+	slots->used++;
+	*site = (struct site){.stack_id = stack_id, .usable_bytes = UINT64_MAX};
+	return writer->site_count - 1;
+}
+
+/* The code of a usable size. CLASS_ESCAPE: it is in CLASS_NEW. */
+static inline uint32_t class_find(struct chunk_writer *writer, uint64_t usable_bytes, bool *ret_new)
+{
+	uint32_t i = hash_of(usable_bytes) & (CLASS_SLOTS - 1);
+
+	for (; writer->class_slot[i]; i = (i + 1) & (CLASS_SLOTS - 1))
+		if (writer->classes[writer->class_slot[i] - 1].usable_bytes == usable_bytes)
+			return writer->class_slot[i] - 1;
+	*ret_new = true;
+	if (writer->class_count == CLASS_MAX) {
+		writer->classes[CLASS_ESCAPE].usable_bytes = usable_bytes;
+		return CLASS_ESCAPE;
+	}
+
+	uint32_t class = writer->class_count++;
+
+	writer->classes[class] = (struct size_class){.usable_bytes = usable_bytes};
+	writer->class_slot[i] = (uint8_t)(class + 1);
+	return class;
+}
+
+/* Writes a stack; true when it is the one that followed last time, and nothing was written. */
+static inline bool put_stack(struct chunk_writer *writer, uint32_t stack_id)
+{
+	bool is_new = false, follows;
+	uint32_t site = site_find(writer, stack_id, &is_new);
+	struct site *last = &writer->sites[writer->last_site];
+
+	follows = last->follower == site;
+	if (!follows) {
+		PUT_BYTE(STACK_LOW, site);
+		PUT_BYTE(STACK_HIGH, site >> 8);
+		if (is_new)
+			PUT(STACK_NEW, zigzag((int64_t)stack_id - last->stack_id));
+		last->follower = site;
+	}
+	writer->last_site = site;
+	return follows;
+}
+
+/* Writes sizes; true when they are as last time from this stack, and nothing was written. */
+static inline bool put_size(struct chunk_writer *writer, uint64_t size_bytes, uint64_t usable_bytes,
+			    uint32_t *ret_class)
+{
+	struct site *site = &writer->sites[writer->last_site];
+	bool is_new = false;
+
+	if (site->usable_bytes == usable_bytes && site->size_bytes == size_bytes &&
+	    site->class != CLASS_ESCAPE) {
+		*ret_class = site->class;
+		return true;
+	}
+
+	uint32_t class = class_find(writer, usable_bytes, &is_new);
+
+	PUT_BYTE(CLASS, class);
+	if (is_new)
+		PUT(CLASS_NEW, usable_bytes);
+	PUT(SLACK, zigzag((int64_t)(usable_bytes - size_bytes)));
+	site->size_bytes = size_bytes;
+	site->usable_bytes = usable_bytes;
+	site->class = class;
+	*ret_class = class;
+	return false;
+}
+
+static inline bool put_address(struct chunk_writer *writer, uint64_t address, uint32_t class,
+			       bool allocation)
+{
+	struct size_class *of = &writer->classes[class];
+	uint64_t delta = address - of->last;
+
+	of->last = address;
+	if (allocation && of->freed == address)
+		return true;
+	if (delta & 15) {
+		PUT(ADDRESS, ADDRESS_ODD);
+		PUT(ADDRESS, zigzag((int64_t)delta));
+	} else {
+		PUT(ADDRESS, zigzag((int64_t)delta >> 4) << 1);
+	}
+	return false;
+}
+
+static inline void bound_stack(struct chunk_writer *writer, uint32_t stack_id)
+{
+	if (stack_id < writer->bounds.stack_low)
+		writer->bounds.stack_low = stack_id;
+	if (stack_id > writer->bounds.stack_high)
+		writer->bounds.stack_high = stack_id;
+}
+
+static inline void bound_address(struct chunk_writer *writer, uint64_t address)
+{
+	if (address < writer->bounds.address_low)
+		writer->bounds.address_low = address;
+	if (address > writer->bounds.address_high)
+		writer->bounds.address_high = address;
+}
+
+/* A block allocated earlier: by reference when it is in this chunk. Returns OP_FREE_* bits. */
+static inline unsigned put_old(struct chunk_writer *writer, const struct event_row *row,
+			       uint64_t address, uint64_t size_bytes, uint64_t usable_bytes,
+			       uint32_t stack_id)
+{
+	struct block *block = block_find(writer, address);
+	uint32_t class;
+	unsigned op = 0;
+
+	if (block && block->at_ns == row->allocated_at_ns && block->size_bytes == size_bytes &&
+	    block->usable_bytes == usable_bytes && block->stack_id == stack_id &&
+	    block->thread == row->allocated_by) {
+		PUT(REF, (uint64_t)(writer->blocks + writer->block_count - block));
+		writer->classes[block->class].freed = address;
+		return OP_FREE_REF;
+	}
+	if (put_stack(writer, stack_id))
+		op |= OP_FREE_FOLLOWS;
+	if (put_size(writer, size_bytes, usable_bytes, &class))
+		op |= OP_FREE_SAME;
+	put_address(writer, address, class, false);
+	writer->classes[class].freed = address;
+	PUT(AGE, row->allocated_at_ns == EVENT_TIME_UNKNOWN
+			 ? 0
+			 : zigzag((int64_t)(row->at_ns - row->allocated_at_ns)) + 1);
+	PUT(BY, row->allocated_by);
+	bound_stack(writer, stack_id);
+	if (row->allocated_at_ns < writer->bounds.oldest_ns)
+		writer->bounds.oldest_ns = row->allocated_at_ns;
+	return op;
+}
+
+/* Events that are not about blocks are rare: every field is stored. */
+static void put_pages(struct chunk_writer *writer, const struct event_row *row)
+{
+	PUT(PAGES, zigzag((int64_t)(row->address - writer->page_last)));
+	PUT(PAGES, zigzag((int64_t)row->size_bytes));
+	PUT(PAGES, row->usable_bytes);
+	PUT(PAGES, row->old_address);
+	PUT(PAGES, row->old_size_bytes);
+	PUT(PAGES, row->old_usable_bytes);
+	PUT(PAGES, row->allocated_at_ns);
+	PUT(PAGES, row->allocated_by);
+	PUT(PAGES, row->old_stack_id);
+	PUT(PAGES, row->stack_id);
+	writer->page_last = row->address;
+}
+
+static int threads_grow(struct chunk_writer *writer, uint32_t thread)
+{
+	uint32_t capacity = writer->thread_capacity;
+	uint64_t *next_seq;
+
+	if (thread >= 1u << 24)
+		return -EINVAL;
+	while (capacity <= thread)
+		capacity *= 2;
+	next_seq = realloc(writer->next_seq, capacity * sizeof(*next_seq));
+	if (!next_seq)
+		return -ENOMEM;
+	memset(next_seq + writer->thread_capacity, 0,
+	       (capacity - writer->thread_capacity) * sizeof(*next_seq));
+	writer->next_seq = next_seq;
+	writer->thread_capacity = capacity;
+	return 0;
+}
+
+static int make_room(struct chunk_writer *writer, const struct event_row *row)
+{
+	int error = 0;
+
+	if (row->thread >= writer->thread_capacity)
+		error = threads_grow(writer, row->thread);
+	if (!error && writer->block_slots.used * 2 > writer->block_slots.mask)
+		error = slots_grow(&writer->block_slots, writer->blocks, sizeof(struct block), true);
+	if (!error && (writer->site_slots.used + 2) * 2 > writer->site_slots.mask)
+		error = slots_grow(&writer->site_slots, writer->sites, sizeof(struct site), false);
+	return error;
+}
+
+int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
+{
+	unsigned kind = event_kind_of(row->kind), op = kind, odd = 0;
+
+	if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT ||
+	    (row->kind & ~(EVENT_KIND_MASK | EVENT_BY_ALLOCATOR)))
+		return -EINVAL;
+	/* an event has at most two stacks, and indices of stacks have 16 bits */
+	if (writer->bounds.events == CHUNK_MAX_EVENTS || writer->site_count > 0xfffd)
+		return -ENOSPC;
+	if (row->thread >= writer->thread_capacity ||
+	    writer->block_slots.used * 2 > writer->block_slots.mask ||
+	    (writer->site_slots.used + 2) * 2 > writer->site_slots.mask) {
+		int error = make_room(writer, row);
+
+		if (error)
+			return error;
+	}
+
+	if (row->thread != writer->last_thread) {
+		odd |= ODD_THREAD;
+		PUT(THREAD, row->thread);
+		writer->last_thread = row->thread;
+		if (row->thread < writer->thread_low)
+			writer->thread_low = row->thread;
+		if (row->thread > writer->thread_high)
+			writer->thread_high = row->thread;
+		if (row->thread < writer->bounds.thread_low)
+			writer->bounds.thread_low = row->thread;
+		if (row->thread > writer->bounds.thread_high)
+			writer->bounds.thread_high = row->thread;
+	} else if (row->thread == 0) {
+		writer->bounds.thread_low = 0;
+		writer->thread_low = 0;
+	}
+	if (row->seq != writer->next_seq[row->thread]) {
+		odd |= ODD_GAP;
+		PUT(GAP, zigzag((int64_t)(row->seq - writer->next_seq[row->thread])));
+	}
+	writer->next_seq[row->thread] = row->seq + 1;
+	if (row->kind & EVENT_BY_ALLOCATOR)
+		odd |= ODD_BY_ALLOCATOR;
+	if (row->at_ns < writer->last_ns) {
+		odd |= ODD_BACK;
+		PUT(TIME, writer->last_ns - row->at_ns);
+		writer->unsorted = true;
+	} else {
+		PUT(TIME, row->at_ns - writer->last_ns);
+	}
+	writer->last_ns = row->at_ns;
+
+	if (event_is_block(row->kind)) {
+		if (kind == EVENT_FREE) {
+			op |= put_old(writer, row, row->address, row->size_bytes, row->usable_bytes,
+				      row->stack_id);
+		} else {
+			uint32_t class;
+
+			if (kind == EVENT_REALLOC) {
+				uint8_t *old = writer->at[CHUNK_OLD_STREAM]++;
+
+				*old = OLD_NONE;
+				if (row->old_address) {
+					unsigned bits = put_old(writer, row, row->old_address,
+								row->old_size_bytes,
+								row->old_usable_bytes,
+								row->old_stack_id);
+
+					*old = (uint8_t)(OLD_SOME | bits);
+					bound_address(writer, row->old_address);
+				}
+			}
+			if (put_stack(writer, row->stack_id))
+				op |= OP_STACK_FOLLOWS;
+			if (put_size(writer, row->size_bytes, row->usable_bytes, &class))
+				op |= OP_SIZE_SAME;
+			if (put_address(writer, row->address, class, true))
+				op |= OP_ADDRESS_FREED;
+			bound_stack(writer, row->stack_id);
+			block_insert(writer, row, class);
+		}
+		bound_address(writer, row->address);
+	} else {
+		put_pages(writer, row);
+		bound_stack(writer, row->stack_id);
+	}
+	if (odd) {
+		op |= OP_ODD;
+		PUT_BYTE(ODD, odd);
+	}
+	PUT_BYTE(OP, op);
+	if (row->at_ns < writer->bounds.first_ns)
+		writer->bounds.first_ns = row->at_ns;
+	if (row->at_ns > writer->bounds.last_ns)
+		writer->bounds.last_ns = row->at_ns;
+	writer->bounds.kinds |= 1u << kind;
+	writer->bounds.events++;
+	return 0;
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+	memcpy(at, &value, 4);
+}
+
+int chunk_writer_finish(struct chunk_writer *writer, struct chunk_press *press,
+			const void **ret_blob, size_t *ret_bytes, struct chunk_bounds *ret_bounds)
+{
+	size_t most = CHUNK_DATA_OFFSET, at = CHUNK_DATA_OFFSET, raw_bytes = 0;
+
+	if (!writer->bounds.events)
+		return -ENODATA;
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
+		most += ZSTD_compressBound((size_t)(writer->at[i] - writer->start[i]));
+	if (most > press->capacity) {
+		uint8_t *out = realloc(press->out, most + most / 4);
+
+		if (!out)
+			return -ENOMEM;
+		press->out = out;
+		press->capacity = most + most / 4;
+	}
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
+		size_t bytes = (size_t)(writer->at[i] - writer->start[i]), stored = bytes;
+
+		if (bytes > 64) {
+			stored = ZSTD_compress2(press->zstd, press->out + at,
+						press->capacity - at, writer->start[i], bytes);
+			if (ZSTD_isError(stored))
+				return -ENOMEM;
+		}
+		if (stored >= bytes) {
+			stored = bytes;
+			memcpy(press->out + at, writer->start[i], bytes);
+		}
+		put32(press->out + CHUNK_HEADER_BYTES + 8 * i, (uint32_t)bytes);
+		put32(press->out + CHUNK_HEADER_BYTES + 8 * i + 4, (uint32_t)stored);
+		at += stored;
+		raw_bytes += bytes;
+	}
+	memset(press->out, 0, CHUNK_HEADER_BYTES);
+	put32(press->out, CHUNK_MAGIC);
+	press->out[4] = CHUNK_VERSION;
+	press->out[5] = CHUNK_STREAM_COUNT;
+	press->out[6] = writer->unsorted ? CHUNK_FLAG_UNSORTED : 0;
+	put32(press->out + 8, writer->bounds.events);
+	put32(press->out + 12, writer->block_count);
+
+	uint64_t sum = chunk_checksum(press->out + CHUNK_HEADER_BYTES, at - CHUNK_HEADER_BYTES) ^
+		       chunk_checksum(press->out, 16);
+
+	memcpy(press->out + 16, &sum, 8);
+	writer->bounds.raw_bytes = (uint32_t)raw_bytes;
+	if (writer->bounds.oldest_ns > writer->bounds.first_ns)
+		writer->bounds.oldest_ns = writer->bounds.first_ns;
+	if (writer->bounds.address_low > writer->bounds.address_high)
+		writer->bounds.address_low = 0;
+	*ret_blob = press->out;
+	*ret_bytes = at;
+	*ret_bounds = writer->bounds;
+	writer_clear(writer);
+	return 0;
+}
