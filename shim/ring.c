@@ -17,6 +17,8 @@ static const struct ring_size {
 	      { 64, 32u << 10 },
 	      { 16, 8u << 10 } };
 
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
 struct ring ht_ring = { .fd = -1 };
 
 /* Counted before there is a ring to count in; moved there when it is made. */
@@ -89,28 +91,42 @@ static bool map_recorders(struct ring *ring, uint32_t count)
 	return true;
 }
 
-int ht_ring_make(struct ring *ring)
+/* The largest that fits, shared if at all possible. */
+static const struct ring_size *map_ring(struct ring *ring, bool shared)
 {
 	size_t limit = room(RLIMIT_AS, 8);
-	const struct ring_size *size;
-	struct ring_head *head = NULL;
-	int fd = -1;
 
-	for (size = sizes; size < sizes + sizeof(sizes) / sizeof(sizes[0]); size++) {
-		if (size_bytes(size) > limit)
+	for (const struct ring_size *size = sizes; size < sizes + SIZES; size++) {
+		size_t bytes = size_bytes(size);
+		int fd = bytes > limit || !shared ? -1 : make_memfd(bytes);
+
+		if (bytes > limit || (shared && fd < 0))
 			continue;
-		fd = make_memfd(size_bytes(size));
-		head = map(size_bytes(size), fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd);
-		if (head)
-			break;
+		ring->head = map(bytes, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd);
+		if (ring->head) {
+			ring->bytes = bytes;
+			ring->fd = fd;
+			ring->shared = shared;
+			return size;
+		}
 		if (fd >= 0)
 			sys_call1(SYS_close, fd);
 	}
-	if (!head)
+	return NULL;
+}
+
+int ht_ring_make(struct ring *ring)
+{
+	const struct ring_size *size;
+	struct ring_head *head;
+
+	*ring = (struct ring){.fd = -1};
+	size = map_ring(ring, true);
+	if (!size)
+		size = map_ring(ring, false);
+	if (!size)
 		return -ENOMEM;
-	*ring = (struct ring){
-		.head = head, .bytes = size_bytes(size), .fd = fd, .shared = fd >= 0
-	};
+	head = ring->head;
 	if (!map_recorders(ring, size->buffers)) {
 		ht_ring_drop(ring);
 		return -ENOMEM;
