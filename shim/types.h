@@ -20,7 +20,7 @@
  *                                                    list still count as used
  *   remote count == length(remote list) <= used
  *   carved <= capacity, capacity == pages * PAGE_BYTES / block_bytes
- *   trigger == 0 in a partial list; in a full list 0 < trigger < capacity
+ *   trigger is 0 or TRIGGER_NEVER in a partial list; in a full list it is below capacity
  *   page_map[p] == span for every page p of a span in use, for the first and last page of a free
  *   run, and NULL for the other pages of a free run
  *   no two free runs are neighbours; zero_from <= pages
@@ -64,6 +64,7 @@ enum span_state {
 	SPAN_SMALL, /* blocks of one size class */
 	SPAN_LARGE, /* one block, pages of the page heap */
 	SPAN_HUGE,  /* one block, a mapping of its own */
+	SPAN_META,  /* the struct block_meta of a span's blocks */
 	SPAN_HUSK   /* no pages any more; only its list links mean something */
 };
 
@@ -102,7 +103,7 @@ struct span {
 	uint8_t class;
 	uint8_t state; /* enum span_state */
 	bool listed_full;
-	bool abandoned;
+	bool emptied; /* a large block whose pages were moved elsewhere: they read as zero */
 
 	/* What other threads write. */
 	uint64_t remote __attribute__((aligned(64)));
@@ -117,9 +118,12 @@ struct span {
 	struct span *next;      /* in a heap's list, the page heap's bin, or the free structs */
 	struct span *prev;
 	uint64_t own_meta[2];   /* a large block's struct block_meta */
-	uint32_t meta_pages;
-	bool from_break; /* pages lie in the break's heap */
+	struct span *meta_span; /* the pages `meta` points to; NULL for a large block */
+	bool from_break;        /* pages lie in the break's heap */
 };
+
+/* A wholly free span is kept while it is the first of its list. */
+#define TRIGGER_NEVER UINT32_MAX
 
 #define CLASS_COUNT 72 /* size classes are numbered 1 .. CLASS_COUNT */
 #define SMALL_MAX_BYTES ((size_t)32768)
@@ -135,8 +139,7 @@ struct span_list {
 struct class_spans {
 	struct span_list partial;
 	struct span_list full;
-	uint32_t spans;
-	uint32_t empties; /* wholly free spans kept in `partial` */
+	uint32_t spans; /* in both lists */
 };
 
 struct heap {

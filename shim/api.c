@@ -1,0 +1,331 @@
+/*
+ * The names of malloc's family, as the program sees them.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/alloc.h"
+#include "shim/api.h"
+#include "shim/check.h"
+#include "shim/heap.h"
+#include "shim/misuse.h"
+#include "shim/page_heap.h"
+#include "shim/traced.h"
+
+static __attribute__((noinline, cold)) void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+HT_EXPORT void *HT_API(malloc)(size_t size_bytes)
+{
+	struct span *span;
+	void *block;
+
+	if (unlikely(ht_recording()))
+		return malloc_recorded(size_bytes);
+	block = block_take(size_bytes, &span);
+	return likely(block != NULL) ? block : no_memory();
+}
+
+/* Everything but a block of the calling thread's own that was never recorded. */
+static __attribute__((noinline)) void free_other(void *block)
+{
+	struct span *span = block_to_free(block);
+	struct block_meta *meta;
+
+	if (!span)
+		return;
+	meta = span_meta_if_any(span, block);
+	if (meta)
+		meta->ticks = 0;
+	block_release(span, block);
+}
+
+HT_EXPORT void HT_API(free)(void *block)
+{
+	struct span *span;
+
+	if (unlikely(ht_recording())) {
+		free_recorded(block);
+		return;
+	}
+	span = span_of(block);
+	if (likely(span && span->fast_owner == ht_heap && block_looks_live(span, block)))
+		block_release_own(span, block);
+	else
+		free_other(block);
+}
+
+HT_EXPORT void *HT_API(calloc)(size_t count, size_t size_bytes)
+{
+	struct span *span;
+	size_t bytes;
+	void *block;
+
+	if (unlikely(ht_recording()))
+		return calloc_recorded(count, size_bytes);
+	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
+		return no_memory();
+	block = block_take_zeroed(bytes, &span);
+	return likely(block != NULL) ? block : no_memory();
+}
+
+static void *realloc_bare(void *old, size_t size_bytes)
+{
+	struct span *span, *old_span;
+	void *block;
+	size_t copy;
+
+	if (!old) {
+		block = block_take(size_bytes, &span);
+		return likely(block != NULL) ? block : no_memory();
+	}
+	old_span = block_to_free(old);
+	if (unlikely(!old_span))
+		return NULL;
+	if (size_bytes == 0) {
+		free_other(old);
+		return NULL;
+	}
+	if (block_resize(old_span, old, size_bytes))
+		return old;
+	block = block_take(size_bytes, &span);
+	if (unlikely(!block))
+		return no_memory();
+	copy = span_usable(old_span) < size_bytes ? span_usable(old_span) : size_bytes;
+	block_copy(span, block, old_span, old, copy);
+	free_other(old);
+	return block;
+}
+
+HT_EXPORT void *HT_API(realloc)(void *old, size_t size_bytes)
+{
+	if (unlikely(ht_recording()))
+		return realloc_recorded(old, size_bytes);
+	return realloc_bare(old, size_bytes);
+}
+
+HT_EXPORT void *HT_API(reallocarray)(void *old, size_t count, size_t size_bytes)
+{
+	size_t bytes;
+
+	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
+		return no_memory();
+	if (unlikely(ht_recording()))
+		return realloc_recorded(old, bytes);
+	return realloc_bare(old, bytes);
+}
+
+static inline void *take_aligned(size_t alignment, size_t size_bytes)
+{
+	struct span *span;
+	void *block = block_take_aligned(alignment, size_bytes, &span);
+
+	return likely(block != NULL) ? block : no_memory();
+}
+
+/* As glibc does: an alignment that is no power of two is rounded up to one. */
+static size_t round_alignment(size_t alignment)
+{
+	if (alignment <= BLOCK_ALIGN)
+		return BLOCK_ALIGN;
+	if ((alignment & (alignment - 1)) == 0)
+		return alignment;
+	return (size_t)1 << (64 - __builtin_clzl(alignment));
+}
+
+HT_EXPORT void *HT_API(memalign)(size_t alignment, size_t size_bytes)
+{
+	if (unlikely(alignment > SIZE_MAX / 2 + 1)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	alignment = round_alignment(alignment);
+	if (unlikely(ht_recording()))
+		return memalign_recorded(alignment, size_bytes);
+	return take_aligned(alignment, size_bytes);
+}
+
+HT_EXPORT void *HT_API(aligned_alloc)(size_t alignment, size_t size_bytes)
+{
+	if (unlikely(alignment > SIZE_MAX / 2 + 1)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	alignment = round_alignment(alignment);
+	if (unlikely(ht_recording()))
+		return memalign_recorded(alignment, size_bytes);
+	return take_aligned(alignment, size_bytes);
+}
+
+HT_EXPORT int HT_API(posix_memalign)(void **ret, size_t alignment, size_t size_bytes)
+{
+	struct span *span;
+	void *block;
+
+	if (alignment == 0 || alignment % sizeof(void *) != 0 || (alignment & (alignment - 1)) != 0)
+		return EINVAL;
+	if (unlikely(ht_recording()))
+		return posix_memalign_recorded(ret, alignment, size_bytes);
+	block = block_take_aligned(alignment, size_bytes, &span);
+	if (unlikely(!block))
+		return ENOMEM;
+	*ret = block;
+	return 0;
+}
+
+HT_EXPORT void *HT_API(valloc)(size_t size_bytes)
+{
+	if (unlikely(ht_recording()))
+		return memalign_recorded(PAGE_BYTES, size_bytes);
+	return take_aligned(PAGE_BYTES, size_bytes);
+}
+
+HT_EXPORT void *HT_API(pvalloc)(size_t size_bytes)
+{
+	if (unlikely(size_bytes > PTRDIFF_MAX))
+		return no_memory();
+	size_bytes = PAGES_OF(size_bytes) * PAGE_BYTES;
+	if (unlikely(ht_recording()))
+		return memalign_recorded(PAGE_BYTES, size_bytes);
+	return take_aligned(PAGE_BYTES, size_bytes);
+}
+
+HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
+{
+	struct span *span = span_of(block);
+
+	if (unlikely(!span || !block_looks_live(span, block)))
+		span = ht_block_checked(block, "malloc_usable_size");
+	return span ? span_usable(span) : 0;
+}
+
+#define ALIAS(name) __attribute__((visibility("default"), alias(#name), copy(name)))
+
+#if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)
+#define TWINS(TWIN)                         \
+	TWIN(cfree, free)                   \
+	TWIN(__libc_malloc, malloc)         \
+	TWIN(__libc_free, free)             \
+	TWIN(__libc_cfree, free)            \
+	TWIN(__libc_calloc, calloc)         \
+	TWIN(__libc_realloc, realloc)       \
+	TWIN(__libc_reallocarray, reallocarray) \
+	TWIN(__libc_memalign, memalign)     \
+	TWIN(__libc_valloc, valloc)         \
+	TWIN(__libc_pvalloc, pvalloc)       \
+	TWIN(__posix_memalign, posix_memalign)
+#define TWIN(name, target) extern __typeof__(target) name ALIAS(target);
+TWINS(TWIN)
+
+void free_sized(void *block, size_t size_bytes) __attribute__((visibility("default")));
+void free_aligned_sized(void *block, size_t alignment, size_t size_bytes)
+	__attribute__((visibility("default")));
+
+/* C23: the sizes are a promise we need not take up. */
+void free_sized(void *block, size_t size_bytes)
+{
+	(void)size_bytes;
+	free(block);
+}
+
+void free_aligned_sized(void *block, size_t alignment, size_t size_bytes)
+{
+	(void)alignment;
+	(void)size_bytes;
+	free(block);
+}
+#endif
+
+/* Looking at the heap, and advice to it */
+
+HT_EXPORT int HT_API(malloc_trim)(size_t pad)
+{
+	size_t given;
+
+	if (ht_heap != &ht_heap_none)
+		ht_heap_flush(ht_heap);
+	ht_page_heap_lock();
+	given = ht_pages_purge_locked(pad / PAGE_BYTES);
+	ht_page_heap_unlock();
+	if (HT_DEBUG)
+		ht_check_page_heap();
+	return given > 0;
+}
+
+/* Every option is accepted: none of glibc's knobs has a counterpart here. */
+HT_EXPORT int HT_API(mallopt)(int option, int value)
+{
+	(void)option;
+	(void)value;
+	return 1;
+}
+
+HT_EXPORT struct mallinfo2 HT_API(mallinfo2)(void)
+{
+	struct mallinfo2 info = {0};
+	size_t system_bytes, free_bytes;
+
+	ht_page_heap_lock();
+	system_bytes = ht_page_heap.system_pages * PAGE_BYTES - ht_page_heap.huge_bytes;
+	free_bytes = ht_page_heap.free_pages * PAGE_BYTES;
+	info.arena = system_bytes;
+	info.hblkhd = ht_page_heap.huge_bytes;
+	info.uordblks = system_bytes - free_bytes;
+	info.fordblks = free_bytes;
+	info.usmblks = ht_page_heap.most_pages * PAGE_BYTES;
+	info.keepcost = ht_page_heap.free_dirty_pages * PAGE_BYTES;
+	ht_page_heap_unlock();
+	return info;
+}
+
+HT_EXPORT struct mallinfo HT_API(mallinfo)(void)
+{
+	struct mallinfo2 wide = HT_API(mallinfo2)();
+	struct mallinfo info = {
+		.arena = (int)wide.arena,
+		.hblkhd = (int)wide.hblkhd,
+		.uordblks = (int)wide.uordblks,
+		.fordblks = (int)wide.fordblks,
+		.usmblks = (int)wide.usmblks,
+		.keepcost = (int)wide.keepcost,
+	};
+
+	return info;
+}
+
+HT_EXPORT void HT_API(malloc_stats)(void)
+{
+	struct mallinfo2 info = HT_API(mallinfo2)();
+
+	fprintf(stderr,
+		"system bytes     = %10zu\nin use bytes     = %10zu\nfree bytes       = %10zu\n"
+		"huge bytes       = %10zu\nmax system bytes = %10zu\n",
+		info.arena + info.hblkhd, info.uordblks + info.hblkhd, info.fordblks, info.hblkhd,
+		info.usmblks);
+}
+
+HT_EXPORT int HT_API(malloc_info)(int options, FILE *stream)
+{
+	struct mallinfo2 info;
+
+	if (options != 0)
+		return EINVAL;
+	info = HT_API(mallinfo2)();
+	fprintf(stream,
+		"<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n"
+		"<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n"
+		"<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
+		"</heap>\n<total type=\"mmap\" count=\"0\" size=\"%zu\"/>\n"
+		"<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
+		"</malloc>\n",
+		info.fordblks, info.arena, info.usmblks, info.hblkhd, info.arena + info.hblkhd,
+		info.usmblks);
+	return 0;
+}

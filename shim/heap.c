@@ -1,0 +1,323 @@
+#include "shim/heap.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "shim/check.h"
+
+/* Full spans looked at for remote frees before a new span is made. */
+#define FULL_LOOKS 8
+
+struct span ht_span_none;
+struct heap ht_heap_none = {
+	.direct = {[0 ... DIRECT_COUNT - 1] = &ht_span_none},
+	.current = {[0 ... CLASS_COUNT] = &ht_span_none},
+};
+__thread struct heap *ht_heap __attribute__((tls_model("initial-exec"))) = &ht_heap_none;
+
+static struct heap *heaps;        /* in use; under the page heap's lock */
+static struct heap *unused_heaps; /* of threads that ended */
+static bool several_threads;      /* more than one heap was ever made */
+static pthread_key_t end_key;
+static bool have_end_key;
+
+/* Makes `span` what malloc takes from. */
+static void set_current(struct heap *heap, unsigned class, struct span *span)
+{
+	size_t bytes = size_class_bytes(class), from;
+
+	heap->current[class] = span;
+	if (bytes > DIRECT_MAX_BYTES)
+		return;
+	from = class > 1 ? size_class_bytes(class - 1) / BLOCK_ALIGN + 1 : 0;
+	for (size_t i = from; i <= bytes / BLOCK_ALIGN; i++)
+		heap->direct[i] = span;
+}
+
+static void abandon(struct heap *heap);
+
+static void thread_end_cb(void *heap)
+{
+	abandon(heap);
+}
+
+/* Threads tell us when they end; the first one got its heap before this could be arranged. */
+static __attribute__((constructor(101))) void heap_start(void)
+{
+	if (pthread_key_create(&end_key, thread_end_cb) != 0)
+		return;
+	have_end_key = true;
+	if (ht_heap != &ht_heap_none)
+		pthread_setspecific(end_key, ht_heap);
+}
+
+struct heap *ht_heap_get(void)
+{
+	struct heap *heap = ht_heap;
+
+	if (likely(heap != &ht_heap_none))
+		return heap;
+	ht_page_heap_lock();
+	heap = unused_heaps;
+	if (heap)
+		unused_heaps = heap->next;
+	else
+		heap = ht_records_locked(sizeof(*heap));
+	if (heap) {
+		*heap = ht_heap_none;
+		heap->tid = prim_tid();
+		heap->in_use = true;
+		heap->next = heaps;
+		if (heaps) {
+			heaps->prev = heap;
+			several_threads = true;
+		}
+		heaps = heap;
+	}
+	ht_page_heap_unlock();
+	if (!heap)
+		return NULL;
+	ht_heap = heap;
+	if (have_end_key)
+		pthread_setspecific(end_key, heap);
+	return heap;
+}
+
+/* Moves an exhausted span to the full list. False: it is not exhausted after all. */
+static bool set_full(struct class_spans *spans, struct span *span)
+{
+	if (!ht_span_freeze(span)) {
+		ht_span_collect(span);
+		return false;
+	}
+	span_list_remove(&spans->partial, span);
+	span_list_add_last(&spans->full, span);
+	span->listed_full = true;
+	/* It comes back when a few blocks are free, not at each one. */
+	span->trigger = span->capacity - 1 - span->capacity / 32;
+	return true;
+}
+
+/* A thawed span of the full list is one to allocate from again. */
+static void set_partial(struct heap *heap, struct class_spans *spans, struct span *span)
+{
+	span_list_remove(&spans->full, span);
+	span->listed_full = false;
+	span->trigger = 0;
+	span_list_add_last(&spans->partial, span);
+	if (spans->partial.first == span)
+		set_current(heap, span->class, span);
+}
+
+static void make_first(struct heap *heap, struct class_spans *spans, struct span *span)
+{
+	struct span *first = spans->partial.first;
+
+	if (first != span) {
+		if (first && first->trigger == TRIGGER_NEVER)
+			first->trigger = 0;
+		span_list_remove(&spans->partial, span);
+		span_list_add_first(&spans->partial, span);
+	}
+	set_current(heap, span->class, span);
+}
+
+static void drop_husk(struct class_spans *spans, struct span *span)
+{
+	span_list_remove(&spans->full, span);
+	spans->spans--;
+	ht_page_heap_lock();
+	ht_span_struct_free_locked(span);
+	ht_page_heap_unlock();
+}
+
+/* Looks for blocks that other threads freed in the oldest full spans. */
+static struct span *look_at_full(struct heap *heap, struct class_spans *spans)
+{
+	for (unsigned looks = 0; looks < FULL_LOOKS && spans->full.first; looks++) {
+		struct span *span = spans->full.first;
+		uint64_t word = remote_load(span);
+
+		if (word & REMOTE_DEAD) {
+			drop_husk(spans, span);
+			continue;
+		}
+		if (remote_first(word) && ht_span_thaw(span)) {
+			set_partial(heap, spans, span);
+			return span;
+		}
+		span_list_remove(&spans->full, span);
+		span_list_add_last(&spans->full, span);
+	}
+	return NULL;
+}
+
+static void release(struct heap *heap, struct class_spans *spans, struct span *span)
+{
+	span_list_remove(&spans->partial, span);
+	spans->spans--;
+	if (heap->current[span->class] == span)
+		set_current(heap, span->class,
+			    spans->partial.first ? spans->partial.first : &ht_span_none);
+	ht_span_small_give(span);
+}
+
+static struct span *new_span(struct heap *heap, struct class_spans *spans, unsigned class)
+{
+	size_t pages = ht_span_pages(class, spans->spans);
+	struct span *span = ht_span_small(class, pages, false);
+
+	if (!span) {
+		/* Before the system is asked for more: what is kept for later could do. */
+		ht_heap_flush(heap);
+		span = ht_span_small(class, pages, true);
+	}
+	if (!span)
+		return NULL;
+	__atomic_store_n(&span->owner, heap, __ATOMIC_RELAXED);
+	__atomic_store_n(&span->fast_owner, span->meta ? NULL : heap, __ATOMIC_RELAXED);
+	span->trigger = span->used ? 0 : TRIGGER_NEVER;
+	span_list_add_last(&spans->partial, span);
+	spans->spans++;
+	return span;
+}
+
+struct span *ht_heap_find(struct heap *heap, unsigned class)
+{
+	struct class_spans *spans = &heap->classes[class];
+	struct span *span, *next, *room = NULL;
+
+	ht_check_sometimes(heap);
+	for (span = spans->partial.first; span; span = next) {
+		next = span->next;
+		if (!span->free && !ht_span_collect(span)) {
+			if (span->carved < span->capacity) {
+				room = span;
+				continue;
+			}
+			if (set_full(spans, span))
+				continue;
+		}
+		make_first(heap, spans, span);
+		return span;
+	}
+	if (several_threads) {
+		span = look_at_full(heap, spans);
+		if (span) {
+			make_first(heap, spans, span);
+			return span;
+		}
+	}
+	if (!room)
+		room = new_span(heap, spans, class);
+	if (!room) {
+		set_current(heap, class, &ht_span_none);
+		return NULL;
+	}
+	if (!room->free)
+		ht_span_carve(room);
+	make_first(heap, spans, room);
+	return room;
+}
+
+void ht_heap_trigger(struct heap *heap, struct span *span)
+{
+	struct class_spans *spans = &heap->classes[span->class];
+
+	if (span->listed_full) {
+		ht_span_thaw(span);
+		set_partial(heap, spans, span);
+	}
+	if (span->used > 0)
+		return;
+	if (span == spans->partial.first)
+		span->trigger = TRIGGER_NEVER;
+	else
+		release(heap, spans, span);
+}
+
+void ht_heap_flush(struct heap *heap)
+{
+	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+		struct class_spans *spans = &heap->classes[class];
+		struct span *span = spans->partial.first;
+
+		if (span && span->used == 0)
+			release(heap, spans, span);
+	}
+}
+
+/* One span of a thread that ends. Locked. */
+static void abandon_span(struct span *span, struct span_list *list)
+{
+	unsigned class = span->class;
+
+	span_list_remove(list, span);
+	if (span->listed_full && !ht_span_thaw(span)) {
+		ht_span_struct_free_locked(span);
+		return;
+	}
+	span->listed_full = false;
+	do
+		ht_span_collect(span);
+	while (span->used > 0 && !ht_span_freeze(span));
+	__atomic_store_n(&span->fast_owner, NULL, __ATOMIC_RELAXED);
+	__atomic_store_n(&span->owner, NULL, __ATOMIC_RELAXED);
+	if (span->used > 0) {
+		span_list_add_last(&ht_page_heap.abandoned[class], span);
+		ht_page_heap.abandoned_count[class]++;
+	} else {
+		ht_page_heap_unlock();
+		ht_span_small_give(span);
+		ht_page_heap_lock();
+	}
+}
+
+static void abandon(struct heap *heap)
+{
+	/* From here on this thread's frees are remote ones. */
+	ht_heap = &ht_heap_none;
+	ht_page_heap_lock();
+	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+		struct class_spans *spans = &heap->classes[class];
+
+		while (spans->partial.first)
+			abandon_span(spans->partial.first, &spans->partial);
+		while (spans->full.first)
+			abandon_span(spans->full.first, &spans->full);
+	}
+	if (heap->prev)
+		heap->prev->next = heap->next;
+	else
+		heaps = heap->next;
+	if (heap->next)
+		heap->next->prev = heap->prev;
+	heap->in_use = false;
+	heap->prev = NULL;
+	heap->next = unused_heaps;
+	unused_heaps = heap;
+	ht_page_heap_unlock();
+}
+
+void ht_heap_each_locked(void (*visit)(struct heap *heap, void *context), void *context)
+{
+	for (struct heap *heap = heaps; heap; heap = heap->next)
+		visit(heap, context);
+}
+
+void ht_alloc_fork_prepare(void)
+{
+	ht_page_heap_lock();
+}
+
+void ht_alloc_fork_parent(void)
+{
+	ht_page_heap_unlock();
+}
+
+/* The other threads' heaps stay as they were caught: blocks of theirs can be freed as remote ones,
+ * but nobody allocates from them again. */
+void ht_alloc_fork_child(void)
+{
+	prim_lock_reset(&ht_page_heap.lock);
+}

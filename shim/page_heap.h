@@ -1,0 +1,134 @@
+/*
+ * The page heap: runs of pages from the system, handed out as spans and taken back.
+ *
+ * Free runs are kept in bins by length (exact up to 32 pages, then four bins a doubling); a request
+ * takes the low end of the shortest run that fits, so pages that were touched before are used before
+ * fresh ones: on most machines the first touch of a page costs more than everything else an
+ * allocator does. Neighbouring free runs are joined through the page map.
+ *
+ * Pages come from the break first (HEAP_FIRST_PAGES, then growing steps), from mmap as soon as the
+ * program has moved the break itself. They go back by decay on bytes: whenever the traffic of freed
+ * pages has come to an epoch's worth, what stayed free and touched for the whole epoch is given
+ * back.
+ *
+ * Everything here that says "locked" wants ht_page_heap.lock held.
+ */
+#ifndef HEAPTAPE_SHIM_PAGE_HEAP_H
+#define HEAPTAPE_SHIM_PAGE_HEAP_H
+
+#include "shim/prim.h"
+#include "shim/types.h"
+
+#define PAGE_BIN_EXACT 32
+#define PAGE_BIN_COUNT 128
+
+struct page_heap {
+	struct prim_lock lock;
+	uint64_t bins_used[PAGE_BIN_COUNT / 64];
+	struct span *bins[PAGE_BIN_COUNT];
+
+	uintptr_t break_start; /* our part of the break's heap: [break_start, break_end) */
+	uintptr_t break_end;
+	bool break_foreign; /* the program moved the break: it is not ours to move any more */
+
+	size_t system_pages;     /* from the system now, in use and free */
+	size_t free_pages;       /* in the bins */
+	size_t free_dirty_pages; /* of those, touched */
+	size_t huge_bytes;       /* of blocks with a mapping of their own */
+	size_t most_pages;       /* the most system_pages ever was */
+
+	size_t epoch_pages;   /* pages freed since the epoch began */
+	size_t epoch_low;     /* the least free_dirty_pages in the epoch */
+
+	struct span *span_structs; /* unused ones */
+	char *record_next;         /* rest of the block that structs are cut from */
+	size_t record_left;
+	size_t record_bytes; /* all such blocks */
+
+	struct span_list abandoned[CLASS_COUNT + 1]; /* spans of threads that ended */
+	uint32_t abandoned_count[CLASS_COUNT + 1];
+};
+
+extern struct page_heap ht_page_heap;
+
+static inline void ht_page_heap_lock(void)
+{
+	prim_lock(&ht_page_heap.lock);
+}
+
+static inline void ht_page_heap_unlock(void)
+{
+	prim_unlock(&ht_page_heap.lock);
+}
+
+/*
+ * A run of `pages` pages whose start is a multiple of `align_pages`, as a span with start, pages,
+ * zero_from and from_break set, entered in the page map, everything else zero. NULL: no memory, or
+ * (may_grow false) none without asking the system.
+ */
+struct span *ht_pages_take_locked(size_t pages, size_t align_pages, bool may_grow);
+
+/* Takes back a span of ht_pages_take_locked. zero_from must say what is still untouched. The struct
+ * is gone afterwards, unless keep_husk: then a struct of its own goes on in the bins. */
+void ht_pages_give_locked(struct span *span, bool keep_husk);
+
+/* Makes a span longer by pages of the free run behind it; false: there is none, or too short. */
+bool ht_pages_extend_locked(struct span *span, size_t pages);
+
+/* Makes a span shorter, its last pages become a free run. */
+void ht_pages_shrink_locked(struct span *span, size_t pages);
+
+/* Gives back every touched free page but about keep_pages. Returns the pages given back. */
+size_t ht_pages_purge_locked(size_t keep_pages);
+
+/* A span struct, zeroed, and its end. NULL: no memory. */
+struct span *ht_span_struct_locked(void);
+void ht_span_struct_free_locked(struct span *span);
+
+/* Memory for the allocator's own records, zeroed, never given back. */
+void *ht_records_locked(size_t bytes);
+
+/* A block with a mapping of its own, of exactly `pages` pages aligned as asked. NULL: no memory.
+ * They take the lock themselves. */
+struct span *ht_huge_take(size_t pages, size_t align_pages);
+void ht_huge_give(struct span *span);
+bool ht_huge_resize(struct span *span, size_t pages);
+
+/* Lists by next and prev. */
+static inline void span_list_add_first(struct span_list *list, struct span *span)
+{
+	span->prev = NULL;
+	span->next = list->first;
+	if (list->first)
+		list->first->prev = span;
+	else
+		list->last = span;
+	list->first = span;
+}
+
+static inline void span_list_add_last(struct span_list *list, struct span *span)
+{
+	span->next = NULL;
+	span->prev = list->last;
+	if (list->last)
+		list->last->next = span;
+	else
+		list->first = span;
+	list->last = span;
+}
+
+static inline void span_list_remove(struct span_list *list, struct span *span)
+{
+	if (span->prev)
+		span->prev->next = span->next;
+	else
+		list->first = span->next;
+	if (span->next)
+		span->next->prev = span->prev;
+	else
+		list->last = span->prev;
+	span->next = NULL;
+	span->prev = NULL;
+}
+
+#endif

@@ -1,0 +1,122 @@
+#include "shim/prim.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shim/sys.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+/* Results -4095 .. -1 are errors. */
+static bool failed(long ret)
+{
+	return ret < 0 && ret > -4096;
+}
+
+uintptr_t prim_break(void)
+{
+	return (uintptr_t)sys_call1(SYS_brk, 0);
+}
+
+uintptr_t prim_break_set(uintptr_t want)
+{
+	return (uintptr_t)sys_call1(SYS_brk, want);
+}
+
+void *prim_map(size_t bytes)
+{
+	long ret = sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return failed(ret) ? NULL : (void *)ret;
+}
+
+bool prim_unmap(void *start, size_t bytes)
+{
+	return !failed(sys_call2(SYS_munmap, start, bytes));
+}
+
+bool prim_purge(void *start, size_t bytes)
+{
+	return !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
+}
+
+bool prim_touch(void *start, size_t bytes)
+{
+	return !failed(sys_call3(SYS_madvise, start, bytes, MADV_POPULATE_WRITE));
+}
+
+void prim_allow_huge(void *start, size_t bytes)
+{
+	sys_call3(SYS_madvise, start, bytes, MADV_HUGEPAGE);
+}
+
+bool prim_move_pages(void *from, void *to, size_t bytes)
+{
+	return !failed(sys_call5(SYS_mremap, from, bytes, bytes,
+				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to));
+}
+
+bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
+{
+	return !failed(sys_call4(SYS_mremap, start, old_bytes, new_bytes, 0));
+}
+
+void prim_complain(const char *text, size_t bytes)
+{
+	while (bytes > 0) {
+		long ret = sys_call3(SYS_write, STDERR_FILENO, text, bytes);
+
+		if (ret == -EINTR)
+			continue;
+		if (ret <= 0)
+			return;
+		text += ret;
+		bytes -= (size_t)ret;
+	}
+}
+
+int prim_tid(void)
+{
+	return (int)sys_call0(SYS_gettid);
+}
+
+void prim_relax(unsigned round)
+{
+	if (round < 64) {
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__)
+		__asm__ volatile("yield");
+#endif
+	} else {
+		sys_call0(SYS_sched_yield);
+	}
+}
+
+void prim_lock_wait(struct prim_lock *lock)
+{
+	for (unsigned round = 0; round < 100; round++) {
+		uint32_t expect = 0;
+
+		prim_relax(round);
+		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0 &&
+		    __atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return;
+	}
+	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+		sys_call4(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, 0);
+}
+
+void prim_lock_wake(struct prim_lock *lock)
+{
+	sys_call3(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1);
+}

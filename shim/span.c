@@ -1,0 +1,326 @@
+#include "shim/span.h"
+
+#include <string.h>
+
+/* Classes up to these sizes have spans of at most 16, 32 pages; larger ones 64. */
+#define SPAN_16_BYTES 1024
+#define SPAN_32_BYTES 4096
+
+static void tell_span(unsigned kind, struct span *span)
+{
+	uint64_t details[2] = {span->pages * PAGE_BYTES, span->block_bytes};
+
+	if (unlikely(ht_recording()))
+		ht_record_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);
+}
+
+size_t ht_span_pages(unsigned class, uint32_t spans)
+{
+	size_t block = size_class_bytes(class), pages = PAGES_OF(block), most;
+
+	most = block <= SPAN_16_BYTES ? 16 : block <= SPAN_32_BYTES ? 32 : 64;
+	/* At most an eighth of a span is too short for a block. */
+	while (pages * PAGE_BYTES % block > pages * PAGE_BYTES / 8)
+		pages++;
+	for (; spans > 0 && pages * 2 <= most; spans--)
+		pages *= 2;
+	return pages;
+}
+
+struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
+{
+	struct page_heap *heap = &ht_page_heap;
+	struct span *span;
+
+	ht_page_heap_lock();
+	span = heap->abandoned[class].first;
+	if (span) {
+		span_list_remove(&heap->abandoned[class], span);
+		heap->abandoned_count[class]--;
+		ht_span_thaw(span);
+		ht_page_heap_unlock();
+		return span;
+	}
+	span = ht_pages_take_locked(pages, 1, may_grow);
+	if (span) {
+		span->block_bytes = size_class_bytes(class);
+		span->capacity = (uint32_t)(span->pages * PAGE_BYTES / span->block_bytes);
+		span->class = (uint8_t)class;
+		span->state = SPAN_SMALL;
+		span->reciprocal = UINT64_MAX / span->block_bytes + 1;
+		tell_span(EVENT_SPAN, span);
+	}
+	ht_page_heap_unlock();
+	return span;
+}
+
+/* Pages that blocks were ever carved from are touched; locked. */
+static void give_small_locked(struct span *span, bool keep_husk)
+{
+	size_t touched = PAGES_OF(span->carved * span->block_bytes);
+
+	if (span->zero_from < touched)
+		span->zero_from = touched;
+	tell_span(EVENT_UNSPAN, span);
+	if (span->meta_span) {
+		span->meta_span->zero_from = span->meta_span->pages;
+		ht_pages_give_locked(span->meta_span, false);
+		span->meta_span = NULL;
+		span->meta = NULL;
+	}
+	ht_pages_give_locked(span, keep_husk);
+}
+
+void ht_span_small_give(struct span *span)
+{
+	ht_page_heap_lock();
+	give_small_locked(span, false);
+	ht_page_heap_unlock();
+}
+
+struct span *ht_span_large(size_t size_bytes, size_t align_pages)
+{
+	size_t pages = PAGES_OF(size_bytes);
+	struct span *span;
+
+	if (pages + align_pages > HUGE_LEAST_PAGES) {
+		span = ht_huge_take(pages, align_pages);
+		if (!span)
+			return NULL;
+		ht_page_heap_lock();
+	} else {
+		ht_page_heap_lock();
+		span = ht_pages_take_locked(pages, align_pages, true);
+		if (span)
+			span->state = SPAN_LARGE;
+	}
+	if (span) {
+		span->block_bytes = pages * PAGE_BYTES;
+		span->requested_bytes = size_bytes;
+		span->capacity = span->carved = span->used = 1;
+		span->reciprocal = 1;
+		tell_span(EVENT_SPAN, span);
+	}
+	ht_page_heap_unlock();
+	return span;
+}
+
+void ht_span_large_give(struct span *span)
+{
+	ht_page_heap_lock();
+	tell_span(EVENT_UNSPAN, span);
+	if (span->state == SPAN_HUGE) {
+		ht_page_heap_unlock();
+		ht_huge_give(span);
+		return;
+	}
+	span->zero_from = span->emptied ? 0 : span->pages;
+	ht_pages_give_locked(span, false);
+	ht_page_heap_unlock();
+}
+
+static bool resize_pages(struct span *span, size_t pages)
+{
+	if (pages > span->pages)
+		return ht_pages_extend_locked(span, pages - span->pages);
+	/* The last pages of a large block may have been written. */
+	span->zero_from = span->pages;
+	ht_pages_shrink_locked(span, pages);
+	return true;
+}
+
+bool ht_span_large_resize(struct span *span, size_t size_bytes)
+{
+	size_t pages = PAGES_OF(size_bytes), old = span->pages;
+	bool done;
+
+	if (pages <= old && (old - pages) * 16 <= pages) {
+		span->requested_bytes = size_bytes;
+		return true;
+	}
+	if (span->state == SPAN_HUGE) {
+		if (pages < HUGE_LEAST_PAGES / 2 || pages > (SIZE_MAX >> PAGE_SHIFT) / 4)
+			return false;
+		done = ht_huge_resize(span, pages);
+		ht_page_heap_lock();
+	} else {
+		if (pages > HUGE_LEAST_PAGES)
+			return false;
+		ht_page_heap_lock();
+		done = resize_pages(span, pages);
+	}
+	if (done) {
+		size_t now = span->pages;
+
+		span->pages = old;
+		tell_span(EVENT_UNSPAN, span);
+		span->pages = now;
+		span->block_bytes = now * PAGE_BYTES;
+		span->requested_bytes = size_bytes;
+		tell_span(EVENT_SPAN, span);
+	}
+	ht_page_heap_unlock();
+	return done;
+}
+
+bool ht_span_carve(struct span *span)
+{
+	size_t size = span->block_bytes;
+	uint32_t count = size >= PAGE_BYTES ? 1 : (uint32_t)(PAGE_BYTES / size);
+	uint32_t left = span->capacity - span->carved;
+	char *at = (char *)span->start + span->carved * size;
+	struct free_block *first = (struct free_block *)at;
+
+	if (left == 0)
+		return false;
+	if (count > left)
+		count = left;
+	span->carved += count;
+	for (; count > 1; count--) {
+		struct free_block *block = (struct free_block *)at;
+
+		at += size;
+		block->next = (struct free_block *)at;
+	}
+	((struct free_block *)at)->next = span->free;
+	span->free = first;
+	return true;
+}
+
+/* Joins a list that was the span's remote one to its free list. */
+static void take_in(struct span *span, uint64_t word)
+{
+	struct free_block *first = remote_first(word), *last = first;
+
+	if (!first)
+		return;
+	if (span->free) {
+		while (last->next)
+			last = last->next;
+		last->next = span->free;
+	}
+	span->free = first;
+	span->used -= remote_count(word);
+}
+
+bool ht_span_collect(struct span *span)
+{
+	if (likely(!remote_first(__atomic_load_n(&span->remote, __ATOMIC_RELAXED))))
+		return false;
+	take_in(span, __atomic_exchange_n(&span->remote, 0, __ATOMIC_ACQUIRE));
+	return true;
+}
+
+bool ht_span_freeze(struct span *span)
+{
+	uint64_t expect = 0;
+
+	__atomic_store_n(&span->frozen_used, span->used, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&span->remote, &expect, REMOTE_FROZEN, false,
+					   __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+bool ht_span_thaw(struct span *span)
+{
+	uint64_t word = remote_load(span);
+
+	do {
+		if (word & (REMOTE_CLAIMED | REMOTE_DEAD))
+			return false;
+	} while (!__atomic_compare_exchange_n(&span->remote, &word, 0, false, __ATOMIC_ACQUIRE,
+					      __ATOMIC_ACQUIRE));
+	take_in(span, word);
+	return true;
+}
+
+/*
+ * The push of `block` onto `word` frees the last block of a frozen span. Claims the span first, so
+ * that its owner lets go of it, then makes sure: it may have been thawed and frozen again between
+ * our two looks. False: the word changed, look again.
+ */
+static bool claim(struct span *span, uint64_t word, struct free_block *block)
+{
+	uint64_t claimed = word | REMOTE_CLAIMED;
+	bool whole;
+
+	ht_page_heap_lock();
+	if (!__atomic_compare_exchange_n(&span->remote, &word, claimed, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED)) {
+		ht_page_heap_unlock();
+		return false;
+	}
+	whole = remote_count(word) + 1 == __atomic_load_n(&span->frozen_used, __ATOMIC_RELAXED);
+	if (whole && !__atomic_load_n(&span->owner, __ATOMIC_RELAXED)) {
+		span_list_remove(&ht_page_heap.abandoned[span->class], span);
+		ht_page_heap.abandoned_count[span->class]--;
+		give_small_locked(span, false);
+	} else if (whole) {
+		give_small_locked(span, true);
+		span->state = SPAN_HUSK;
+		__atomic_store_n(&span->remote, REMOTE_DEAD, __ATOMIC_RELEASE);
+	} else {
+		block->next = remote_first(word);
+		word = (word + REMOTE_ONE) & ~REMOTE_ADDRESS;
+		__atomic_store_n(&span->remote, word | (uintptr_t)block, __ATOMIC_RELEASE);
+	}
+	ht_page_heap_unlock();
+	return true;
+}
+
+void ht_span_push(struct span *span, void *p)
+{
+	struct free_block *block = p;
+	uint64_t word = remote_load(span), next;
+	unsigned round = 0;
+
+	block->mark = block_mark(p);
+	for (;;) {
+		if (unlikely(word & (REMOTE_CLAIMED | REMOTE_DEAD))) {
+			/* Every block of it is free: the program freed this one twice. */
+			if (word & REMOTE_DEAD)
+				return;
+			prim_relax(round++);
+			word = remote_load(span);
+			continue;
+		}
+		if (unlikely(word & REMOTE_FROZEN) &&
+		    remote_count(word) + 1 ==
+			    __atomic_load_n(&span->frozen_used, __ATOMIC_RELAXED)) {
+			if (claim(span, word, block))
+				return;
+			word = remote_load(span);
+			continue;
+		}
+		block->next = remote_first(word);
+		next = ((word + REMOTE_ONE) & ~REMOTE_ADDRESS) | (uintptr_t)block;
+		if (__atomic_compare_exchange_n(&span->remote, &word, next, true, __ATOMIC_RELEASE,
+						__ATOMIC_ACQUIRE))
+			return;
+	}
+}
+
+struct block_meta *ht_span_meta_make(struct span *span)
+{
+	struct block_meta *meta;
+	struct span *pages;
+
+	if (!span->class) {
+		meta = (struct block_meta *)(void *)span->own_meta;
+		__atomic_store_n(&span->meta, meta, __ATOMIC_RELEASE);
+		return meta;
+	}
+	ht_page_heap_lock();
+	meta = span->meta;
+	pages = meta ? NULL
+		     : ht_pages_take_locked(PAGES_OF(span->capacity * sizeof(*meta)), 1, true);
+	if (pages) {
+		pages->state = SPAN_META;
+		meta = (struct block_meta *)pages->start;
+		memset(meta, 0, pages->zero_from * PAGE_BYTES);
+		span->meta_span = pages;
+		__atomic_store_n(&span->meta, meta, __ATOMIC_RELEASE);
+		__atomic_store_n(&span->fast_owner, NULL, __ATOMIC_RELAXED);
+	}
+	ht_page_heap_unlock();
+	return meta;
+}
