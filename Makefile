@@ -185,6 +185,9 @@ $(B)/tests/programs/%: tests/programs/%.c $(B)/flags
 $(B)/tests/programs/%: tests/programs/%.cc $(B)/flags
 	$(compile)
 	$(CXX) -I. -std=gnu++17 -Wall -Wextra $(OPTIMIZE) $(CFLAGS) -pthread $(test_depend) -o $@ $<
+$(B)/tests/bench/clock: tests/bench/clock.c $(B)/flags
+	$(compile)
+	$(CC) -D_GNU_SOURCE $(BASE) -static -o $@ $<
 $(B)/tests/bench/alloc_%: tests/bench/alloc_%.c $(B)/flags
 	$(compile)
 	$(CC) -D_GNU_SOURCE -I. $(BASE) -fno-builtin $(test_depend) -o $@ $< -ldl -lm
@@ -210,7 +213,8 @@ demo: setup
 	@$(MAKE) --no-print-directory all
 	@sh tests/demo.sh
 
-bench: setup
+bench:
+	@sh tests/setup.sh bench
 	@$(MAKE) --no-print-directory all programs
 	@sh tests/bench/run.sh
 
