@@ -1,0 +1,197 @@
+/* Finding and opening chunks; see scan.h. */
+#include "viewer/sqlite/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t scan_chunks_opened;
+
+static int fail_sqlite(struct scan *scan, int rc)
+{
+	sqlite3_free(scan->error);
+	scan->error = sqlite3_mprintf("%s", sqlite3_errmsg(scan->db));
+	return rc == SQLITE_OK ? SQLITE_ERROR : rc;
+}
+
+static int processes_load(struct scan *scan)
+{
+	sqlite3_stmt *list = NULL;
+	unsigned capacity = 0;
+	int rc = sqlite3_prepare_v2(scan->db,
+				    "SELECT process_id, run_id FROM processes WHERE process_id "
+				    "BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
+				    "ORDER BY process_id",
+				    -1, &list, NULL);
+
+	if (rc != SQLITE_OK)
+		return fail_sqlite(scan, rc);
+	sqlite3_bind_int64(list, 1, scan->filter.process.low);
+	sqlite3_bind_int64(list, 2, scan->filter.process.high);
+	sqlite3_bind_int64(list, 3, scan->filter.run.low);
+	sqlite3_bind_int64(list, 4, scan->filter.run.high);
+	while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+		if (scan->process_count == capacity) {
+			struct scan_process *more;
+
+			capacity = capacity ? 2 * capacity : 16;
+			more = realloc(scan->processes, capacity * sizeof(*more));
+			if (!more) {
+				rc = SQLITE_NOMEM;
+				break;
+			}
+			scan->processes = more;
+		}
+		scan->processes[scan->process_count++] = (struct scan_process){
+			sqlite3_column_int64(list, 0), sqlite3_column_int64(list, 1)};
+	}
+	if (rc != SQLITE_DONE)
+		fail_sqlite(scan, rc);
+	sqlite3_finalize(list);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int threads_load(struct scan *scan)
+{
+	sqlite3_stmt *list = NULL;
+	int rc = sqlite3_prepare_v2(scan->db,
+				    "SELECT number, thread_id FROM threads WHERE process_id = ?1 "
+				    "ORDER BY number DESC",
+				    -1, &list, NULL);
+
+	scan->thread_count = 0;
+	if (rc != SQLITE_OK)
+		return fail_sqlite(scan, rc);
+	sqlite3_bind_int64(list, 1, scan->process.process_id);
+	while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
+		int64_t number = sqlite3_column_int64(list, 0);
+
+		if (number < 0 || number >= 1 << 24)
+			continue;
+		if (!scan->thread_count) {
+			int64_t *ids = realloc(scan->thread_ids, (size_t)(number + 1) * 8);
+
+			if (!ids) {
+				rc = SQLITE_NOMEM;
+				break;
+			}
+			scan->thread_ids = ids;
+			scan->thread_count = (unsigned)number + 1;
+			memset(ids, 0, (size_t)(number + 1) * 8);
+		}
+		scan->thread_ids[number] = sqlite3_column_int64(list, 1);
+	}
+	if (rc != SQLITE_DONE)
+		fail_sqlite(scan, rc);
+	sqlite3_finalize(list);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted)
+{
+	int rc;
+
+	memset(scan, 0, sizeof(*scan));
+	scan->db = db;
+	scan->filter = *filter;
+	scan->wanted = wanted;
+	scan->reader = chunk_reader_new();
+	if (!scan->reader)
+		return SQLITE_NOMEM;
+	rc = processes_load(scan);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = sqlite3_prepare_v2(
+		db,
+		"SELECT chunk_id, thread_low, thread_high, blob FROM chunks "
+		"WHERE process_id = ?1 AND first_ns <= ?2 AND last_ns >= ?3 AND kinds & ?4 "
+		"AND stack_low <= ?5 AND stack_high >= ?6 AND address_low <= ?7 "
+		"AND address_high >= ?8 AND oldest_ns <= ?9 ORDER BY first_ns, chunk_id",
+		-1, &scan->chunks, NULL);
+	return rc == SQLITE_OK ? rc : fail_sqlite(scan, rc);
+}
+
+void scan_release(struct scan *scan)
+{
+	sqlite3_finalize(scan->chunks);
+	chunk_reader_free(scan->reader);
+	free(scan->processes);
+	free(scan->thread_ids);
+	sqlite3_free(scan->error);
+	memset(scan, 0, sizeof(*scan));
+}
+
+/* Whether a thread of the wanted ids can have events in the current chunk. */
+static bool threads_match(const struct scan *scan)
+{
+	int64_t low = sqlite3_column_int64(scan->chunks, 1);
+	int64_t high = sqlite3_column_int64(scan->chunks, 2);
+
+	if (range_is_all(scan->filter.thread_id))
+		return true;
+	if (high >= scan->thread_count) /* a thread without a row: id 0 */
+		return true;
+	for (int64_t number = low < 0 ? 0 : low; number <= high; number++)
+		if (in_range(scan->filter.thread_id, scan->thread_ids[number]))
+			return true;
+	return false;
+}
+
+static int chunk_open(struct scan *scan)
+{
+	const void *blob = sqlite3_column_blob(scan->chunks, 3);
+	int bytes = sqlite3_column_bytes(scan->chunks, 3);
+	int error;
+
+	scan->chunk_id = sqlite3_column_int64(scan->chunks, 0);
+	scan->opened++;
+	scan_chunks_opened++;
+	error = chunk_reader_decode(scan->reader, blob ? blob : "", (size_t)bytes, scan->wanted,
+				    &scan->columns);
+	if (!error)
+		return SQLITE_ROW;
+	sqlite3_free(scan->error);
+	scan->error = sqlite3_mprintf("chunk %lld of process %lld: %s", scan->chunk_id,
+				      scan->process.process_id, chunk_reader_error(scan->reader));
+	return error == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT_VTAB;
+}
+
+static int process_begin(struct scan *scan)
+{
+	const struct scan_filter *filter = &scan->filter;
+
+	scan->process = scan->processes[scan->process_next++];
+	sqlite3_reset(scan->chunks);
+	sqlite3_bind_int64(scan->chunks, 1, scan->process.process_id);
+	sqlite3_bind_int64(scan->chunks, 2, filter->at_ns.high);
+	sqlite3_bind_int64(scan->chunks, 3, filter->at_ns.low);
+	sqlite3_bind_int64(scan->chunks, 4, filter->kinds);
+	sqlite3_bind_int64(scan->chunks, 5, filter->stack.high);
+	sqlite3_bind_int64(scan->chunks, 6, filter->stack.low);
+	sqlite3_bind_int64(scan->chunks, 7, filter->address.high);
+	sqlite3_bind_int64(scan->chunks, 8, filter->address.low);
+	sqlite3_bind_int64(scan->chunks, 9, filter->oldest.high);
+	return threads_load(scan);
+}
+
+int scan_next(struct scan *scan)
+{
+	for (;;) {
+		int rc = SQLITE_DONE;
+
+		if (scan->process_next)
+			rc = sqlite3_step(scan->chunks);
+		if (rc == SQLITE_ROW) {
+			if (threads_match(scan))
+				return chunk_open(scan);
+			continue;
+		}
+		if (rc != SQLITE_DONE)
+			return fail_sqlite(scan, rc);
+		if (scan->process_next == scan->process_count)
+			return SQLITE_DONE;
+		rc = process_begin(scan);
+		if (rc != SQLITE_OK)
+			return rc;
+	}
+}
