@@ -42,15 +42,20 @@ e2e_jobs() { # variant folder scripts…
 	variant=$1 folder=$2
 	shift 2
 	for script in "$@"; do
-		case $script in */lib.sh) continue ;; esac
-		[ -e "$script" ] && job "$variant $script" 400 "HT_BUILD=$folder sh $script"
+		case $script in
+		*/lib.sh) continue ;;
+		*/heavy_*) [ "$selection" = programs ] || continue ;;
+		esac
+		[ -e "$script" ] && job "$variant $script" "$limit" "HT_BUILD=$folder sh $script"
 	done
 }
 
 selection=${1:-}
+limit=400
 if [ "$selection" = programs ]; then
+	limit=1800
 	build plain
-	e2e_jobs plain build tests/e2e/programs/*.sh
+	e2e_jobs plain build tests/e2e/heavy_*.sh
 else
 	build plain
 	unit_jobs plain build
