@@ -5,8 +5,13 @@
 #include "viewer/cli.h"
 
 extern const struct command command_run;
-extern const struct command command_runs;
 extern const struct command command_report;
+extern const struct command command_runs;
+extern const struct command command_leaks;
+extern const struct command command_peak;
+extern const struct command command_flame;
+extern const struct command command_diff;
 extern const struct command command_sql;
+extern const struct command command_export;
 
 #endif

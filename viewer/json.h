@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define JSON_DEPTH 16
+/* Call trees nest two levels a frame. */
+#define JSON_DEPTH 1024
 
 struct json {
 	FILE *out;

@@ -19,6 +19,8 @@ struct result {
 	struct table *table;
 	struct json json;
 	int64_t rows;
+	bool flushed;
+	bool lines; /* too wide for the terminal */
 };
 
 static void result_start(struct result *result, const struct sql_session *session,
@@ -121,7 +123,12 @@ static void json_row(struct result *result, sqlite3_stmt *statement)
 
 static void result_flush(struct result *result)
 {
-	if (result->session->mode == SQL_TABLE)
+	if (result->session->mode == SQL_TABLE && !result->flushed)
+		result->lines = !table_fits(result->table, stdout);
+	result->flushed = true;
+	if (result->lines)
+		table_lines(result->table, stdout);
+	else if (result->session->mode == SQL_TABLE)
 		table_print(result->table, stdout, 0);
 	else if (result->session->mode == SQL_CSV)
 		table_csv_rows(result->table, stdout);

@@ -187,26 +187,38 @@ static bool column_left(const struct table *table, size_t column)
 	return false;
 }
 
-/* Narrow flexible columns, the widest first, until the line fits. */
-static void widths_fit(const struct table *table, size_t *widths, size_t room)
+/* Numbers are never shortened: half a number is a wrong one. */
+static bool column_shrinks(const struct column *column, bool left)
 {
-	for (;;) {
-		size_t total = 0, widest = SIZE_MAX;
+	return (column->flags & COLUMN_FLEX) && (column->kind != CELL_ANY || left);
+}
 
-		for (size_t i = 0; i < table->column_count; i++) {
-			const struct column *column = &table->columns[i];
+static size_t widths_total(const struct table *table, const size_t *widths)
+{
+	size_t total = 0;
 
-			if (!column_shown(column))
-				continue;
+	for (size_t i = 0; i < table->column_count; i++)
+		if (column_shown(&table->columns[i]))
 			total += widths[i] + (total ? COLUMN_GAP : 0);
-			if ((column->flags & COLUMN_FLEX) && widths[i] > FLEX_LEAST &&
+	return total;
+}
+
+/* Narrow flexible columns, the widest first, until the line fits; false when it cannot. */
+static bool widths_fit(const struct table *table, size_t *widths, const bool *left, size_t room)
+{
+	while (widths_total(table, widths) > room) {
+		size_t widest = SIZE_MAX;
+
+		for (size_t i = 0; i < table->column_count; i++)
+			if (column_shown(&table->columns[i]) &&
+			    column_shrinks(&table->columns[i], left[i]) && widths[i] > FLEX_LEAST &&
 			    (widest == SIZE_MAX || widths[i] > widths[widest]))
 				widest = i;
-		}
-		if (total <= room || widest == SIZE_MAX)
-			return;
+		if (widest == SIZE_MAX)
+			return false;
 		widths[widest]--;
 	}
+	return true;
 }
 
 static void pad(FILE *out, size_t columns)
@@ -265,7 +277,7 @@ void table_print(struct table *table, FILE *out, int indent)
 			widths[at % count] = width;
 	}
 	if (limit)
-		widths_fit(table, widths, limit > indent ? (size_t)(limit - indent) : 1);
+		widths_fit(table, widths, left, limit > indent ? (size_t)(limit - indent) : 1);
 
 	if (!table->widths)
 		print_header(table, out, indent, widths, left, last);
@@ -298,6 +310,48 @@ void table_print(struct table *table, FILE *out, int indent)
 	free(left);
 	free(table->widths);
 	table->widths = widths;
+}
+
+bool table_fits(const struct table *table, FILE *out)
+{
+	size_t count = table->column_count;
+	size_t *widths = must_alloc(count * sizeof(*widths));
+	bool *left = must_alloc(count), fits;
+	int limit = terminal_width(out);
+
+	for (size_t i = 0; i < count; i++) {
+		widths[i] = text_width(table->columns[i].title);
+		left[i] = column_left(table, i);
+	}
+	for (size_t at = 0; at < table->cell_count; at++) {
+		char *text = cell_screen(&table->cells[at], table->columns[at % count].kind);
+		size_t width = text_width(text);
+
+		if (width > widths[at % count])
+			widths[at % count] = width;
+		free(text);
+	}
+	fits = !limit || widths_fit(table, widths, left, (size_t)limit);
+	free(widths);
+	free(left);
+	return fits;
+}
+
+void table_lines(const struct table *table, FILE *out)
+{
+	size_t count = table->column_count, width = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (text_width(table->columns[i].title) > width)
+			width = text_width(table->columns[i].title);
+	for (size_t at = 0; at < table->cell_count; at++) {
+		const struct column *column = &table->columns[at % count];
+		char *text = cell_screen(&table->cells[at], column->kind);
+
+		print_cell(out, column->title, width, false, false);
+		fprintf(out, " = %s\n%s", text, at % count == count - 1 ? "\n" : "");
+		free(text);
+	}
 }
 
 void csv_field(FILE *out, const char *text, size_t bytes)

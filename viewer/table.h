@@ -56,6 +56,10 @@ void table_under(struct table *table, const char *text);
 void table_print(struct table *table, FILE *out, int indent);
 /* Forgets the rows and keeps the widths: the next table_print goes on without a header. */
 void table_continue(struct table *table);
+/* Whether table_print can show all numbers within the terminal's width. */
+bool table_fits(const struct table *table, FILE *out);
+/* "name = value" lines, a blank line after each row: for rows too wide to stand side by side. */
+void table_lines(const struct table *table, FILE *out);
 void table_csv(const struct table *table, FILE *out);
 void table_csv_rows(const struct table *table, FILE *out); /* without the header line */
 void table_json(const struct table *table, struct json *json, const char *key);

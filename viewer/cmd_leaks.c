@@ -1,0 +1,149 @@
+/* heaptape leaks: what was never freed, by where it was allocated. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "viewer/commands.h"
+#include "viewer/db.h"
+#include "viewer/format.h"
+#include "viewer/report_tables.h"
+#include "viewer/summary.h"
+#include "viewer/suppress.h"
+
+static struct {
+	int64_t top;
+	bool stacks;
+	const char *suppressions;
+} options = { .top = 20 };
+
+static const struct option_row rows[] = {
+	OPTION_DB,
+	{ "top", 'n', "N", "rows (default: 20; 0: all)", OPTION_NUMBER, &options.top },
+	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
+	  &options.stacks },
+	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
+	  OPTION_TEXT, &options.suppressions },
+	OPTION_JSON,
+	OPTION_CSV,
+	OPTIONS_END
+};
+
+static const struct column columns[] = {
+	{ "live_bytes", "Bytes", CELL_BYTES, 0 },
+	{ "share", "Share", CELL_PERCENT, COLUMN_SCREEN },
+	{ "live_blocks", "Blocks", CELL_COUNT, 0 },
+	{ "allocations", "Of", CELL_COUNT, 0 },
+	{ "stacks", "Stacks", CELL_COUNT, COLUMN_DATA },
+	{ "main_stack_id", "Stack", CELL_PLAIN, COLUMN_DATA },
+	{ "module", "Module", CELL_TEXT, COLUMN_DATA },
+	{ "function", "Function", CELL_TEXT, COLUMN_DATA },
+	{ "file", "File", CELL_TEXT, COLUMN_DATA },
+	{ "line", "Line", CELL_PLAIN, COLUMN_DATA },
+	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX },
+};
+
+static struct table *leaks_table(const struct profile *profile, const struct site *sites,
+				 size_t count)
+{
+	struct table *table = table_new(columns, sizeof(columns) / sizeof(*columns));
+
+	for (size_t i = 0; i < count && (!options.top || (int64_t)i < options.top); i++) {
+		const struct frame *frame = &profile->frames[sites[i].frame];
+		int64_t bytes = sites[i].values[METRIC_LIVE_BYTES];
+
+		if (sites[i].values[METRIC_LIVE_BLOCKS] <= 0)
+			break;
+		table_number(table, bytes);
+		table_real(table, profile->sums[METRIC_LIVE_BYTES]
+					  ? (double)bytes / (double)profile->sums[METRIC_LIVE_BYTES]
+					  : 0);
+		table_number(table, sites[i].values[METRIC_LIVE_BLOCKS]);
+		table_number(table, sites[i].values[METRIC_ALLOCATIONS]);
+		table_number(table, sites[i].stacks);
+		table_number(table, sites[i].main_stack);
+		table_text(table, profile->modules[frame->module].path);
+		table_text(table, frame->function);
+		table_text(table, frame->file);
+		if (frame->line > 0)
+			table_number(table, frame->line);
+		else
+			table_null(table);
+		table_text(table, sites[i].text);
+		if (options.stacks) {
+			char *lines = stack_lines(profile, sites[i].main_stack, 8);
+
+			table_under(table, lines);
+			free(lines);
+		}
+	}
+	return table;
+}
+
+static void leaks_text(const struct run *run, const struct profile *profile, struct table *table,
+		       size_t suppressed, int64_t suppressed_bytes)
+{
+	printf("Run %s: %s in %s %s", format_plain(run->run_id),
+	       format_bytes(profile->sums[METRIC_LIVE_BYTES]),
+	       format_plural(profile->sums[METRIC_LIVE_BLOCKS], "block", "blocks"),
+	       strcmp(run->state, "running") ? "never freed" : "live now");
+	if (suppressed)
+		printf(" (and %s suppressed)", format_bytes(suppressed_bytes));
+	putchar('\n');
+	if (!table_rows(table))
+		return;
+	putchar('\n');
+	table_print(table, stdout, 2);
+	if (!options.stacks)
+		printf("\nWith the way to each: heaptape leaks --stacks%s %s\n",
+		       database_option(shared.db), format_plain(run->run_id));
+}
+
+static int leaks_main(int argc, char **argv)
+{
+	struct suppressions suppressions = { 0 };
+	int64_t suppressed_bytes = 0;
+	size_t count, suppressed = 0;
+	struct profile profile;
+	struct table *table;
+	struct site *sites;
+	struct run run;
+	sqlite3 *db;
+
+	if (argc > 1)
+		return usage_error("leaks", "'%s' is one argument too many", argv[1]);
+	if (options.top < 0)
+		return usage_error("leaks", "--top is not negative");
+	if (options.suppressions)
+		suppressions_load(options.suppressions, &suppressions);
+	db = db_open();
+	db_snapshot(db);
+	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
+	profile_load(db, &run, 0, &profile);
+	if (options.suppressions)
+		suppressed = suppressions_apply(&suppressions, &profile, METRIC_LIVE_BYTES,
+						&suppressed_bytes);
+	count = sites_group(&profile, &sites);
+	sites_sort(sites, count, METRIC_LIVE_BYTES);
+	table = leaks_table(&profile, sites, count);
+	if (shared.json || shared.csv)
+		table_show(table, stdout);
+	else
+		leaks_text(&run, &profile, table, suppressed, suppressed_bytes);
+	table_free(table);
+	sites_free(sites, count);
+	profile_release(&profile);
+	suppressions_free(&suppressions);
+	run_release(&run);
+	db_close(db);
+	return STATUS_DONE;
+}
+
+const struct command command_leaks = {
+	.name = "leaks",
+	.arguments = "[RUN]",
+	.summary = "what was never freed, by call site",
+	.details = "Blocks that were still live when their process ended, the most bytes first. "
+		   "'Of' is\n"
+		   "how many blocks the call site allocated in all.",
+	.options = rows,
+	.main = leaks_main,
+};

@@ -1,0 +1,29 @@
+/*
+ * Suppressions in LeakSanitizer's format: one "leak:PATTERN" a line, '#' comments. A pattern matches
+ * a function, source file or module of any frame as a substring; '*' stands for anything, '^' and
+ * '$' pin it to the beginning and the end.
+ */
+#ifndef HEAPTAPE_VIEWER_SUPPRESS_H
+#define HEAPTAPE_VIEWER_SUPPRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "viewer/profile.h"
+
+struct suppressions {
+	char **patterns;
+	size_t count;
+};
+
+/* Dies when the file cannot be read or a line is no suppression. */
+void suppressions_load(const char *path, struct suppressions *ret_suppressions);
+void suppressions_free(struct suppressions *suppressions);
+bool suppression_matches(const char *pattern, const char *text);
+
+/* Takes the suppressed stacks out of the profile; returns how many, and of `metric` how much. */
+size_t suppressions_apply(const struct suppressions *suppressions, struct profile *profile,
+			  enum metric metric, int64_t *ret_sum);
+
+#endif

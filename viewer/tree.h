@@ -1,0 +1,50 @@
+/*
+ * Call trees: the stacks of a profile merged by what their frames are called, with the sum of a
+ * value, and of the blocks behind it, in every node.
+ */
+#ifndef HEAPTAPE_VIEWER_TREE_H
+#define HEAPTAPE_VIEWER_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "viewer/intern.h"
+#include "viewer/profile.h"
+
+enum tree_group { TREE_BY_FUNCTION, TREE_BY_MODULE, TREE_BY_FILE };
+
+struct tree_node {
+	uint32_t label; /* in tree.labels */
+	uint32_t frame; /* one frame that has this label */
+	uint32_t first_child, next;
+	int64_t value, second;
+};
+
+struct tree {
+	struct intern *labels;
+	struct tree_node *nodes; /* 0 is the root */
+	uint32_t count, room;
+	uint32_t *slots; /* (parent, label) -> node */
+	uint32_t slot_count;
+};
+
+struct tree_options {
+	enum tree_group group;
+	bool bottom_up; /* the root's children are the call sites, not the outermost callers */
+	bool whole;	/* with the allocators' own frames */
+	enum metric value, second;
+};
+
+void tree_build(const struct profile *profile, const struct tree_options *options,
+		struct tree *ret_tree);
+void tree_release(struct tree *tree);
+const char *tree_label(const struct tree *tree, uint32_t node);
+/* Children everywhere by value, the greatest first. */
+void tree_sort(struct tree *tree);
+
+/* What a frame is called in that grouping. */
+const char *tree_frame_label(const struct profile *profile, uint32_t frame, enum tree_group group);
+/* "function", "module" or "file"; false for anything else. */
+bool tree_group_parse(const char *text, enum tree_group *ret_group);
+
+#endif
