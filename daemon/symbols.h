@@ -128,13 +128,19 @@ int symbols_find_debug(const char *path, const char *build_id, const char *link,
 
 /* symbols_dwarf.c: lines and inlined functions of many addresses in one pass. */
 struct Dwarf;
-typedef struct Dwarf Dwarf;
-/* Told each address (ascending, `count` of them) that some unit covers; levels[].function may be
- * NULL where the unit names none. */
+/* Told each address that some unit covers; levels[].function may be NULL where the unit names
+ * none. `!exact`: the outermost name was put together from scopes and lacks its parameters. */
 typedef void symbols_dwarf_fn(void *context, size_t index, const struct symbol_level *levels,
-			      unsigned count);
-void symbols_dwarf(Dwarf *dwarf, const uint64_t *addresses, size_t count, symbols_dwarf_fn *found,
-		   void *context);
+			      unsigned count, bool exact);
+void symbols_dwarf(struct Dwarf *dwarf, const uint64_t *addresses, size_t count,
+		   symbols_dwarf_fn *found, void *context);
+
+/* symbols_scope.c: `name` with the scopes around its declaration, the Dwarf_Die `target`;
+ * malloced. */
+struct scope_units;
+struct scope_units *scope_units_new(void);
+void scope_units_free(struct scope_units *units);
+char *scope_qualify(struct scope_units *units, void *target, const char *name);
 
 /* perf_map.c: names of code made at run time. */
 void perf_map_resolve(const struct symbols_request *request, struct symbols_sink *sink);

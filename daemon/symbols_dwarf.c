@@ -20,7 +20,7 @@ struct node {
 	Dwarf_Die die;
 	int parent;
 	char *function;
-	bool named;
+	bool named, exact;
 };
 
 /* An address with the unit that covers it. */
@@ -50,6 +50,7 @@ struct pass {
 	struct path *paths;
 	size_t path_count;
 	const char *folder;
+	struct scope_units *scopes;
 	bool deep; /* look for functions inside types and functions too */
 	bool qualified; /* the language has namespaces */
 };
@@ -254,65 +255,6 @@ static void die_declaration(Dwarf_Die *die)
 	}
 }
 
-/* `name` with the namespaces and types around the declaration `target`: DIEs lie in the order of
- * their offsets, so the one around it is the last that begins before it, on every level. */
-static char *die_qualified_name(Dwarf_Die *target, const char *name)
-{
-	Dwarf_Off offset = dwarf_dieoffset(target);
-	Dwarf_Die outer, die;
-	char *text = NULL, *longer;
-	size_t bytes = 0;
-
-	if (!dwarf_diecu(target, &outer, NULL, NULL))
-		return strdup(name);
-	for (int depth = 0; depth < DIE_DEPTH_MAX && dwarf_child(&outer, &die) == 0; depth++) {
-		const char *scope;
-		Dwarf_Die next = die;
-
-		while (die_next(&next) && dwarf_dieoffset(&next) <= offset)
-			die = next;
-		if (dwarf_dieoffset(&die) >= offset)
-			break;
-		outer = die;
-		switch (dwarf_tag(&die)) {
-		case DW_TAG_namespace:
-			scope = dwarf_diename(&die);
-			scope = scope ? scope : "(anonymous namespace)";
-			break;
-		case DW_TAG_class_type:
-		case DW_TAG_structure_type:
-		case DW_TAG_union_type:
-		case DW_TAG_interface_type:
-		case DW_TAG_enumeration_type:
-		case DW_TAG_module:
-		case DW_TAG_subprogram:
-			scope = dwarf_diename(&die);
-			break;
-		default:
-			scope = NULL;
-		}
-		if (!scope)
-			continue;
-		longer = realloc(text, bytes + strlen(scope) + 3);
-		if (!longer)
-			break;
-		text = longer;
-		memcpy(text + bytes, scope, strlen(scope));
-		bytes += strlen(scope);
-		memcpy(text + bytes, "::", 3);
-		bytes += 2;
-		if (bytes > SYMBOL_NAME_MAX)
-			break;
-	}
-	if (!text)
-		return strdup(name);
-	longer = realloc(text, bytes + strlen(name) + 1);
-	if (!longer)
-		return text;
-	memcpy(longer + bytes, name, strlen(name) + 1);
-	return longer;
-}
-
 static const char *node_function(struct pass *pass, struct node *node)
 {
 	const char *name;
@@ -326,6 +268,7 @@ static const char *node_function(struct pass *pass, struct node *node)
 		name = die_string(&node->die, DW_AT_MIPS_linkage_name);
 	if (name) {
 		node->function = demangle(name);
+		node->exact = node->function != NULL;
 		if (node->function)
 			return node->function;
 	}
@@ -334,7 +277,8 @@ static const char *node_function(struct pass *pass, struct node *node)
 		return NULL;
 	declaration = node->die;
 	die_declaration(&declaration);
-	node->function = pass->qualified ? die_qualified_name(&declaration, name) : strdup(name);
+	node->exact = !pass->qualified;
+	node->function = pass->qualified ? scope_qualify(pass->scopes, &declaration, name) : strdup(name);
 	return node->function;
 }
 
@@ -398,6 +342,7 @@ static void entry_report(struct pass *pass, struct unit *unit, struct entry *ent
 	struct symbol_level levels[SYMBOL_LEVELS_MAX] = { 0 };
 	Dwarf_Line *line = dwarf_getsrc_die(&unit->die, entry->address);
 	unsigned count = 0;
+	bool exact = true;
 	int number = 0;
 
 	if (line) {
@@ -409,13 +354,14 @@ static void entry_report(struct pass *pass, struct unit *unit, struct entry *ent
 		struct node *node = &pass->nodes[at];
 
 		levels[count].function = node_function(pass, node);
+		exact = node->exact;
 		at = node->parent;
 		if (at != NO_NODE && count + 1 < SYMBOL_LEVELS_MAX)
 			node_call(pass, &unit->subdie, node, &levels[count + 1]);
 	}
 	if (!count && !line)
 		return;
-	found(context, entry->index, levels, count ? count : 1);
+	found(context, entry->index, levels, count ? count : 1, exact);
 }
 
 static void unit_resolve(struct pass *pass, struct unit *unit, symbols_dwarf_fn *found,
@@ -447,12 +393,12 @@ void symbols_dwarf(Dwarf *dwarf, const uint64_t *addresses, size_t count, symbol
 		   void *context)
 {
 	struct entry *entries = calloc(count + 1, sizeof(*entries));
-	struct pass pass = { 0 };
+	struct pass pass = { .scopes = scope_units_new() };
 	struct unit *units;
 	size_t unit_count;
 
-	if (!entries)
-		return;
+	if (!entries || !pass.scopes)
+		abort();
 	for (size_t i = 0; i < count; i++)
 		entries[i] = (struct entry){ addresses[i], i, SIZE_MAX, NO_NODE };
 	units = units_match(dwarf, entries, count, &unit_count);
@@ -466,6 +412,7 @@ void symbols_dwarf(Dwarf *dwarf, const uint64_t *addresses, size_t count, symbol
 		pass.count = next - first;
 		unit_resolve(&pass, &units[entries[first].unit], found, context);
 	}
+	scope_units_free(pass.scopes);
 	free(pass.nodes);
 	free(pass.paths);
 	free(units);

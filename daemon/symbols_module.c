@@ -211,32 +211,47 @@ static const struct elf_symbol *symbol_at(const struct module *module, uint64_t 
 	return best;
 }
 
-/* The name of a symbol, without the version libraries append and readable; malloced. */
-static char *symbol_name(const struct elf_symbol *symbol)
+/* The name of a symbol, readable, without the version libraries append; malloced. With `plain`
+ * also without the marks of parts and clones compilers make of a function, and NULL unless it is
+ * a mangled name. */
+static char *symbol_name(const struct elf_symbol *symbol, bool plain)
 {
+	static const char *const clones[] = { ".cold", ".isra.", ".constprop.", ".part.",
+					      ".lto_priv." };
 	size_t bytes = strcspn(symbol->name, "@");
-	char *plain = strndup(symbol->name, bytes ? bytes : strlen(symbol->name));
-	char *readable = plain ? demangle(plain) : NULL;
+	char *name = strndup(symbol->name, bytes ? bytes : strlen(symbol->name));
+	char *readable;
 
-	if (!readable)
-		return plain;
-	free(plain);
+	if (!name)
+		return NULL;
+	for (size_t i = 0; plain && i < sizeof(clones) / sizeof(*clones); i++) {
+		char *mark = strstr(name + 1, clones[i]);
+
+		if (mark)
+			*mark = '\0';
+	}
+	readable = demangle(name);
+	if (!readable && !plain)
+		return name;
+	free(name);
 	return readable;
 }
 
 static void dwarf_found_cb(void *context, size_t index, const struct symbol_level *levels,
-			   unsigned count)
+			   unsigned count, bool exact)
 {
 	struct module *module = context;
 	struct symbol_level named[SYMBOL_LEVELS_MAX];
+	struct symbol_level *outermost = &named[count - 1];
 	const struct elf_symbol *symbol;
 	char *name = NULL;
 
 	memcpy(named, levels, count * sizeof(*levels));
-	if (!named[count - 1].function) {
+	if (!outermost->function || !exact) {
 		symbol = symbol_at(module, module->addresses[index]);
-		name = symbol ? symbol_name(symbol) : NULL;
-		named[count - 1].function = name;
+		name = symbol ? symbol_name(symbol, outermost->function != NULL) : NULL;
+		if (name)
+			outermost->function = name;
 	}
 	module->answered[index] = true;
 	module->sink->answer(module->sink, index, SYMBOL_LINE, named, count);
@@ -267,7 +282,7 @@ static void module_resolve(struct module *module, Dwfl_Module *mod)
 		symbol = symbol_at(module, module->addresses[i]);
 		if (symbol != last) {
 			free(name);
-			name = symbol ? symbol_name(symbol) : NULL;
+			name = symbol ? symbol_name(symbol, false) : NULL;
 			last = symbol;
 		}
 		level.function = name;
