@@ -1,0 +1,85 @@
+/* heaptaped: records what programs' heaps do into a database. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/clock.h"
+#include "daemon/server.h"
+#include "daemon/symbols.h"
+
+static const char help[] =
+	"Usage: heaptaped --socket PATH --db FILE [OPTIONS]\n"
+	"Records programs that run with heaptape's library into FILE, until it is told to stop\n"
+	"(SIGTERM, SIGINT). `heaptape run` starts one by itself; start one by hand to record many\n"
+	"programs, or programs that run for long.\n"
+	"\n"
+	"  --socket PATH   listen here; only the same user and root are served\n"
+	"  --db FILE       the database; made if it does not exist, else appended to\n"
+	"  --private       end when everything that was begun is recorded and nobody is connected\n"
+	"  --ready-fd N    write a line to descriptor N when programs may connect\n"
+	"  --help, --version\n"
+	"\n"
+	"Programs find it by HEAPTAPE_SOCKET=PATH. Exit status: 0 stopped as told, 2 wrong use,\n"
+	"3 could not start.\n";
+
+static int wrong_use(const char *what)
+{
+	if (what)
+		fprintf(stderr, "heaptaped: %s\n", what);
+	fprintf(stderr, "Try 'heaptaped --help'.\n");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	enum { SOCKET = 256, DB, PRIVATE, READY_FD, HELP, PRINT_VERSION };
+	static const struct option rows[] = {
+		{ "socket", required_argument, NULL, SOCKET },
+		{ "db", required_argument, NULL, DB },
+		{ "private", no_argument, NULL, PRIVATE },
+		{ "ready-fd", required_argument, NULL, READY_FD },
+		{ "help", no_argument, NULL, HELP },
+		{ "version", no_argument, NULL, PRINT_VERSION },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct server_options options = { .ready_fd = -1 };
+	char *end;
+	int option;
+
+	if (argc > 1 && strcmp(argv[1], SYMBOLS_OPTION) == 0)
+		return symbols_main(argc, argv);
+	clock_start();
+	while ((option = getopt_long(argc, argv, "h", rows, NULL)) != -1) {
+		switch (option) {
+		case SOCKET:
+			options.socket_path = optarg;
+			break;
+		case DB:
+			options.db_path = optarg;
+			break;
+		case PRIVATE:
+			options.private = true;
+			break;
+		case READY_FD:
+			options.ready_fd = (int)strtol(optarg, &end, 10);
+			if (*end || end == optarg || options.ready_fd < 0)
+				return wrong_use("--ready-fd needs the number of a descriptor");
+			break;
+		case HELP:
+		case 'h':
+			fputs(help, stdout);
+			return 0;
+		case PRINT_VERSION:
+			puts("heaptaped " HEAPTAPE_VERSION);
+			return 0;
+		default:
+			return wrong_use(NULL);
+		}
+	}
+	if (optind < argc)
+		return wrong_use("takes no arguments besides its options");
+	if (!options.socket_path || !options.db_path)
+		return wrong_use("both --socket and --db are needed");
+	return server_run(&options);
+}

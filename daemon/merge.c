@@ -1,0 +1,346 @@
+/*
+ * Threads of one process, merged by time. Each thread's events come in order, in batches; an event
+ * may be taken once no earlier one can still turn up, that is up to the `watermark`: the lowest
+ * bound of all threads, known ones and those whose first event is still unseen. A thread that is
+ * slow to fill its buffer would hold up all others, so its buffer is looked into: what lies there
+ * is taken in hand, and an empty buffer says that nothing before now is to come.
+ */
+#include "daemon/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Events that may wait per thread before the threads behind are looked at. */
+#define WAITING_PER_THREAD 2048u
+/* Beyond this, order gives way to memory. */
+#define WAITING_MAX (512u << 10)
+/* An event stamped just now may not be visible to us yet, nor its buffer's `busy`. */
+#define SLACK_TICKS 20000u
+
+static void batch_free(struct batch *batch)
+{
+	struct slab *slabs = batch->slabs;
+
+	slab_release(&slabs); /* the batch itself lies in them */
+}
+
+static bool activate(struct process *process, struct thread *thread)
+{
+	if (process->active_count == process->active_capacity) {
+		uint32_t capacity = process->active_capacity ? process->active_capacity * 2 : 8;
+		struct thread **active =
+			realloc(process->active, capacity * sizeof(struct thread *));
+		struct thread **heap;
+
+		if (!active)
+			return false;
+		process->active = active;
+		heap = realloc(process->heap, capacity * sizeof(struct thread *));
+		if (!heap)
+			return false;
+		process->heap = heap;
+		process->active_capacity = capacity;
+	}
+	process->active[process->active_count++] = thread;
+	return true;
+}
+
+struct thread *process_thread(struct process *process, uint32_t number, bool make)
+{
+	uint32_t mask = process->threads_size - 1, at;
+	struct thread *thread;
+
+	if (process->threads_size) {
+		for (at = number * 0x9e3779b1u; (thread = process->threads[at & mask]); at++)
+			if (thread->number == number)
+				return thread;
+	}
+	if (!make)
+		return NULL;
+	if (process->thread_count * 2 >= process->threads_size) {
+		uint32_t size = process->threads_size ? process->threads_size * 2 : 16;
+		struct thread **table = calloc(size, sizeof(struct thread *));
+
+		if (!table)
+			return NULL;
+		for (uint32_t i = 0; i < process->threads_size; i++) {
+			thread = process->threads[i];
+			if (!thread)
+				continue;
+			for (at = thread->number * 0x9e3779b1u; table[at & (size - 1)]; at++)
+				;
+			table[at & (size - 1)] = thread;
+		}
+		free(process->threads);
+		process->threads = table;
+		process->threads_size = size;
+		mask = size - 1;
+	}
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		return NULL;
+	thread->number = number;
+	thread->started_ticks = process->started_ticks;
+	if (!activate(process, thread)) {
+		free(thread);
+		return NULL;
+	}
+	for (at = number * 0x9e3779b1u; process->threads[at & mask]; at++)
+		;
+	process->threads[at & mask] = thread;
+	process->thread_count++;
+	return thread;
+}
+
+/* Puts a checked batch of events that are in hand for the first time behind its thread's queue. */
+static void enqueue(struct process *process, struct thread *thread, struct batch *batch)
+{
+	batch->next = NULL;
+	if (thread->last)
+		thread->last->next = batch;
+	else
+		thread->first = batch;
+	thread->last = batch;
+	process->pending_events += batch->count - batch->at;
+}
+
+/* Notes that a batch's events are in hand; passes over those that already were. */
+static void take_in_hand(struct thread *thread, struct batch *batch)
+{
+	uint64_t end = batch->first_seq + batch->count;
+
+	if (batch->first_seq < thread->next_seq) {
+		uint64_t again = thread->next_seq - batch->first_seq;
+
+		batch_skip(batch, again > batch->count ? batch->count : (uint32_t)again);
+	} else {
+		thread->gaps += batch->first_seq - thread->next_seq;
+	}
+	if (end > thread->next_seq)
+		thread->next_seq = end;
+	if (batch->at < batch->count && batch->ticks[batch->count - 1] > thread->bound_ticks)
+		thread->bound_ticks = batch->ticks[batch->count - 1];
+}
+
+/* A copy that lives in the batch's own slabs. */
+static struct batch *batch_keep(const struct batch *batch, struct slab **slabs)
+{
+	struct batch *kept = slab_take(slabs, sizeof(*kept));
+
+	if (kept) {
+		*kept = *batch;
+		kept->slabs = *slabs;
+		*slabs = NULL;
+	}
+	return kept;
+}
+
+int merge_add(struct process *process, struct thread *thread, struct batch *batch,
+	      struct slab **slabs)
+{
+	struct batch *kept;
+
+	take_in_hand(thread, batch);
+	if (batch->at == batch->count)
+		return 0;
+	/* Alone: nothing to wait for, and nothing to keep. */
+	if (process->active_count == 1 && process->pending_events == 0) {
+		if (ring_refresh(&process->ring) != 0 || process->ring.head.buffers_used <= 1) {
+			take_events(process, thread, batch, UINT64_MAX);
+			return 0;
+		}
+	}
+	kept = batch_keep(batch, slabs);
+	if (!kept)
+		return -ENOMEM;
+	enqueue(process, thread, kept);
+	return 0;
+}
+
+static uint64_t head_ticks(const struct thread *thread)
+{
+	return thread->first->ticks[thread->first->at];
+}
+
+static void sift_down(struct thread **heap, uint32_t count, uint32_t at)
+{
+	struct thread *moving = heap[at];
+	uint64_t ticks = head_ticks(moving);
+
+	for (;;) {
+		uint32_t child = at * 2 + 1;
+
+		if (child >= count)
+			break;
+		if (child + 1 < count && head_ticks(heap[child + 1]) < head_ticks(heap[child]))
+			child++;
+		if (head_ticks(heap[child]) >= ticks)
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = moving;
+}
+
+/* Takes all waiting events up to `watermark`, by time. */
+static void take_until(struct process *process, uint64_t watermark)
+{
+	struct thread **heap = process->heap;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < process->active_count; i++)
+		if (process->active[i]->first)
+			heap[count++] = process->active[i];
+	for (uint32_t i = count / 2; i-- > 0;)
+		sift_down(heap, count, i);
+	while (count && head_ticks(heap[0]) <= watermark) {
+		struct thread *thread = heap[0];
+		struct batch *batch = thread->first;
+		uint64_t until = watermark;
+		uint32_t before = batch->at;
+
+		/* Its events go on until another thread has an earlier one. */
+		for (uint32_t child = 1; child <= 2 && child < count; child++)
+			if (head_ticks(heap[child]) < until)
+				until = head_ticks(heap[child]);
+		take_events(process, thread, batch, until);
+		process->pending_events -= batch->at - before;
+		if (batch->at == batch->count) {
+			thread->first = batch->next;
+			if (!thread->first)
+				thread->last = NULL;
+			batch_free(batch);
+			if (!thread->first) {
+				heap[0] = heap[--count];
+				if (!count)
+					break;
+			}
+		}
+		sift_down(heap, count, 0);
+	}
+}
+
+static uint64_t watermark(struct process *process)
+{
+	uint64_t lowest = process->unseen_ticks;
+
+	for (uint32_t i = 0; i < process->active_count; i++) {
+		const struct thread *thread = process->active[i];
+
+		if (!thread->ended && thread->bound_ticks < lowest)
+			lowest = thread->bound_ticks;
+	}
+	return lowest;
+}
+
+/* Threads that have ended and whose events are all taken need no further look. */
+static void retire(struct process *process)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < process->active_count; i++) {
+		struct thread *thread = process->active[i];
+
+		if (!thread->ended || thread->first)
+			process->active[kept++] = thread;
+	}
+	process->active_count = kept;
+}
+
+/* One buffer: what its thread has not sent yet. `now`: ticks before anything was looked at. */
+static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, bool final)
+{
+	struct ring_buffer_head head;
+	struct thread *thread;
+	struct batch batch, *kept;
+	int error;
+
+	if (ring_read_buffer_head(&process->ring, slot, &head) != 0 || !head.thread)
+		return;
+	thread = process_thread(process, head.thread, true);
+	if (!thread)
+		return;
+	if (!thread->started) {
+		thread->started = true;
+		thread->tid = head.tid;
+		thread->started_ticks = head.start_ticks;
+		memcpy(thread->name, head.name, sizeof(head.name));
+		thread->dirty = true;
+		process->dirty = true;
+	}
+	if (thread->ended)
+		return;
+	/* Events before these are still in the socket, and come first. */
+	if (!final && head.first_seq > thread->next_seq)
+		return;
+	error = ring_read_events(&process->ring, slot, &head, thread->next_seq, &batch);
+	if (error == -ENODATA) {
+		if (!head.busy && now - SLACK_TICKS > thread->bound_ticks)
+			thread->bound_ticks = now - SLACK_TICKS;
+		return;
+	}
+	if (error)
+		return;
+	if (batch_check(&batch, process->class_count) != 0) {
+		slab_release(&batch.slabs);
+		return;
+	}
+	process_read_nodes(process, final);
+	for (uint32_t i = 0; !final && i < batch.count; i++) {
+		if (!node_ready(process, batch.stacks[i])) {
+			/* The rest once its stacks are known. */
+			uint32_t words = 0;
+
+			for (uint32_t j = 0; j < i; j++)
+				words += batch_event_details(&batch, j);
+			batch.count = i;
+			batch.details_count = words;
+			break;
+		}
+	}
+	if (!batch.count) {
+		slab_release(&batch.slabs);
+		return;
+	}
+	take_in_hand(thread, &batch);
+	kept = batch.at < batch.count ? batch_keep(&batch, &batch.slabs) : NULL;
+	if (kept)
+		enqueue(process, thread, kept);
+	else
+		slab_release(&batch.slabs);
+}
+
+void merge_peek(struct process *process, bool final)
+{
+	uint64_t now = clock_ticks_now(process->cycles);
+
+	if (ring_refresh(&process->ring) != 0)
+		return;
+	for (uint32_t slot = 0; slot < process->ring.head.buffers_used; slot++)
+		peek_buffer(process, slot, now, final);
+	if (now > process->unseen_ticks)
+		process->unseen_ticks = now;
+}
+
+void merge_run(struct process *process)
+{
+	if (!process->pending_events) {
+		retire(process);
+		return;
+	}
+	take_until(process, watermark(process));
+	if (process->pending_events > WAITING_PER_THREAD * (process->active_count + 1)) {
+		merge_peek(process, false);
+		take_until(process, watermark(process));
+	}
+	if (process->pending_events > WAITING_MAX)
+		take_until(process, UINT64_MAX);
+	retire(process);
+}
+
+void merge_flush(struct process *process)
+{
+	take_until(process, UINT64_MAX);
+	retire(process);
+}

@@ -1,0 +1,199 @@
+/* Modules and stack nodes of a process, and what they are called in the database. */
+#include "daemon/process.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/symbols.h"
+
+/* Nodes come in the order of their numbers, almost: a gap wider than this is nonsense. */
+#define NODE_GAP_MAX 65536u
+#define NODES_AT_ONCE 512u
+#define MAPPINGS_MAX 65536u
+#define BUILD_ID_MAX 64u
+
+static const struct mapping *mapping_of(const struct process *process, uint64_t pc)
+{
+	uint32_t low = 0, high = process->mapping_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (process->mappings[middle].start <= pc)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	/* The pc is a return address: it may be one past the end of the last function. */
+	if (low && pc <= process->mappings[low - 1].end)
+		return &process->mappings[low - 1];
+	return NULL;
+}
+
+/* Forgets what was mapped in [start, end). */
+static void unmap(struct process *process, uint64_t start, uint64_t end, uint64_t at_ns)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < process->mapping_count; i++) {
+		const struct mapping *mapping = &process->mappings[i];
+		sqlite3_stmt *statement;
+
+		if (mapping->end <= start || mapping->start >= end) {
+			process->mappings[kept++] = *mapping;
+			continue;
+		}
+		statement = writer_statement(&process->daemon->writer, SQL_MAPPING_END);
+		writer_bind(statement, 1,
+			    (uint64_t[]){ (uint64_t)process->process_id, mapping->start, at_ns },
+			    3);
+		writer_run(&process->daemon->writer, statement);
+	}
+	process->mapping_count = kept;
+}
+
+int process_module(struct process *process, const Heaptape__Module *message)
+{
+	struct writer *writer = &process->daemon->writer;
+	char build_id[BUILD_ID_MAX * 2 + 1] = "";
+	uint64_t at_ns = clock_ns(&process->scale, message->ticks);
+	struct mapping *mappings;
+	sqlite3_stmt *statement;
+	int64_t module_id;
+	uint32_t at;
+
+	if (message->start >= message->end || message->build_id.len > BUILD_ID_MAX)
+		return -EPROTO;
+	unmap(process, message->start, message->end, at_ns);
+	if (message->unloaded)
+		return 0;
+	if (process->mapping_count >= MAPPINGS_MAX)
+		return -EPROTO;
+	mappings = realloc(process->mappings, (process->mapping_count + 1) * sizeof(*mappings));
+	if (!mappings)
+		return -ENOMEM;
+	process->mappings = mappings;
+	for (size_t i = 0; i < message->build_id.len; i++)
+		snprintf(build_id + 2 * i, 3, "%02x", message->build_id.data[i]);
+	module_id = stacks_module(&process->daemon->stacks, message->path, build_id);
+	if (module_id < 0)
+		module_id = 0;
+	for (at = process->mapping_count; at && mappings[at - 1].start > message->start; at--)
+		mappings[at] = mappings[at - 1];
+	mappings[at] = (struct mapping){ message->load_bias, message->start, message->end, module_id };
+	process->mapping_count++;
+
+	statement = writer_statement(writer, SQL_MAPPING_ADD);
+	writer_bind(statement, 1,
+		    (uint64_t[]){ (uint64_t)process->process_id, (uint64_t)module_id,
+				  message->load_bias, message->start, message->end, at_ns },
+		    6);
+	writer_run(writer, statement);
+	return 0;
+}
+
+/* The module of code outside of all modules: made at run time by this process. */
+static int64_t jit_module(struct process *process)
+{
+	char path[64], build_id[64];
+
+	if (!process->jit_module_id) {
+		symbols_jit_module(process->pid, process->process_id, path, build_id);
+		process->jit_module_id =
+			stacks_module(&process->daemon->stacks, path, build_id);
+		if (process->jit_module_id < 0)
+			process->jit_module_id = 0;
+	}
+	return process->jit_module_id;
+}
+
+static int grow_nodes(struct process *process, uint32_t count)
+{
+	uint32_t capacity = process->node_capacity ? process->node_capacity : 64;
+	struct node *nodes;
+
+	if (count <= process->node_capacity)
+		return 0;
+	while (capacity < count)
+		capacity *= 2;
+	nodes = realloc(process->nodes, capacity * sizeof(*nodes));
+	if (!nodes)
+		return -ENOMEM;
+	process->nodes = nodes;
+	process->node_capacity = capacity;
+	return 0;
+}
+
+/* Defines node `number`, which is new or not defined yet. */
+static int define(struct process *process, uint32_t number, uint32_t parent, uint64_t pc)
+{
+	struct stacks *stacks = &process->daemon->stacks;
+	const struct mapping *mapping = mapping_of(process, pc);
+	struct node *node;
+	int64_t frame_id, stack_id;
+	int error;
+
+	if (number == 0 || parent >= number)
+		return -EPROTO;
+	if (number > process->node_count + NODE_GAP_MAX)
+		return -EPROTO;
+	error = grow_nodes(process, number + 1);
+	if (error)
+		return error;
+	while (process->node_count <= number)
+		process->nodes[process->node_count++] = (struct node){ 0 };
+	node = &process->nodes[number];
+	if (node->stack_id)
+		return 0;
+	node->depth = process->nodes[parent].depth + 1;
+	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base) :
+			     stacks_frame(stacks, jit_module(process), pc);
+	if (frame_id < 0)
+		return 0; /* the database failed; the process goes on without */
+	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth);
+	if (stack_id > 0 && stack_id <= UINT32_MAX)
+		node->stack_id = (uint32_t)stack_id;
+	return 0;
+}
+
+int process_nodes(struct process *process, const Heaptape__StackNodes *message)
+{
+	if (message->n_parents != message->n_pcs || message->first_node == 0 ||
+	    message->n_pcs > UINT32_MAX - message->first_node)
+		return -EPROTO;
+	for (size_t i = 0; i < message->n_pcs; i++) {
+		int error = define(process, message->first_node + (uint32_t)i,
+				   message->parents[i], message->pcs[i]);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+void process_read_nodes(struct process *process, bool all)
+{
+	struct ring_node nodes[NODES_AT_ONCE];
+	int count;
+
+	if (!process->stacks)
+		return;
+	do {
+		uint32_t first = process->node_count;
+
+		count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);
+		for (int i = 0; i < count; i++) {
+			if (!all && !mapping_of(process, nodes[i].pc))
+				return;
+			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc) != 0)
+				return;
+		}
+	} while (count == NODES_AT_ONCE);
+}
+
+bool node_ready(const struct process *process, uint32_t node)
+{
+	return node < process->node_count || process->cut;
+}

@@ -1,0 +1,355 @@
+#include "daemon/peer.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/frame.h"
+#include "daemon/run.h"
+#include "daemon/server.h"
+
+#define READ_BYTES (256u << 10)
+#define READS_AT_ONCE 8
+#define PASSED_MAX 8
+#define REPLY_MAX (2 * PATH_MAX)
+
+/* All peers are read through this: the rest of an unfinished frame first, then what is new. */
+static uint8_t buffer[WIRE_HEADER_BYTES + WIRE_MAX_PAYLOAD + READ_BYTES];
+
+static void send_frame(struct peer *peer, const Heaptape__Frame *frame)
+{
+	uint8_t out[WIRE_HEADER_BYTES + REPLY_MAX];
+	size_t bytes = heaptape__frame__get_packed_size(frame);
+
+	if (bytes > REPLY_MAX)
+		return;
+	heaptape__frame__pack(frame, out + WIRE_HEADER_BYTES);
+	for (int i = 0; i < WIRE_HEADER_BYTES; i++)
+		out[i] = (uint8_t)(bytes >> (8 * i));
+	bytes += WIRE_HEADER_BYTES;
+	if (send(peer->fd, out, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)bytes && !peer->bad)
+		peer->bad = "does not read what it is told";
+}
+
+static void send_control(struct peer *peer, bool recording, const char *message)
+{
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+	Heaptape__Control control = HEAPTAPE__CONTROL__INIT;
+
+	control.recording = recording;
+	control.message = (char *)message;
+	frame.body_case = HEAPTAPE__FRAME__BODY_CONTROL;
+	frame.control = &control;
+	send_frame(peer, &frame);
+}
+
+static void send_run_reply(struct peer *peer, const struct run *run, const char *error)
+{
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+	Heaptape__RunReply reply = HEAPTAPE__RUN_REPLY__INIT;
+	char absolute[PATH_MAX];
+	const char *database = peer->server->options->db_path;
+
+	if (realpath(database, absolute))
+		database = absolute;
+
+	reply.run_id = run ? (uint64_t)run->run_id : 0;
+	reply.run_token = run ? run->token : 0;
+	reply.error = (char *)error;
+	reply.database = (char *)database;
+	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_REPLY;
+	frame.run_reply = &reply;
+	send_frame(peer, &frame);
+}
+
+void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running)
+{
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+	Heaptape__RunDone done = HEAPTAPE__RUN_DONE__INIT;
+
+	done.run_id = (uint64_t)run_id;
+	done.still_running = still_running;
+	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_DONE;
+	frame.run_done = &done;
+	send_frame(peer, &frame);
+	if (!still_running)
+		peer->run = NULL; /* its run is about to be freed */
+}
+
+int peer_new(struct server *server, int fd, pid_t pid)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return -ENOMEM;
+	peer->server = server;
+	peer->fd = fd;
+	peer->pid = pid;
+	peer->passed_fd = -1;
+	peer->connected_ns = clock_monotonic_ns();
+	peer->readable = server_watch(server, peer);
+	if (!peer->readable) {
+		free(peer);
+		return -ENOMEM;
+	}
+	peer->next = server->peers;
+	server->peers = peer;
+	return 0;
+}
+
+void peer_free(struct peer *peer)
+{
+	struct server *server = peer->server;
+	struct peer **link = &server->peers;
+	struct run *run = peer->run;
+
+	while (*link != peer)
+		link = &(*link)->next;
+	*link = peer->next;
+	event_free(peer->readable);
+	if (peer->process) {
+		if (peer->bad) {
+			char text[256];
+
+			snprintf(text, sizeof(text), "connection of process %d ended: %s",
+				 (int)peer->process->pid, peer->bad);
+			writer_note(&server->daemon.writer, run->run_id,
+				    peer->process->process_id, peer->process->last_ns, text);
+		}
+		run = peer->process->run;
+		process_finish(peer->process);
+	} else if (peer->state == PEER_COMMAND && run) {
+		run_command_gone(run);
+	}
+	close(peer->fd);
+	if (peer->passed_fd >= 0)
+		close(peer->passed_fd);
+	free(peer->rest);
+	if (run)
+		run_check(run);
+	free(peer);
+	server_changed(server);
+}
+
+static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
+{
+	struct daemon *daemon = &peer->server->daemon;
+	const char *why = "the database cannot be written";
+	struct run *run;
+	char text[256];
+	int error = 0;
+
+	if (hello->wire_version != WIRE_VERSION) {
+		snprintf(text, sizeof(text),
+			 "heaptaped %s speaks protocol %u, the program's library %s speaks %u; "
+			 "use parts of one release",
+			 HEAPTAPE_VERSION, WIRE_VERSION, hello->shim_version, hello->wire_version);
+		send_control(peer, false, text);
+		writer_note(&daemon->writer, 0, 0, 0, text);
+		return -EPROTONOSUPPORT;
+	}
+	error = run_of_process(daemon, hello, &run);
+	if (!error) {
+		error = process_new(daemon, run, hello, peer->passed_fd, peer->pid, &peer->process,
+				    &why);
+		if (error)
+			run_check(run);
+	}
+	if (error) {
+		send_control(peer, false, why);
+		return error;
+	}
+	if (peer->process->ring.fd >= 0)
+		peer->passed_fd = -1; /* the process's now */
+	peer->process->peer = peer;
+	peer->run = run;
+	peer->state = PEER_PROGRAM;
+	send_control(peer, true, "");
+	return 0;
+}
+
+static int take_run_start(struct peer *peer, const Heaptape__RunStart *message)
+{
+	struct daemon *daemon = &peer->server->daemon;
+	char text[1200];
+
+	if (message->wire_version != WIRE_VERSION) {
+		snprintf(text, sizeof(text),
+			 "heaptaped %s speaks protocol %u, the command %u; use parts of one release",
+			 HEAPTAPE_VERSION, WIRE_VERSION, message->wire_version);
+		send_run_reply(peer, NULL, text);
+		return -EPROTONOSUPPORT;
+	}
+	if (run_start(daemon, message, &peer->run) != 0) {
+		snprintf(text, sizeof(text), "%s", daemon->writer.error.text);
+		send_run_reply(peer, NULL, text[0] ? text : "out of memory");
+		return -EIO;
+	}
+	peer->run->command = peer;
+	peer->state = PEER_COMMAND;
+	send_run_reply(peer, peer->run, "");
+	return 0;
+}
+
+/* One frame. A negative errno: the peer may not go on. */
+static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct slab **slabs)
+{
+	struct process *process = peer->process;
+
+	switch (peer->state) {
+	case PEER_NEW:
+		if (frame->body_case == HEAPTAPE__FRAME__BODY_HELLO)
+			return take_hello(peer, frame->hello);
+		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_START)
+			return take_run_start(peer, frame->run_start);
+		return -EPROTO;
+	case PEER_COMMAND:
+		if (frame->body_case != HEAPTAPE__FRAME__BODY_RUN_END || !peer->run ||
+		    peer->run->ended)
+			return -EPROTO;
+		run_end(peer->run, frame->run_end);
+		run_check(peer->run);
+		return 0;
+	case PEER_PROGRAM:
+		break;
+	}
+	switch (frame->body_case) {
+	case HEAPTAPE__FRAME__BODY_BATCH:
+		return process_batch(process, frame->batch, slabs);
+	case HEAPTAPE__FRAME__BODY_STACK_NODES:
+		return process_nodes(process, frame->stack_nodes);
+	case HEAPTAPE__FRAME__BODY_MODULE:
+		return process_module(process, frame->module);
+	case HEAPTAPE__FRAME__BODY_THREAD_START:
+		return process_thread_start(process, frame->thread_start);
+	case HEAPTAPE__FRAME__BODY_THREAD_END:
+		return process_thread_end(process, frame->thread_end);
+	case HEAPTAPE__FRAME__BODY_LOSSES:
+		process_losses(process, frame->losses);
+		return 0;
+	case HEAPTAPE__FRAME__BODY_PROCESS_END:
+		process_end_message(process, frame->process_end);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* All whole frames at the start of the buffer. Returns the bytes used. */
+static size_t take_frames(struct peer *peer, size_t have)
+{
+	struct slab *slabs = NULL;
+	size_t at = 0;
+
+	while (!peer->bad) {
+		Heaptape__Frame *frame;
+		uint32_t payload;
+		int whole = frame_look(buffer + at, have - at, &payload), error;
+
+		if (whole < 0)
+			peer->bad = "sent a frame of impossible length";
+		if (whole <= 0)
+			break;
+		error = frame_decode(buffer + at + WIRE_HEADER_BYTES, payload, &slabs, &frame);
+		if (error)
+			peer->bad = "sent what is not a frame";
+		else if (take_frame(peer, frame, &slabs) != 0 && !peer->bad)
+			peer->bad = "sent a frame that cannot be true, or out of its place";
+		slab_release(&slabs);
+		at += WIRE_HEADER_BYTES + payload;
+	}
+	return at;
+}
+
+/* Keeps the beginning of the next frame. */
+static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
+{
+	free(peer->rest);
+	peer->rest = NULL;
+	peer->rest_bytes = 0;
+	if (!bytes || peer->bad)
+		return;
+	peer->rest = malloc(bytes);
+	if (!peer->rest) {
+		peer->bad = "no memory for its frame";
+		return;
+	}
+	memcpy(peer->rest, data, bytes);
+	peer->rest_bytes = bytes;
+}
+
+/* Takes a descriptor that came along; only one, and only before the first frame is taken. */
+static void take_descriptors(struct peer *peer, struct msghdr *message)
+{
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+		size_t count;
+
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
+			if (peer->passed_fd < 0 && peer->state == PEER_NEW)
+				peer->passed_fd = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(PASSED_MAX * sizeof(int))];
+	} control;
+	struct iovec part = { to, bytes };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.room,
+				  .msg_controllen = sizeof(control.room) };
+	ssize_t got = recvmsg(peer->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (got >= 0)
+		take_descriptors(peer, &message);
+	return got;
+}
+
+void peer_read(struct peer *peer)
+{
+	bool closed = false;
+
+	for (int i = 0; i < READS_AT_ONCE && !peer->bad; i++) {
+		size_t have = peer->rest_bytes, used;
+		ssize_t got;
+
+		if (have)
+			memcpy(buffer, peer->rest, have);
+		got = receive(peer, buffer + have, sizeof(buffer) - have);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (got <= 0) {
+			closed = true;
+			break;
+		}
+		have += (size_t)got;
+		used = take_frames(peer, have);
+		keep_rest(peer, buffer + used, have - used);
+		if (peer->process) {
+			merge_run(peer->process);
+			samples_rss(peer->process);
+		}
+		server_commit_due(peer->server);
+	}
+	if (closed || peer->bad)
+		peer_free(peer);
+}

@@ -1,0 +1,50 @@
+/*
+ * One connection. The first frame says what it is: Hello, a traced program; RunStart, the command.
+ * A peer that breaks the rules is marked bad, told why where it can be, and loses its connection;
+ * what it sent before is kept.
+ */
+#ifndef HEAPTAPE_DAEMON_PEER_H
+#define HEAPTAPE_DAEMON_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/process.h"
+
+struct server;
+struct event;
+
+enum peer_state { PEER_NEW, PEER_PROGRAM, PEER_COMMAND };
+
+struct peer {
+	struct server *server;
+	struct peer *next;
+	int fd;
+	struct event *readable;
+	enum peer_state state;
+	const char *bad; /* not NULL: why it is not listened to any more */
+	pid_t pid;       /* as the kernel says; 0 unknown */
+	uint64_t connected_ns;
+
+	int passed_fd; /* came with the first frame; -1 none */
+	uint8_t *rest; /* the beginning of a frame that is not whole yet */
+	size_t rest_bytes;
+
+	struct process *process;
+	struct run *run;
+};
+
+/* Takes over `fd`. -ENOMEM. */
+int peer_new(struct server *server, int fd, pid_t pid);
+
+/* Ends the connection: a program's process is finished, the command's run goes on without it. */
+void peer_free(struct peer *peer);
+
+/* Reads what has come, up to a limit that keeps the others waiting shortly. */
+void peer_read(struct peer *peer);
+
+void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running);
+
+#endif

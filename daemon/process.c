@@ -1,0 +1,276 @@
+#include "daemon/process.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/run.h"
+#include "daemon/text.h"
+
+/* Thread numbers are given in turn; one far beyond those seen is nonsense. */
+#define THREAD_GAP_MAX 65536u
+
+static void process_free(struct process *process)
+{
+	for (uint32_t i = 0; i < process->threads_size; i++) {
+		struct thread *thread = process->threads[i];
+
+		while (thread && thread->first) {
+			struct batch *batch = thread->first;
+			struct slab *slabs = batch->slabs;
+
+			thread->first = batch->next;
+			slab_release(&slabs);
+		}
+		free(thread);
+	}
+	chunks_release(process);
+	samples_release(process);
+	totals_release(&process->totals);
+	ring_close(&process->ring);
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	free(process->threads);
+	free(process->active);
+	free(process->heap);
+	free(process->nodes);
+	free(process->mappings);
+	free(process);
+}
+
+/* The row; 0 or negative errno. */
+static int add_row(struct process *process, const Heaptape__Hello *hello)
+{
+	struct writer *writer = &process->daemon->writer;
+	sqlite3_stmt *add;
+	int64_t parent = run_find_process(process->run, (pid_t)hello->parent_pid);
+	char *command = text_command(hello->command, hello->n_command);
+	int error;
+
+	add = writer_statement(writer, SQL_PROCESS_ADD);
+	writer_bind(add, 1, (uint64_t[]){ (uint64_t)process->run->run_id, (uint64_t)parent,
+					  hello->pid }, 3);
+	if (add && !parent)
+		sqlite3_bind_null(add, 2);
+	writer_bind_text(add, 4, hello->executable);
+	writer_bind_text(add, 5, command ? command : hello->executable);
+	writer_bind(add, 6, (uint64_t[]){ clock_ns(&process->scale, hello->ticks) }, 1);
+	error = writer_run(writer, add);
+	if (!error)
+		process->process_id = sqlite3_last_insert_rowid(writer->db);
+	free(command);
+	return error;
+}
+
+int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *hello, int ring_fd,
+		pid_t peer_pid, struct process **ret_process, const char **ret_why)
+{
+	struct process *process = calloc(1, sizeof(*process));
+	int error = -ENOMEM;
+
+	*ret_why = "out of memory";
+	if (!process)
+		return -ENOMEM;
+	process->daemon = daemon;
+	process->run = run;
+	process->pid = (pid_t)hello->pid;
+	process->peer_pid = peer_pid;
+	process->pidfd = peer_pid > 0 ? (int)syscall(SYS_pidfd_open, peer_pid, 0) : -1;
+	process->ring.fd = -1;
+	process->samples.statm_fd = -1;
+	process->cycles = hello->clock == HEAPTAPE__CLOCK_SOURCE__CLOCK_SOURCE_CYCLES;
+	process->scale = clock_scale_get(process->cycles);
+	process->scale.ns0 -= run->started_ns;
+	process->started_ticks = hello->ticks;
+	process->inherited_ticks = hello->forked ? hello->ticks : 0;
+	process->stacks = hello->stacks;
+	process->unseen_ticks = UINT64_MAX;
+	process->class_count = hello->n_size_classes < 255 ? (unsigned)hello->n_size_classes : 255;
+	for (unsigned i = 0; i < process->class_count; i++)
+		process->usable_bytes[i + 1] = hello->size_classes[i];
+	if (totals_init(&process->totals) != 0)
+		goto fail;
+	process->nodes = calloc(64, sizeof(*process->nodes));
+	if (!process->nodes)
+		goto fail;
+	process->node_capacity = 64;
+	process->node_count = 1;
+	if (ring_fd >= 0) {
+		error = ring_open(&process->ring, ring_fd);
+		if (error) {
+			*ret_why = "the shared memory is not what it should be";
+			goto fail;
+		}
+		process->unseen_ticks = 0;
+	}
+	samples_init(process);
+	error = add_row(process, hello);
+	if (error) {
+		*ret_why = "the database cannot be written";
+		process->ring.fd = -1; /* the caller's still */
+		goto fail;
+	}
+	process->next = daemon->processes;
+	daemon->processes = process;
+	run_add_process(run, process);
+	ring_control(&process->ring, RING_CONTROL_RECORD);
+	*ret_process = process;
+	return 0;
+fail:
+	process_free(process);
+	return error;
+}
+
+/* A thread by a number from outside. */
+static int find_thread(struct process *process, uint32_t number, struct thread **ret_thread)
+{
+	if (number == 0 || number > process->thread_count + THREAD_GAP_MAX)
+		return -EPROTO;
+	*ret_thread = process_thread(process, number, true);
+	if (!*ret_thread)
+		return -ENOMEM;
+	return (*ret_thread)->ended ? -EPROTO : 0;
+}
+
+int process_thread_start(struct process *process, const Heaptape__ThreadStart *message)
+{
+	struct thread *thread;
+	int error = find_thread(process, message->thread, &thread);
+
+	if (error)
+		return error;
+	thread->started = true;
+	thread->tid = message->tid;
+	snprintf(thread->name, sizeof(thread->name), "%s", message->name);
+	thread->started_ticks = message->ticks;
+	thread->dirty = true;
+	process->dirty = true;
+	return 0;
+}
+
+int process_thread_end(struct process *process, const Heaptape__ThreadEnd *message)
+{
+	struct thread *thread;
+	int error = find_thread(process, message->thread, &thread);
+
+	if (error)
+		return error;
+	if (message->events > BATCH_MAX_SEQ)
+		return -EPROTO;
+	if (message->events > thread->next_seq) {
+		thread->gaps += message->events - thread->next_seq;
+		thread->next_seq = message->events;
+	}
+	thread->ended = true;
+	thread->ended_ticks = message->ticks;
+	thread->dirty = true;
+	process->dirty = true;
+	return 0;
+}
+
+int process_batch(struct process *process, const Heaptape__EventBatch *message,
+		  struct slab **slabs)
+{
+	struct thread *thread;
+	struct batch batch;
+	int error = batch_from_message(&batch, message);
+
+	if (!error)
+		error = batch_check(&batch, process->class_count);
+	if (!error)
+		error = find_thread(process, batch.thread, &thread);
+	if (error)
+		return error;
+	return merge_add(process, thread, &batch, slabs);
+}
+
+void process_losses(struct process *process, const Heaptape__Losses *losses)
+{
+	uint64_t values[6] = { losses->dropped_events, losses->unrecorded_events,
+			       losses->cut_stacks,     losses->wait_ns,
+			       losses->waits,          losses->foreign_frees };
+
+	memcpy(process->losses, values, sizeof(values));
+	process->dirty = true;
+}
+
+void process_end_message(struct process *process, const Heaptape__ProcessEnd *message)
+{
+	if (message->how <= PROCESS_CUT)
+		process->how = (enum process_end)message->how;
+	process->exit_code = message->exit_code;
+	process->end_ticks = message->ticks;
+	if (message->losses)
+		process_losses(process, message->losses);
+}
+
+uint64_t process_lost_events(const struct process *process)
+{
+	uint64_t gaps = 0;
+
+	for (uint32_t i = 0; i < process->threads_size; i++)
+		if (process->threads[i])
+			gaps += process->threads[i]->gaps;
+	/* What was dropped leaves gaps, where later events show them. */
+	if (process->losses[0] > gaps)
+		gaps = process->losses[0];
+	return gaps + process->losses[1] + process->discarded_events;
+}
+
+void process_poll(struct process *process)
+{
+	samples_rss(process);
+	merge_peek(process, false);
+	merge_run(process);
+}
+
+/* What the shared memory says last. */
+static void drain(struct process *process)
+{
+	const struct ring_head *head = &process->ring.head;
+
+	process_read_nodes(process, true);
+	merge_peek(process, true);
+	if (process->ring.fd >= 0) {
+		for (int i = 0; i < 6; i++)
+			if (head->lost[i] > process->losses[i])
+				process->losses[i] = head->lost[i];
+		if (process->how == PROCESS_RUNNING && head->end_how <= PROCESS_CUT) {
+			process->how = (enum process_end)head->end_how;
+			process->exit_code = head->end_code;
+			process->end_ticks = head->end_ticks;
+		}
+	}
+	merge_flush(process);
+}
+
+void process_finish(struct process *process)
+{
+	struct daemon *daemon = process->daemon;
+	struct process **link = &daemon->processes;
+	uint64_t ended_ns;
+
+	ring_refresh(&process->ring);
+	drain(process);
+	ended_ns = process->end_ticks ? clock_ns(&process->scale, process->end_ticks) :
+					process->last_ns;
+	if (process->how == PROCESS_RUNNING || process->how == PROCESS_VANISHED) {
+		process->how = daemon->stopping ? PROCESS_CUT : PROCESS_VANISHED;
+		ended_ns = clock_monotonic_ns() - process->run->started_ns;
+	}
+	if (process->cut)
+		process->how = PROCESS_CUT;
+	if (ended_ns < process->last_ns)
+		ended_ns = process->last_ns;
+	samples_add(process, ended_ns);
+	chunks_finish(process);
+	save_process(process, true);
+	while (*link != process)
+		link = &(*link)->next;
+	*link = process->next;
+	run_end_process(process->run, process, ended_ns);
+	process_free(process);
+}

@@ -1,0 +1,210 @@
+/*
+ * One traced process, from its Hello to the end of its connection.
+ *
+ *   peer.c ── frames ──▶ process_*() ──▶ merge.c: batches of all threads, by time
+ *                                           └──▶ take.c: totals, samples, rows ──▶ chunks.c
+ *
+ * Sequence numbers decide what is new: a thread's `next_seq` counts the events in hand, whether
+ * they came through the socket or were read from the shared memory; whatever comes again is passed
+ * over, whatever never came is a gap.
+ */
+#ifndef HEAPTAPE_DAEMON_PROCESS_H
+#define HEAPTAPE_DAEMON_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/batch.h"
+#include "daemon/clock.h"
+#include "daemon/ring.h"
+#include "daemon/stacks.h"
+#include "daemon/totals.h"
+#include "daemon/writer.h"
+#include "proto/event.pb-c.h"
+
+struct run;
+struct peer;
+
+/* What all recordings share. */
+struct daemon {
+	struct writer writer;
+	struct stacks stacks;
+	struct chunk_press *press;
+	struct process *processes; /* running */
+	struct run *runs;          /* not ended */
+	struct thread *free_threads;
+	unsigned writers_in_use; /* chunk writers that hold events */
+	uint64_t failures_seen;  /* of the writer */
+	bool stopping;
+};
+
+#define THREAD_NAME_BYTES 64
+
+struct thread {
+	uint32_t number, tid;
+	char name[THREAD_NAME_BYTES];
+	uint64_t started_ticks, ended_ticks;
+	bool started; /* ThreadStart came, or its buffer was seen */
+	bool ended;
+	bool dirty;
+
+	uint64_t next_seq; /* events in hand, gaps included */
+	uint64_t gaps;
+
+	/* Queue of events in hand that wait for their turn. */
+	struct batch *first, *last;
+	uint64_t bound_ticks; /* no event that is not in hand is earlier */
+
+	uint64_t events;
+	uint64_t allocations, allocated_bytes;
+	uint64_t frees, freed_bytes;
+	uint64_t last_block; /* its latest allocation, until freed by itself; 0 none */
+};
+
+/* A stack node of the process. */
+struct node {
+	uint32_t stack_id;
+	uint32_t total; /* place in totals.stacks; 0: not looked up yet */
+	uint16_t depth;
+};
+
+struct mapping {
+	uint64_t base, start, end;
+	int64_t module_id;
+};
+
+struct sample {
+	uint64_t at_ns, live_blocks, live_bytes, held_bytes, rss_bytes, allocations, frees;
+};
+
+/* The timeline; samples.c. */
+struct samples {
+	struct sample *unsaved;
+	uint32_t unsaved_count;
+	uint64_t *times; /* of all rows, saved or not */
+	uint32_t count;
+	uint64_t step_ns, next_ns;
+	int statm_fd;
+	uint64_t rss_bytes, peak_rss_bytes, rss_read_ns;
+};
+
+/* The process's open chunk; chunks.c. */
+struct open_chunk {
+	struct chunk_writer *writer; /* NULL: no events */
+	uint64_t first_wall_ns;      /* when its first event came in */
+	int64_t tail_id;             /* a short chunk already written that this one contains */
+	void *tail_blob;             /* what it held, when it is not in `writer` */
+	size_t tail_bytes;
+};
+
+struct process {
+	struct daemon *daemon;
+	struct process *next;
+	struct run *run;
+	struct peer *peer;
+
+	int64_t process_id;
+	pid_t pid;       /* as it calls itself */
+	pid_t peer_pid;  /* as the kernel calls it here; 0 unknown */
+	int pidfd;
+	bool cycles;
+	struct clock_scale scale; /* ticks to nanoseconds of the run */
+	uint64_t started_ticks;
+	uint64_t inherited_ticks; /* blocks allocated until then belong to its parent; 0 none */
+	uint64_t usable_bytes[256];
+	unsigned class_count;
+	bool stacks;
+
+	struct ring ring;
+	bool ring_bad;
+
+	struct thread **threads; /* hash by number */
+	uint32_t threads_size;
+	uint32_t thread_count;
+	struct thread **active; /* not ended, or with events waiting */
+	uint32_t active_count, active_capacity;
+	struct thread **heap; /* those with events waiting, by time; room as `active` */
+
+	struct node *nodes; /* by number; [0] is "no stack" */
+	uint32_t node_count, node_capacity;
+	struct mapping *mappings; /* by start */
+	uint32_t mapping_count;
+	int64_t jit_module_id;
+
+	uint64_t pending_events;
+	uint64_t unseen_ticks;  /* no event of a thread not yet known is earlier */
+	uint64_t emitted_ticks; /* highest so far */
+
+	struct totals totals;
+	struct samples samples;
+	struct open_chunk chunk;
+	uint64_t last_ns; /* of the latest event taken */
+
+	uint64_t stored_events;      /* committed */
+	uint64_t uncommitted_events; /* in the open transaction */
+	uint64_t discarded_events;   /* known, but not to be stored any more */
+	bool cut;                    /* the database cannot be written: events are discarded */
+
+	uint64_t losses[6]; /* as in message Losses */
+	enum process_end how;
+	int exit_code;
+	uint64_t end_ticks;
+	bool dirty;
+	uint64_t totals_due_ns;
+};
+
+/* process.c */
+int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *hello, int ring_fd,
+		pid_t peer_pid, struct process **ret_process, const char **ret_why);
+int process_thread_start(struct process *process, const Heaptape__ThreadStart *message);
+int process_thread_end(struct process *process, const Heaptape__ThreadEnd *message);
+int process_batch(struct process *process, const Heaptape__EventBatch *message,
+		  struct slab **slabs);
+void process_losses(struct process *process, const Heaptape__Losses *losses);
+void process_end_message(struct process *process, const Heaptape__ProcessEnd *message);
+/* The connection is over: takes what the shared memory still holds, writes everything, frees. */
+void process_finish(struct process *process);
+/* Regular work: looks at the shared memory, so that events of an idle program are seen. */
+void process_poll(struct process *process);
+uint64_t process_lost_events(const struct process *process);
+struct thread *process_thread(struct process *process, uint32_t number, bool make);
+
+/* node.c: modules and stack nodes */
+int process_module(struct process *process, const Heaptape__Module *message);
+int process_nodes(struct process *process, const Heaptape__StackNodes *message);
+/* Reads nodes from the shared memory; those outside of known modules only when `all`. */
+void process_read_nodes(struct process *process, bool all);
+bool node_ready(const struct process *process, uint32_t node);
+
+/* merge.c */
+int merge_add(struct process *process, struct thread *thread, struct batch *batch,
+	      struct slab **slabs);
+/* Takes what is certain to be in order; looks into the shared memory when threads are behind. */
+void merge_run(struct process *process);
+/* Looks into every buffer. `final`: the process is gone, what is there is all there is. */
+void merge_peek(struct process *process, bool final);
+/* Takes everything that waits, in order of time. */
+void merge_flush(struct process *process);
+
+/* take.c: the events of a batch from its place on, while ticks <= until. */
+void take_events(struct process *process, struct thread *thread, struct batch *batch,
+		 uint64_t until_ticks);
+
+/* samples.c */
+void samples_init(struct process *process);
+void samples_add(struct process *process, uint64_t at_ns);
+void samples_rss(struct process *process);
+void samples_save(struct process *process);
+void samples_release(struct process *process);
+
+/* chunks.c */
+int chunks_add(struct process *process, const struct event_row *row);
+/* Writes the open chunk. */
+void chunks_finish(struct process *process);
+void chunks_release(struct process *process);
+
+/* save.c: rows of the process, its threads, stacks, sizes */
+void save_process(struct process *process, bool final);
+
+#endif

@@ -1,0 +1,245 @@
+#include "daemon/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "daemon/peer.h"
+#include "daemon/text.h"
+
+/* How long processes may take to close their connections after the program has ended, before the
+ * command is told that they go on. */
+#define LINGER_NS 200000000u
+
+static int add_row(struct run *run, const char *label, const char *command, const char *cwd,
+		   const char *settings)
+{
+	struct writer *writer = &run->daemon->writer;
+	char host[256] = "";
+	sqlite3_stmt *add;
+	int error;
+
+	if (writer->failed)
+		writer_retry(writer); /* perhaps there is room again */
+	gethostname(host, sizeof(host) - 1);
+	add = writer_statement(writer, SQL_RUN_ADD);
+	writer_bind_text(add, 1, label);
+	writer_bind_text(add, 2, command);
+	writer_bind_text(add, 3, cwd);
+	writer_bind_text(add, 4, host);
+	writer_bind(add, 5, (uint64_t[]){ clock_realtime_ns() }, 1);
+	writer_bind_text(add, 6, HEAPTAPE_VERSION);
+	writer_bind_text(add, 7, settings);
+	error = writer_run(writer, add);
+	if (!error) {
+		run->run_id = sqlite3_last_insert_rowid(writer->db);
+		error = writer_commit(writer);
+	}
+	return error;
+}
+
+static struct run *run_new(struct daemon *daemon)
+{
+	struct run *run = calloc(1, sizeof(*run));
+
+	if (run) {
+		run->daemon = daemon;
+		run->started_ns = clock_monotonic_ns();
+	}
+	return run;
+}
+
+static void run_free(struct run *run)
+{
+	free(run->processes);
+	free(run);
+}
+
+int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct run **ret_run)
+{
+	struct run *run = run_new(daemon);
+	char *command = text_command(message->command, message->n_command);
+	char *settings = text_lines(message->settings, message->n_settings);
+	int error = -ENOMEM;
+
+	if (!run || !command || !settings)
+		goto out;
+	while (!run->token)
+		if (getrandom(&run->token, sizeof(run->token), 0) < 0)
+			run->token = run->started_ns;
+	error = add_row(run, message->label, command, message->cwd, settings);
+	if (error)
+		goto out;
+	run->next = daemon->runs;
+	daemon->runs = run;
+	*ret_run = run;
+out:
+	free(command);
+	free(settings);
+	if (error && run)
+		run_free(run);
+	return error;
+}
+
+int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run)
+{
+	struct run *run;
+	char *command, *settings;
+	int error = -ENOMEM;
+
+	for (run = daemon->runs; run; run = run->next) {
+		if (hello->run_token ? run->token == hello->run_token :
+				       run->by_hand && run_find_process(run, (pid_t)hello->parent_pid)) {
+			*ret_run = run;
+			return 0;
+		}
+	}
+	run = run_new(daemon);
+	command = text_command(hello->command, hello->n_command);
+	settings = text_lines(hello->settings, hello->n_settings);
+	if (!run || !command || !settings)
+		goto out;
+	run->by_hand = true;
+	run->ended = true; /* nobody will say more */
+	error = add_row(run, "", *command ? command : hello->executable, "", settings);
+	if (error)
+		goto out;
+	run->next = daemon->runs;
+	daemon->runs = run;
+	*ret_run = run;
+out:
+	free(command);
+	free(settings);
+	if (error && run)
+		run_free(run);
+	return error;
+}
+
+void run_add_process(struct run *run, struct process *process)
+{
+	run->running++;
+	if (run->process_count == run->process_capacity) {
+		uint32_t capacity = run->process_capacity ? run->process_capacity * 2 : 8;
+		struct run_process *processes =
+			realloc(run->processes, capacity * sizeof(*processes));
+
+		if (!processes)
+			return; /* its children will have no parent */
+		run->processes = processes;
+		run->process_capacity = capacity;
+	}
+	run->processes[run->process_count++] =
+		(struct run_process){ process->pid, process->process_id, process };
+}
+
+static struct run_process *find(const struct run *run, pid_t pid)
+{
+	for (uint32_t i = run->process_count; i-- > 0;)
+		if (run->processes[i].pid == pid)
+			return &run->processes[i];
+	return NULL;
+}
+
+int64_t run_find_process(const struct run *run, pid_t pid)
+{
+	const struct run_process *found = find(run, pid);
+
+	return found ? found->process_id : 0;
+}
+
+static void save_ending(struct run *run, int64_t process_id, uint64_t ended_ns,
+			enum process_end how, int code)
+{
+	struct writer *writer = &run->daemon->writer;
+	sqlite3_stmt *end = writer_statement(writer, SQL_PROCESS_END);
+
+	writer_bind(end, 1, (uint64_t[]){ (uint64_t)process_id, ended_ns }, 2);
+	writer_bind_text(end, 3, store_ending_name(how));
+	if (how == PROCESS_EXITED)
+		writer_bind(end, 4, (uint64_t[]){ (uint64_t)code }, 1);
+	if (how == PROCESS_SIGNALED)
+		writer_bind(end, 5, (uint64_t[]){ (uint64_t)code }, 1);
+	writer_run(writer, end);
+}
+
+void run_end_process(struct run *run, struct process *process, uint64_t ended_ns)
+{
+	for (uint32_t i = run->process_count; i-- > 0;)
+		if (run->processes[i].process == process)
+			run->processes[i].process = NULL;
+	run->running--;
+	if (process->cut || process->how == PROCESS_CUT)
+		run->cut = true;
+	if (process_lost_events(process))
+		run->lost = true;
+	if (run->status_pid == process->pid && process->how == PROCESS_VANISHED) {
+		process->how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
+		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
+	}
+	save_ending(run, process->process_id, ended_ns, process->how, process->exit_code);
+}
+
+void run_end(struct run *run, const Heaptape__RunEnd *message)
+{
+	struct writer *writer = &run->daemon->writer;
+	sqlite3_stmt *set;
+
+	run->ended = true;
+	run->ended_mono_ns = clock_monotonic_ns();
+	run->status_pid = (pid_t)message->pid;
+	run->status_code = message->exit_code;
+	run->status_signal = (int)message->exit_signal;
+	set = writer_statement(writer, SQL_RUN_PROGRAM);
+	writer_bind(set, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
+	writer_bind(set, message->exit_signal ? 3 : 2,
+		    (uint64_t[]){ message->exit_signal ? message->exit_signal :
+							 (uint64_t)message->exit_code },
+		    1);
+	writer_bind(set, 4,
+		    (uint64_t[]){ message->user_ns, message->system_ns, message->max_rss_bytes },
+		    3);
+	writer_run(writer, set);
+}
+
+void run_command_gone(struct run *run)
+{
+	run->command = NULL;
+	run->ended = true;
+}
+
+static void finish(struct run *run)
+{
+	struct daemon *daemon = run->daemon;
+	struct run **link = &daemon->runs;
+	sqlite3_stmt *end = writer_statement(&daemon->writer, SQL_RUN_END);
+
+	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
+	writer_bind_text(end, 2, run->cut ? "cut" : run->lost ? "incomplete" : "complete");
+	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
+	writer_run(&daemon->writer, end);
+	writer_commit(&daemon->writer);
+	if (run->command)
+		peer_run_done(run->command, run->run_id, 0);
+	while (*link != run)
+		link = &(*link)->next;
+	*link = run->next;
+	run_free(run);
+}
+
+void run_check(struct run *run)
+{
+	if (!run->ended)
+		return;
+	if (run->running == 0) {
+		finish(run);
+		return;
+	}
+	if (run->command && !run->told &&
+	    clock_monotonic_ns() - run->ended_mono_ns >= LINGER_NS) {
+		run->told = true;
+		writer_commit(&run->daemon->writer);
+		peer_run_done(run->command, run->run_id, run->running);
+	}
+}

@@ -1,0 +1,63 @@
+/*
+ * A run: what one `heaptape run` records, or one program started by hand and its children. It ends
+ * when the command has said how the program ended (or has gone away) and no process is left.
+ */
+#ifndef HEAPTAPE_DAEMON_RUN_H
+#define HEAPTAPE_DAEMON_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/process.h"
+#include "proto/event.pb-c.h"
+
+struct peer;
+
+/* A process the run had, running or not. */
+struct run_process {
+	pid_t pid;
+	int64_t process_id;
+	struct process *process; /* NULL: ended */
+};
+
+struct run {
+	struct daemon *daemon;
+	struct run *next;
+	int64_t run_id;
+	uint64_t token;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+	struct peer *command; /* who started it, while connected */
+	bool by_hand;         /* no command */
+	bool ended;           /* RunEnd came, or the command went away */
+	bool told;            /* RunDone was sent */
+	uint64_t ended_mono_ns;
+	bool lost, cut;
+	unsigned running;
+
+	pid_t status_pid; /* how the program ended, from RunEnd */
+	int status_code;
+	int status_signal;
+
+	struct run_process *processes;
+	uint32_t process_count, process_capacity;
+};
+
+/* A run asked for by the command. */
+int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct run **ret_run);
+
+/* The run a program belongs to: by its token, else its parent's, else a new one. */
+int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run);
+
+void run_add_process(struct run *run, struct process *process);
+void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
+int64_t run_find_process(const struct run *run, pid_t pid);
+
+/* RunEnd. */
+void run_end(struct run *run, const Heaptape__RunEnd *message);
+/* The command's connection is gone. */
+void run_command_gone(struct run *run);
+/* Ends the run if that is due; the run may be gone afterwards. */
+void run_check(struct run *run);
+
+#endif

@@ -1,0 +1,332 @@
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/run.h"
+
+#define TICK_MS 100
+#define SAVE_NS 200000000u  /* everything is in the database after so long */
+#define COMMIT_NS 50000000u /* no transaction stays open longer */
+#define SILENT_NS 10000000000u
+#define ACCEPT_PAUSE_MS 200
+#define BACKLOG 512
+
+/* A failed database is said once; recordings go on without being stored. */
+static void check_failure(struct server *server)
+{
+	struct daemon *daemon = &server->daemon;
+
+	if (daemon->failures_seen == daemon->writer.failures)
+		return;
+	daemon->failures_seen = daemon->writer.failures;
+	fprintf(stderr, "heaptaped: %s\n", daemon->writer.error.text);
+	fprintf(stderr, "heaptaped: recording stops here; the programs run on\n");
+	for (struct process *process = daemon->processes; process; process = process->next) {
+		process->cut = true;
+		process->discarded_events += process->uncommitted_events;
+		process->uncommitted_events = 0;
+		ring_control(&process->ring, 0);
+	}
+	writer_retry(&daemon->writer);
+}
+
+static void commit(struct server *server)
+{
+	struct daemon *daemon = &server->daemon;
+
+	if (writer_commit(&daemon->writer) == 0) {
+		for (struct process *p = daemon->processes; p; p = p->next) {
+			p->stored_events += p->uncommitted_events;
+			p->uncommitted_events = 0;
+		}
+	}
+	check_failure(server);
+}
+
+void server_commit_due(struct server *server)
+{
+	const struct writer *writer = &server->daemon.writer;
+
+	check_failure(server);
+	if (writer->in_transaction && clock_monotonic_ns() - writer->began_ns >= COMMIT_NS)
+		commit(server);
+}
+
+void server_changed(struct server *server)
+{
+	commit(server);
+	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs)
+		event_base_loopbreak(server->base);
+}
+
+static void readable_cb(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	peer_read(context);
+}
+
+struct event *server_watch(struct server *server, struct peer *peer)
+{
+	struct event *event =
+		event_new(server->base, peer->fd, EV_READ | EV_PERSIST, readable_cb, peer);
+
+	if (event && event_add(event, NULL) != 0) {
+		event_free(event);
+		return NULL;
+	}
+	server->had_run = true;
+	return event;
+}
+
+/* Same user or root; nobody else is served. */
+static bool welcome(int fd, pid_t *ret_pid)
+{
+	struct ucred ucred;
+	socklen_t bytes = sizeof(ucred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &bytes) != 0)
+		return false;
+	*ret_pid = ucred.pid;
+	return ucred.uid == geteuid() || ucred.uid == 0;
+}
+
+static void accept_cb(evutil_socket_t fd, short what, void *context)
+{
+	struct server *server = context;
+
+	(void)what;
+	for (int i = 0; i < 64; i++) {
+		int peer_fd = accept4((int)fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		pid_t pid = 0;
+
+		if (peer_fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			    errno == ENOBUFS) {
+				struct timeval pause = { 0, ACCEPT_PAUSE_MS * 1000 };
+
+				event_del(server->acceptable);
+				event_add(server->accept_again, &pause);
+			}
+			return;
+		}
+		if (!welcome(peer_fd, &pid) || peer_new(server, peer_fd, pid) != 0)
+			close(peer_fd);
+	}
+}
+
+static void accept_again_cb(evutil_socket_t fd, short what, void *context)
+{
+	struct server *server = context;
+
+	(void)fd;
+	(void)what;
+	event_add(server->acceptable, NULL);
+}
+
+static void tick_cb(evutil_socket_t fd, short what, void *context)
+{
+	struct server *server = context;
+	struct daemon *daemon = &server->daemon;
+	uint64_t now = clock_monotonic_ns();
+	struct peer *peer, *next_peer;
+	struct run *run, *next_run;
+
+	(void)fd;
+	(void)what;
+	for (peer = server->peers; peer; peer = next_peer) {
+		next_peer = peer->next;
+		if (peer->state == PEER_NEW && now - peer->connected_ns > SILENT_NS)
+			peer_free(peer);
+	}
+	for (struct process *process = daemon->processes; process; process = process->next)
+		process_poll(process);
+	if (now - server->commit_ns >= SAVE_NS) {
+		server->commit_ns = now;
+		for (struct process *process = daemon->processes; process; process = process->next) {
+			chunks_finish(process);
+			save_process(process, false);
+		}
+		commit(server);
+	}
+	for (run = daemon->runs; run; run = next_run) {
+		next_run = run->next;
+		run_check(run);
+	}
+}
+
+static void stop_cb(evutil_socket_t number, short what, void *context)
+{
+	struct server *server = context;
+
+	(void)number;
+	(void)what;
+	event_base_loopbreak(server->base);
+}
+
+static int trouble(const char *what, const char *path, const char *why, const char *hint)
+{
+	fprintf(stderr, "heaptaped: cannot %s '%s': %s%s%s\n", what, path, why, hint ? "; " : "",
+		hint ? hint : "");
+	return -1;
+}
+
+/* A socket file nobody listens on is left over from a daemon that was killed. */
+static int remove_stale(const struct sockaddr_un *address)
+{
+	struct stat status;
+	int fd, error = 0;
+
+	if (lstat(address->sun_path, &status) != 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode))
+		return -ENOTSOCK;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	    errno == EAGAIN)
+		error = -EADDRINUSE;
+	else if (errno == ECONNREFUSED && unlink(address->sun_path) != 0)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+static int listen_on(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int fd, error;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		char hint[96];
+
+		snprintf(hint, sizeof(hint), "give a path of at most %zu bytes, in /tmp for one",
+			 sizeof(address.sun_path) - 1);
+		return trouble("listen on", path, "the path is too long for a socket", hint);
+	}
+	strcpy(address.sun_path, path);
+	error = remove_stale(&address);
+	if (error == -EADDRINUSE)
+		return trouble("listen on", path, "another heaptaped listens there",
+			       "use it, or give another --socket");
+	if (error == -ENOTSOCK)
+		return trouble("listen on", path, "a file that is not a socket is in the way",
+			       "give another --socket");
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return trouble("listen on", path, strerror(errno), NULL);
+	mask = umask(0177);
+	error = bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+				listen(fd, BACKLOG) != 0 ?
+			errno :
+			0;
+	umask(mask);
+	if (error) {
+		close(fd);
+		return trouble("listen on", path, strerror(error),
+			       error == ENOENT ? "make its folder first" :
+			       error == EACCES ? "choose a folder you may write to" :
+						 NULL);
+	}
+	return fd;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static bool make_events(struct server *server)
+{
+	struct timeval step = { 0, TICK_MS * 1000 };
+
+	server->base = event_base_new();
+	if (!server->base)
+		return false;
+	server->acceptable = event_new(server->base, server->listen_fd, EV_READ | EV_PERSIST,
+				       accept_cb, server);
+	server->accept_again = event_new(server->base, -1, 0, accept_again_cb, server);
+	server->tick = event_new(server->base, -1, EV_PERSIST, tick_cb, server);
+	server->terminate = evsignal_new(server->base, SIGTERM, stop_cb, server);
+	server->interrupt = evsignal_new(server->base, SIGINT, stop_cb, server);
+	return server->acceptable && server->accept_again && server->tick && server->terminate &&
+	       server->interrupt && event_add(server->acceptable, NULL) == 0 &&
+	       event_add(server->tick, &step) == 0 && event_add(server->terminate, NULL) == 0 &&
+	       event_add(server->interrupt, NULL) == 0;
+}
+
+static void free_events(struct server *server)
+{
+	struct event *events[] = { server->acceptable, server->accept_again, server->tick,
+				   server->terminate, server->interrupt };
+
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (events[i])
+			event_free(events[i]);
+	if (server->base)
+		event_base_free(server->base);
+}
+
+int server_run(const struct server_options *options)
+{
+	struct server server = { .options = options, .listen_fd = -1 };
+	struct daemon *daemon = &server.daemon;
+	struct store_error error = { "" };
+	int status = 3;
+
+	batch_setup();
+	raise_limits();
+	signal(SIGPIPE, SIG_IGN);
+	if (writer_open(&daemon->writer, options->db_path, &error) != 0) {
+		fprintf(stderr, "heaptaped: %s\n", error.text[0] ? error.text : "out of memory");
+		return 3;
+	}
+	stacks_init(&daemon->stacks, &daemon->writer);
+	daemon->press = chunk_press_new();
+	server.listen_fd = listen_on(options->socket_path);
+	if (server.listen_fd < 0 || !daemon->press)
+		goto out;
+	if (!make_events(&server)) {
+		trouble("listen on", options->socket_path, "out of memory", NULL);
+		goto out;
+	}
+	if (options->ready_fd >= 0) {
+		if (write(options->ready_fd, "\n", 1) != 1)
+			fprintf(stderr, "heaptaped: nobody waits on --ready-fd\n");
+		close(options->ready_fd);
+	}
+	event_base_dispatch(server.base);
+	status = 0;
+	daemon->stopping = true;
+	while (server.peers)
+		peer_free(server.peers);
+	commit(&server);
+out:
+	if (server.listen_fd >= 0) {
+		unlink(options->socket_path);
+		close(server.listen_fd);
+	}
+	free_events(&server);
+	stacks_release(&daemon->stacks);
+	chunk_press_free(daemon->press);
+	writer_close(&daemon->writer);
+	return status;
+}

@@ -1,0 +1,42 @@
+/* The socket, the loop, the regular work. */
+#ifndef HEAPTAPE_DAEMON_SERVER_H
+#define HEAPTAPE_DAEMON_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/peer.h"
+#include "daemon/process.h"
+
+struct event_base;
+struct event;
+
+struct server_options {
+	const char *socket_path;
+	const char *db_path;
+	bool private; /* end when the last run is done and nobody is connected */
+	int ready_fd; /* told with one byte when listening; -1 none */
+};
+
+struct server {
+	struct daemon daemon;
+	const struct server_options *options;
+	struct event_base *base;
+	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again;
+	struct peer *peers;
+	int listen_fd;
+	bool had_run;      /* somebody was served */
+	uint64_t commit_ns; /* of the latest commit with everything in it */
+};
+
+/* Runs until it is told to stop. Returns the exit status; has said why on stderr. */
+int server_run(const struct server_options *options);
+
+/* For peer.c: the event that tells of new bytes. */
+struct event *server_watch(struct server *server, struct peer *peer);
+/* Somebody left. */
+void server_changed(struct server *server);
+/* Commits when the open transaction is old enough. */
+void server_commit_due(struct server *server);
+
+#endif

@@ -1,0 +1,228 @@
+#include "daemon/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/clock.h"
+
+/* Room for the rows that say how recordings ended, when the disk is full. */
+#define RESERVE_BYTES (512u << 10)
+/* After waiting for another daemon's transaction, leave it a moment before the next of ours. */
+#define YIELD_US 1500
+#define BUSY_WAIT_US 500
+#define BUSY_WAITS_MAX 120000 /* a minute */
+
+static const char *const statement_sql[SQL_COUNT] = {
+#define ROW(NAME, sql) [SQL_##NAME] = sql,
+	WRITER_STATEMENTS(ROW)
+#undef ROW
+};
+
+static bool contended;
+
+/* Sleeps are short, because the gaps between another daemon's transactions are. */
+static int busy_cb(void *context, int waits)
+{
+	(void)context;
+	contended = true;
+	if (waits >= BUSY_WAITS_MAX)
+		return 0;
+	usleep(BUSY_WAIT_US);
+	return 1;
+}
+
+/* An unnamed file beside the database that holds on to some disk space. */
+static int reserve_open(const char *path)
+{
+	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+	int fd = -1;
+
+	if (folder) {
+		if (slash)
+			slash[slash == folder] = '\0';
+		fd = open(slash ? folder : ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		if (fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) != 0) {
+			close(fd);
+			fd = -1;
+		}
+	}
+	free(folder);
+	return fd;
+}
+
+int writer_open(struct writer *writer, const char *path, struct store_error *ret_error)
+{
+	int error;
+
+	memset(writer, 0, sizeof(*writer));
+	writer->reserve_fd = -1;
+	writer->path = strdup(path);
+	if (!writer->path)
+		return -ENOMEM;
+	error = store_open(path, STORE_CREATE, &writer->db, ret_error);
+	if (error)
+		goto fail;
+	for (int i = 0; i < SQL_COUNT; i++) {
+		if (sqlite3_prepare_v3(writer->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+				       &writer->statements[i], NULL) != SQLITE_OK) {
+			error = store_error_set(ret_error, writer->db, "prepare to write to");
+			goto fail;
+		}
+	}
+	sqlite3_busy_handler(writer->db, busy_cb, NULL);
+	/* A power cut may cost the last moments, never the file. */
+	sqlite3_exec(writer->db, "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
+				 "PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY",
+		     NULL, NULL, NULL);
+	writer->reserve_fd = reserve_open(path);
+	return 0;
+fail:
+	writer_close(writer);
+	return error;
+}
+
+void writer_close(struct writer *writer)
+{
+	for (int i = 0; i < SQL_COUNT; i++)
+		sqlite3_finalize(writer->statements[i]);
+	sqlite3_finalize(writer->put_chunk);
+	if (writer->reserve_fd >= 0)
+		close(writer->reserve_fd);
+	if (writer->db)
+		store_close(writer->db);
+	free(writer->path);
+	memset(writer, 0, sizeof(*writer));
+	writer->reserve_fd = -1;
+}
+
+int writer_begin(struct writer *writer)
+{
+	if (writer->failed)
+		return -EIO;
+	if (writer->in_transaction)
+		return 0;
+	if (contended) {
+		usleep(YIELD_US);
+		contended = false;
+	}
+	if (store_begin(writer->db, &writer->error) != 0) {
+		writer->failed = true;
+		writer->failures++;
+		return -EIO;
+	}
+	writer->in_transaction = true;
+	writer->began_ns = clock_monotonic_ns();
+	return 0;
+}
+
+int writer_commit(struct writer *writer)
+{
+	if (writer->failed)
+		return -EIO;
+	if (!writer->in_transaction)
+		return 0;
+	if (store_commit(writer->db, &writer->error) != 0) {
+		store_rollback(writer->db);
+		writer->in_transaction = false;
+		writer->failed = true;
+		writer->failures++;
+		return -EIO;
+	}
+	writer->in_transaction = false;
+	writer->commits++;
+	return 0;
+}
+
+void writer_fail(struct writer *writer, const char *what)
+{
+	if (writer->failed)
+		return;
+	store_error_set(&writer->error, writer->db, what);
+	if (writer->in_transaction)
+		store_rollback(writer->db);
+	writer->in_transaction = false;
+	writer->failed = true;
+	writer->failures++;
+}
+
+void writer_retry(struct writer *writer)
+{
+	if (writer->reserve_fd >= 0)
+		close(writer->reserve_fd);
+	writer->reserve_fd = -1;
+	writer->failed = false;
+}
+
+sqlite3_stmt *writer_statement(struct writer *writer, enum writer_statement which)
+{
+	return writer_begin(writer) == 0 ? writer->statements[which] : NULL;
+}
+
+void writer_bind(sqlite3_stmt *statement, int first, const uint64_t *values, unsigned count)
+{
+	for (unsigned i = 0; statement && i < count; i++)
+		sqlite3_bind_int64(statement, first + (int)i, (sqlite3_int64)values[i]);
+}
+
+void writer_bind_text(sqlite3_stmt *statement, int at, const char *text)
+{
+	if (statement)
+		sqlite3_bind_text(statement, at, text ? text : "", -1, SQLITE_STATIC);
+}
+
+int writer_find(struct writer *writer, sqlite3_stmt *statement, int64_t *ret_value)
+{
+	int64_t value = 0;
+	int result;
+
+	if (!statement)
+		return -EIO;
+	result = sqlite3_step(statement);
+	if (result == SQLITE_ROW)
+		value = sqlite3_column_int64(statement, 0);
+	else if (result != SQLITE_DONE)
+		writer_fail(writer, "write to");
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	if (writer->failed)
+		return -EIO;
+	*ret_value = value;
+	return 0;
+}
+
+int writer_run(struct writer *writer, sqlite3_stmt *statement)
+{
+	int64_t ignored;
+
+	return writer_find(writer, statement, &ignored);
+}
+
+int writer_put_chunk(struct writer *writer, int64_t process_id, const void *blob, size_t bytes,
+		     const struct chunk_bounds *bounds, int64_t *ret_chunk_id)
+{
+	int error = writer_begin(writer);
+
+	if (error)
+		return error;
+	error = store_put_chunk(writer->db, &writer->put_chunk, process_id, blob, bytes, bounds,
+				ret_chunk_id);
+	if (error)
+		writer_fail(writer, "write events to");
+	return error;
+}
+
+void writer_note(struct writer *writer, int64_t run_id, int64_t process_id, uint64_t at_ns,
+		 const char *text)
+{
+	sqlite3_stmt *add = writer_statement(writer, SQL_NOTE_ADD);
+
+	if (!add)
+		return;
+	writer_bind(add, 1, (uint64_t[]){ (uint64_t)run_id, (uint64_t)process_id, at_ns }, 3);
+	writer_bind_text(add, 4, text);
+	writer_run(writer, add);
+}
