@@ -208,14 +208,18 @@ struct span *ht_heap_find(struct heap *heap, unsigned class)
 			return span;
 		}
 	}
-	if (!room)
-		room = new_span(heap, spans, class);
-	if (!room) {
-		set_current(heap, class, &ht_span_none);
-		return NULL;
+	for (;;) {
+		if (!room)
+			room = new_span(heap, spans, class);
+		if (!room) {
+			set_current(heap, class, &ht_span_none);
+			return NULL;
+		}
+		/* A span that an ended thread left behind may be full: ours now, but no help. */
+		if (room->free || ht_span_carve(room) || !set_full(spans, room))
+			break;
+		room = NULL;
 	}
-	if (!room->free)
-		ht_span_carve(room);
 	make_first(heap, spans, room);
 	return room;
 }
