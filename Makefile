@@ -124,7 +124,8 @@ $(B)/obj/shim/%.o: shim/%.S $(B)/flags
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC $(depend) -c -o $@ $<
 $(B)/unit-shim/shim/%.o: shim/%.c $(B)/flags | $(generated)
 	$(compile)
-	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(BASE) $(SANFLAGS) -fPIC $(NO_BUILTIN) $(depend) -c -o $@ $<
+	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(BASE) -Wno-missing-prototypes $(SANFLAGS) \
+		-fPIC $(NO_BUILTIN) $(depend) -c -o $@ $<
 $(B)/unit-shim/shim/%.o: shim/%.S $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(CFLAGS) -fPIC $(depend) -c -o $@ $<
