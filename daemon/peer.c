@@ -32,7 +32,9 @@ static void send_frame(struct peer *peer, const Heaptape__Frame *frame)
 	for (int i = 0; i < WIRE_HEADER_BYTES; i++)
 		out[i] = (uint8_t)(bytes >> (8 * i));
 	bytes += WIRE_HEADER_BYTES;
-	if (send(peer->fd, out, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)bytes && !peer->bad)
+	/* A peer that is gone already still has its last frames to be read. */
+	if (send(peer->fd, out, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)bytes &&
+	    errno != EPIPE && errno != ECONNRESET && !peer->bad)
 		peer->bad = "does not read what it is told";
 }
 
@@ -130,8 +132,6 @@ void peer_free(struct peer *peer)
 	if (peer->passed_fd >= 0)
 		close(peer->passed_fd);
 	free(peer->rest);
-	if (run)
-		run_check(run);
 	free(peer);
 	server_changed(server);
 }
@@ -157,8 +157,6 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 	if (!error) {
 		error = process_new(daemon, run, hello, peer->passed_fd, peer->pid, &peer->process,
 				    &why);
-		if (error)
-			run_check(run);
 	}
 	if (error) {
 		send_control(peer, false, why);
@@ -213,7 +211,7 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		    peer->run->ended)
 			return -EPROTO;
 		run_end(peer->run, frame->run_end);
-		run_check(peer->run);
+		server_changed(peer->server);
 		return 0;
 	case PEER_PROGRAM:
 		break;

@@ -228,16 +228,17 @@ static void finish(struct run *run)
 	run_free(run);
 }
 
-void run_check(struct run *run)
+void run_check(struct run *run, bool strangers)
 {
+	bool lingering = clock_monotonic_ns() - run->ended_mono_ns < LINGER_NS;
+
 	if (!run->ended)
 		return;
-	if (run->running == 0) {
+	if (run->running == 0 && !(strangers && lingering)) {
 		finish(run);
 		return;
 	}
-	if (run->command && !run->told &&
-	    clock_monotonic_ns() - run->ended_mono_ns >= LINGER_NS) {
+	if (run->running && run->command && !run->told && !lingering) {
 		run->told = true;
 		writer_commit(&run->daemon->writer);
 		peer_run_done(run->command, run->run_id, run->running);

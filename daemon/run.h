@@ -57,7 +57,8 @@ int64_t run_find_process(const struct run *run, pid_t pid);
 void run_end(struct run *run, const Heaptape__RunEnd *message);
 /* The command's connection is gone. */
 void run_command_gone(struct run *run);
-/* Ends the run if that is due; the run may be gone afterwards. */
-void run_check(struct run *run);
+/* Ends the run if that is due; the run may be gone afterwards. `strangers`: somebody is connected
+ * who has not yet said to which run he belongs. */
+void run_check(struct run *run, bool strangers);
 
 #endif

@@ -65,9 +65,7 @@ void server_commit_due(struct server *server)
 
 void server_changed(struct server *server)
 {
-	commit(server);
-	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs)
-		event_base_loopbreak(server->base);
+	event_active(server->settle, EV_TIMEOUT, 0);
 }
 
 static void readable_cb(evutil_socket_t fd, short what, void *context)
@@ -126,6 +124,36 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 	}
 }
 
+/*
+ * Ends runs that are over. A program's last child may have connected, written and gone before we
+ * looked; its connection still waits to be accepted, so that comes first.
+ */
+static void settle_cb(evutil_socket_t fd, short what, void *context)
+{
+	struct server *server = context;
+	struct peer *peer, *next_peer;
+	struct run *run, *next_run;
+	bool strangers = false;
+
+	(void)fd;
+	(void)what;
+	accept_cb(server->listen_fd, EV_READ, server);
+	for (peer = server->peers; peer; peer = next_peer) {
+		next_peer = peer->next;
+		if (peer->state == PEER_NEW)
+			peer_read(peer);
+	}
+	for (peer = server->peers; peer; peer = peer->next)
+		strangers = strangers || peer->state == PEER_NEW;
+	commit(server);
+	for (run = server->daemon.runs; run; run = next_run) {
+		next_run = run->next;
+		run_check(run, strangers);
+	}
+	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs)
+		event_base_loopbreak(server->base);
+}
+
 static void accept_again_cb(evutil_socket_t fd, short what, void *context)
 {
 	struct server *server = context;
@@ -141,7 +169,6 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	struct daemon *daemon = &server->daemon;
 	uint64_t now = clock_monotonic_ns();
 	struct peer *peer, *next_peer;
-	struct run *run, *next_run;
 
 	(void)fd;
 	(void)what;
@@ -160,10 +187,8 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 		}
 		commit(server);
 	}
-	for (run = daemon->runs; run; run = next_run) {
-		next_run = run->next;
-		run_check(run);
-	}
+	if (daemon->runs)
+		server_changed(server);
 }
 
 static void stop_cb(evutil_socket_t number, short what, void *context)
@@ -264,10 +289,11 @@ static bool make_events(struct server *server)
 	server->acceptable = event_new(server->base, server->listen_fd, EV_READ | EV_PERSIST,
 				       accept_cb, server);
 	server->accept_again = event_new(server->base, -1, 0, accept_again_cb, server);
+	server->settle = event_new(server->base, -1, 0, settle_cb, server);
 	server->tick = event_new(server->base, -1, EV_PERSIST, tick_cb, server);
 	server->terminate = evsignal_new(server->base, SIGTERM, stop_cb, server);
 	server->interrupt = evsignal_new(server->base, SIGINT, stop_cb, server);
-	return server->acceptable && server->accept_again && server->tick && server->terminate &&
+	return server->acceptable && server->accept_again && server->settle && server->tick && server->terminate &&
 	       server->interrupt && event_add(server->acceptable, NULL) == 0 &&
 	       event_add(server->tick, &step) == 0 && event_add(server->terminate, NULL) == 0 &&
 	       event_add(server->interrupt, NULL) == 0;
@@ -318,7 +344,7 @@ int server_run(const struct server_options *options)
 	daemon->stopping = true;
 	while (server.peers)
 		peer_free(server.peers);
-	commit(&server);
+	settle_cb(-1, 0, &server);
 out:
 	if (server.listen_fd >= 0) {
 		unlink(options->socket_path);

@@ -22,7 +22,7 @@ struct server {
 	struct daemon daemon;
 	const struct server_options *options;
 	struct event_base *base;
-	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again;
+	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again, *settle;
 	struct peer *peers;
 	int listen_fd;
 	bool had_run;      /* somebody was served */
@@ -34,7 +34,7 @@ int server_run(const struct server_options *options);
 
 /* For peer.c: the event that tells of new bytes. */
 struct event *server_watch(struct server *server, struct peer *peer);
-/* Somebody left. */
+/* Somebody left, or a run may be done: what follows from that happens soon. */
 void server_changed(struct server *server);
 /* Commits when the open transaction is old enough. */
 void server_commit_due(struct server *server);
