@@ -66,9 +66,10 @@ int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct r
 
 	if (!run || !command || !settings)
 		goto out;
-	while (!run->token)
+	while (!(run->token & INT64_MAX))
 		if (getrandom(&run->token, sizeof(run->token), 0) < 0)
 			run->token = run->started_ns;
+	run->token &= INT64_MAX; /* it travels as decimal text */
 	error = add_row(run, message->label, command, message->cwd, settings);
 	if (error)
 		goto out;
