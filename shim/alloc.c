@@ -82,14 +82,19 @@ void *ht_take_zeroed(size_t size_bytes, struct span **ret_span)
 void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_span)
 {
 	unsigned class;
+	void *block;
 
 	if (alignment <= BLOCK_ALIGN)
 		return block_take(size_bytes, ret_span);
 	if (size_bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
 		return NULL;
-	if (alignment > PAGE_BYTES || size_bytes > SMALL_MAX_BYTES)
-		return take_pages(size_bytes ? size_bytes : 1,
-				  alignment > PAGE_BYTES ? alignment / PAGE_BYTES : 1, ret_span);
+	if (alignment > PAGE_BYTES || size_bytes > SMALL_MAX_BYTES) {
+		block = take_pages(size_bytes ? size_bytes : 1,
+				   alignment > PAGE_BYTES ? alignment / PAGE_BYTES : 1, ret_span);
+		if (block)
+			(*ret_span)->requested_bytes = size_bytes;
+		return block;
+	}
 	/* Blocks lie at multiples of their size from a page's start. SMALL_MAX_BYTES always fits. */
 	class = size_class_of(size_bytes > alignment ? size_bytes : alignment);
 	while (size_class_bytes(class) % alignment != 0)
