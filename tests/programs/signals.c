@@ -33,6 +33,8 @@ int main(void)
 		free(malloc(100 + (size_t)(count % 1000)));
 		inside = 0;
 		count++;
+		for (int i = 0; i < 300; i++)
+			atomic_signal_fence(memory_order_seq_cst);
 	}
 	done = 1;
 	say("%ld,%ld\n", count, (long)handled);

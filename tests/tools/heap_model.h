@@ -31,6 +31,7 @@ struct heap_model {
 	struct heap_range *held; /* sorted, disjoint, not touching */
 	size_t held_count, held_capacity;
 	uint64_t held_bytes, peak_held_bytes;
+	bool inherited_pages; /* blocks may lie in pages that are not known */
 };
 
 void heap_init(struct heap_model *heap);
