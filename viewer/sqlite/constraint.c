@@ -21,6 +21,10 @@ static char operator_of(unsigned char op)
 		return '<';
 	case SQLITE_INDEX_CONSTRAINT_LE:
 		return 'l';
+	case SQLITE_INDEX_CONSTRAINT_ISNULL:
+		return 'n';
+	case SQLITE_INDEX_CONSTRAINT_ISNOTNULL:
+		return 'N';
 	default:
 		return 0;
 	}
@@ -48,12 +52,18 @@ int constraint_plan(sqlite3_index_info *info, const struct constraint_column *pu
 		if (!info->aConstraint[i].usable || !op || !of ||
 		    strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)
 			continue;
+		if ((op == 'n' || op == 'N') && !of->nullable)
+			continue;
 		sqlite3_str_appendchar(plan, 1, (char)('A' + of->column));
 		sqlite3_str_appendchar(plan, 1, op);
 		info->aConstraintUsage[i].argvIndex = ++count;
 		/* a bound on one side leaves more than an equality */
-		rows *= op == '=' ? of->rows_left : sqrt(sqrt(of->rows_left));
-		work *= op == '=' ? of->work_left : sqrt(of->work_left);
+		if (op == 'n' || op == 'N') {
+			rows *= op == 'n' ? 0.1 : 0.9;
+		} else {
+			rows *= op == '=' ? of->rows_left : sqrt(sqrt(of->rows_left));
+			work *= op == '=' ? of->work_left : sqrt(of->work_left);
+		}
 	}
 	if (sqlite3_str_errcode(plan) != SQLITE_OK) {
 		sqlite3_free(sqlite3_str_finish(plan));
@@ -118,6 +128,8 @@ bool constraint_set_load(struct constraint_set *set, const char *plan, int argc,
 		char op = plan[2 * i + 1];
 		int type = sqlite3_value_type(argv[i]);
 
+		if (op == 'n' || op == 'N')
+			continue;
 		if (type == SQLITE_NULL)
 			return true;
 		if (column == kind_column) {

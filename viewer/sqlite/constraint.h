@@ -19,6 +19,7 @@ struct constraint_column {
 	int column; /* -1: end of the list */
 	double rows_left; /* share of the rows that an equality leaves */
 	double work_left; /* share of the chunks that must still be opened */
+	bool nullable;    /* IS NULL and IS NOT NULL are wanted too (operators 'n', 'N') */
 };
 
 struct constraint_set {

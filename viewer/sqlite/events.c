@@ -51,10 +51,10 @@ static const char declaration_sql[] = "CREATE TABLE events("
 
 /* Columns whose constraints reach the chunks, and what one equality leaves of the rows. */
 static const struct constraint_column pushed[] = {
-	{COLUMN_RUN_ID, 0.2, 0.2},     {COLUMN_PROCESS_ID, 0.1, 0.1},
-	{COLUMN_THREAD_ID, 0.3, 0.5},  {COLUMN_AT_NS, 0.0001, 0.02},
-	{COLUMN_KIND, 0.3, 0.8},       {COLUMN_ADDRESS, 0.00005, 0.4},
-	{COLUMN_STACK_ID, 0.001, 0.4}, {-1, 0, 0},
+	{COLUMN_RUN_ID, 0.2, 0.2, false},     {COLUMN_PROCESS_ID, 0.1, 0.1, false},
+	{COLUMN_THREAD_ID, 0.3, 0.5, false},  {COLUMN_AT_NS, 0.0001, 0.02, false},
+	{COLUMN_KIND, 0.3, 0.8, false},       {COLUMN_ADDRESS, 0.00005, 0.4, false},
+	{COLUMN_STACK_ID, 0.001, 0.4, false}, {-1, 0, 0, false},
 };
 
 struct table {
@@ -68,9 +68,9 @@ struct cursor {
 	struct scan scan;
 	struct constraint_set set;
 	bool check; /* rows of an opened chunk may not match */
+	bool began; /* the scan is in a process */
 	bool done;
 	unsigned row;
-	int64_t rowid;
 };
 
 static int events_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
@@ -167,11 +167,19 @@ static int settle(struct cursor *cursor)
 		if (cursor->row < cursor->scan.columns.events)
 			return SQLITE_OK;
 
-		int rc = scan_next(&cursor->scan);
+		int rc = SQLITE_DONE;
 
+		if (cursor->began)
+			rc = scan_next_chunk(&cursor->scan);
 		if (rc == SQLITE_DONE) {
-			cursor->done = true;
-			return SQLITE_OK;
+			rc = scan_next_process(&cursor->scan);
+			if (rc == SQLITE_DONE) {
+				cursor->done = true;
+				return SQLITE_OK;
+			}
+			cursor->began = true;
+			if (rc == SQLITE_ROW)
+				continue;
 		}
 		if (rc != SQLITE_ROW)
 			return table_fail(cursor, rc);
@@ -189,7 +197,7 @@ static int events_filter(sqlite3_vtab_cursor *base, int needs, const char *plan,
 
 	scan_release(&cursor->scan);
 	cursor->row = 0;
-	cursor->rowid = 0;
+	cursor->began = false;
 	cursor->done = constraint_set_load(&cursor->set, plan, argc, argv, COLUMN_KIND);
 	if (cursor->done)
 		return SQLITE_OK;
@@ -200,8 +208,7 @@ static int events_filter(sqlite3_vtab_cursor *base, int needs, const char *plan,
 		.at_ns = cursor->set.range[COLUMN_AT_NS],
 		.stack = cursor->set.range[COLUMN_STACK_ID],
 		.address = cursor->set.range[COLUMN_ADDRESS],
-		.oldest = RANGE_ALL,
-		.last = RANGE_ALL,
+		.known_ns = RANGE_ALL,
 		.kinds = cursor->set.kinds,
 	};
 	cursor->check = cursor->set.kinds != ~0u || !range_is_all(filter.thread_id) ||
@@ -219,7 +226,6 @@ static int events_next(sqlite3_vtab_cursor *base)
 {
 	struct cursor *cursor = (struct cursor *)base;
 
-	cursor->rowid++;
 	cursor->row++;
 	if (cursor->row < cursor->scan.columns.events && !cursor->check)
 		return SQLITE_OK;
@@ -314,7 +320,9 @@ static int events_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 
 static int events_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 {
-	*ret_rowid = ((struct cursor *)base)->rowid;
+	const struct cursor *cursor = (const struct cursor *)base;
+
+	*ret_rowid = cursor->scan.chunk_id * CHUNK_MAX_EVENTS + cursor->row;
 	return SQLITE_OK;
 }
 

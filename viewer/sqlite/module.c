@@ -12,6 +12,12 @@ int heaptape_sqlite_register(sqlite3 *db)
 {
 	int rc = events_register(db);
 
+	if (rc == SQLITE_OK)
+		rc = allocations_register(db);
+	if (rc == SQLITE_OK)
+		rc = pages_register(db);
+	if (rc == SQLITE_OK)
+		rc = functions_register(db);
 	return rc;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t scan_chunks_opened;
+__thread uint64_t scan_chunks_opened;
 
 static int fail_sqlite(struct scan *scan, int rc)
 {
@@ -19,7 +19,7 @@ static int processes_load(struct scan *scan)
 	sqlite3_stmt *list = NULL;
 	unsigned capacity = 0;
 	int rc = sqlite3_prepare_v2(scan->db,
-				    "SELECT process_id, run_id FROM processes WHERE process_id "
+				    "SELECT process_id, run_id, peak_blocks FROM processes WHERE process_id "
 				    "BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
 				    "ORDER BY process_id",
 				    -1, &list, NULL);
@@ -43,7 +43,8 @@ static int processes_load(struct scan *scan)
 			scan->processes = more;
 		}
 		scan->processes[scan->process_count++] = (struct scan_process){
-			sqlite3_column_int64(list, 0), sqlite3_column_int64(list, 1)};
+			sqlite3_column_int64(list, 0), sqlite3_column_int64(list, 1),
+			sqlite3_column_int64(list, 2)};
 	}
 	if (rc != SQLITE_DONE)
 		fail_sqlite(scan, rc);
@@ -106,7 +107,7 @@ int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, 
 		"SELECT chunk_id, thread_low, thread_high, blob FROM chunks "
 		"WHERE process_id = ?1 AND first_ns <= ?2 AND last_ns >= ?3 AND kinds & ?4 "
 		"AND stack_low <= ?5 AND stack_high >= ?6 AND address_low <= ?7 "
-		"AND address_high >= ?8 AND oldest_ns <= ?9 ORDER BY first_ns, chunk_id",
+		"AND address_high >= ?8 AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY first_ns, chunk_id",
 		-1, &scan->chunks, NULL);
 	return rc == SQLITE_OK ? rc : fail_sqlite(scan, rc);
 }
@@ -156,10 +157,13 @@ static int chunk_open(struct scan *scan)
 	return error == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT_VTAB;
 }
 
-static int process_begin(struct scan *scan)
+int scan_next_process(struct scan *scan)
 {
 	const struct scan_filter *filter = &scan->filter;
+	int rc;
 
+	if (scan->process_next == scan->process_count)
+		return SQLITE_DONE;
 	scan->process = scan->processes[scan->process_next++];
 	sqlite3_reset(scan->chunks);
 	sqlite3_bind_int64(scan->chunks, 1, scan->process.process_id);
@@ -170,28 +174,23 @@ static int process_begin(struct scan *scan)
 	sqlite3_bind_int64(scan->chunks, 6, filter->stack.low);
 	sqlite3_bind_int64(scan->chunks, 7, filter->address.high);
 	sqlite3_bind_int64(scan->chunks, 8, filter->address.low);
-	sqlite3_bind_int64(scan->chunks, 9, filter->oldest.high);
-	return threads_load(scan);
+	sqlite3_bind_int64(scan->chunks, 9, filter->known_ns.high);
+	sqlite3_bind_int64(scan->chunks, 10, filter->known_ns.low);
+	rc = threads_load(scan);
+	return rc == SQLITE_OK ? SQLITE_ROW : rc;
 }
 
-int scan_next(struct scan *scan)
+void scan_rewind_process(struct scan *scan)
 {
-	for (;;) {
-		int rc = SQLITE_DONE;
+	sqlite3_reset(scan->chunks);
+}
 
-		if (scan->process_next)
-			rc = sqlite3_step(scan->chunks);
-		if (rc == SQLITE_ROW) {
-			if (threads_match(scan))
-				return chunk_open(scan);
-			continue;
-		}
-		if (rc != SQLITE_DONE)
-			return fail_sqlite(scan, rc);
-		if (scan->process_next == scan->process_count)
-			return SQLITE_DONE;
-		rc = process_begin(scan);
-		if (rc != SQLITE_OK)
-			return rc;
-	}
+int scan_next_chunk(struct scan *scan)
+{
+	int rc;
+
+	while ((rc = sqlite3_step(scan->chunks)) == SQLITE_ROW)
+		if (threads_match(scan))
+			return chunk_open(scan);
+	return rc == SQLITE_DONE ? rc : fail_sqlite(scan, rc);
 }

@@ -29,12 +29,14 @@ static inline bool range_is_all(struct range range)
 
 /* What is wanted; every range and mask may let through more than that, never less. */
 struct scan_filter {
-	struct range run, process, thread_id, at_ns, stack, address, oldest, last;
+	struct range run, process, thread_id, stack, address;
+	struct range at_ns;     /* of the event */
+	struct range known_ns; /* at_ns or allocated_at_ns: of anything in the event */
 	uint32_t kinds; /* bit k: kind k is wanted */
 };
 
 struct scan_process {
-	int64_t process_id, run_id;
+	int64_t process_id, run_id, peak_blocks;
 };
 
 struct scan {
@@ -57,15 +59,19 @@ struct scan {
 int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted);
 void scan_release(struct scan *scan);
 
-/* Goes to the next chunk. SQLITE_ROW: columns are there; SQLITE_DONE; or an error. */
-int scan_next(struct scan *scan);
+/* Goes to the next process, then from chunk to chunk of it. SQLITE_ROW; SQLITE_DONE: there is no
+ * further one; or an error. */
+int scan_next_process(struct scan *scan);
+int scan_next_chunk(struct scan *scan);
+/* Goes back to before the first chunk of the process. */
+void scan_rewind_process(struct scan *scan);
 
 static inline int64_t scan_thread_id(const struct scan *scan, uint32_t thread)
 {
 	return thread < scan->thread_count ? scan->thread_ids[thread] : 0;
 }
 
-/* Chunks decoded by all scans of this process so far, for tests and heaptape_chunks_opened(). */
-extern uint64_t scan_chunks_opened;
+/* Chunks decoded by this thread so far: SQL function heaptape_chunks_opened(). */
+extern __thread uint64_t scan_chunks_opened;
 
 #endif

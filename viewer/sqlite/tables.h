@@ -5,5 +5,8 @@
 struct sqlite3;
 
 int events_register(struct sqlite3 *db);
+int allocations_register(struct sqlite3 *db);
+int pages_register(struct sqlite3 *db);
+int functions_register(struct sqlite3 *db);
 
 #endif

@@ -1,0 +1,423 @@
+/*
+ * The virtual table `allocations`: every block that was ever handed out, one row per life.
+ *
+ * Blocks that were freed need no matching: the free event carries the whole allocation. Blocks
+ * still live are what remains when all events of the process are replayed into a live set. Its
+ * memory is bounded: a process with more live blocks than LIVE_MOST is replayed several times, each
+ * time for a part of the addresses.
+ */
+#include "viewer/sqlite/sqlite_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/event.h"
+#include "viewer/sqlite/constraint.h"
+#include "viewer/sqlite/live.h"
+#include "viewer/sqlite/scan.h"
+#include "viewer/sqlite/tables.h"
+
+#define LIVE_MOST (4 << 20)
+/* Frees stored before their allocation (late events); they wait here for it. */
+#define EARLY_MOST (1 << 20)
+
+enum allocation_column {
+	COLUMN_RUN_ID,
+	COLUMN_PROCESS_ID,
+	COLUMN_THREAD_ID,
+	COLUMN_ADDRESS,
+	COLUMN_SIZE_BYTES,
+	COLUMN_USABLE_BYTES,
+	COLUMN_STACK_ID,
+	COLUMN_ALLOCATED_AT_NS,
+	COLUMN_FREED_AT_NS,
+	COLUMN_LIFETIME_NS,
+	COLUMN_FREED_BY_THREAD_ID,
+	COLUMN_COUNT
+};
+
+static const char declaration_sql[] =
+	"CREATE TABLE allocations(run_id INTEGER, process_id INTEGER, thread_id INTEGER, "
+	"address INTEGER, size_bytes INTEGER, usable_bytes INTEGER, stack_id INTEGER, "
+	"allocated_at_ns INTEGER, freed_at_ns INTEGER, lifetime_ns INTEGER, "
+	"freed_by_thread_id INTEGER)";
+
+static const struct constraint_column pushed[] = {
+	{COLUMN_RUN_ID, 0.2, 0.2, false},
+	{COLUMN_PROCESS_ID, 0.1, 0.1, false},
+	{COLUMN_ADDRESS, 0.00005, 0.4, false},
+	{COLUMN_SIZE_BYTES, 0.02, 0.9, false},
+	{COLUMN_STACK_ID, 0.001, 0.4, false},
+	{COLUMN_ALLOCATED_AT_NS, 0.0001, 0.1, false},
+	{COLUMN_FREED_AT_NS, 0.0001, 0.05, true},
+	{COLUMN_LIFETIME_NS, 0.001, 0.9, true},
+	{COLUMN_FREED_BY_THREAD_ID, 0.3, 0.9, true},
+	{-1, 0, 0, false},
+};
+
+struct table {
+	sqlite3_vtab base;
+	sqlite3 *db;
+	double rows;
+};
+
+struct cursor {
+	sqlite3_vtab_cursor base;
+	struct scan scan;
+	struct constraint_set set;
+	bool want_live, want_freed;
+	bool began, done;
+	unsigned pass, passes; /* of the current process */
+	unsigned row;          /* of the current chunk */
+	struct live_set live, early;
+	bool drain; /* the process's events are through: rows come from `live` */
+	size_t drained;
+	/* the current row */
+	struct live_block block;
+	uint64_t freed_at_ns;
+	uint32_t freed_by; /* 0: live */
+	int64_t rowid;
+};
+
+static int allocations_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
+			       sqlite3_vtab **ret_table, char **error)
+{
+	struct table *table;
+	int rc = sqlite3_declare_vtab(db, declaration_sql);
+
+	(void)aux, (void)argc, (void)argv, (void)error;
+	if (rc != SQLITE_OK)
+		return rc;
+	table = sqlite3_malloc(sizeof(*table));
+	if (!table)
+		return SQLITE_NOMEM;
+	memset(table, 0, sizeof(*table));
+	table->db = db;
+	sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+	*ret_table = &table->base;
+	return SQLITE_OK;
+}
+
+static int allocations_disconnect(sqlite3_vtab *base)
+{
+	sqlite3_free(base);
+	return SQLITE_OK;
+}
+
+static int allocations_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
+{
+	struct table *table = (struct table *)base;
+
+	if (table->rows <= 0)
+		table->rows = constraint_rows(table->db);
+	return constraint_plan(info, pushed, table->rows / 2);
+}
+
+static int allocations_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
+{
+	struct cursor *cursor = sqlite3_malloc(sizeof(*cursor));
+
+	if (!cursor)
+		return SQLITE_NOMEM;
+	memset(cursor, 0, sizeof(*cursor));
+	((struct table *)base)->rows = 0;
+	*ret_cursor = &cursor->base;
+	return SQLITE_OK;
+}
+
+static void cursor_reset(struct cursor *cursor)
+{
+	scan_release(&cursor->scan);
+	live_clear(&cursor->live);
+	live_clear(&cursor->early);
+	cursor->began = cursor->done = cursor->drain = false;
+	cursor->rowid = 0;
+}
+
+static int allocations_close(sqlite3_vtab_cursor *base)
+{
+	cursor_reset((struct cursor *)base);
+	sqlite3_free(base);
+	return SQLITE_OK;
+}
+
+static int table_fail(struct cursor *cursor, int rc)
+{
+	sqlite3_vtab *base = cursor->base.pVtab;
+
+	if (cursor->scan.error) {
+		sqlite3_free(base->zErrMsg);
+		base->zErrMsg = cursor->scan.error;
+		cursor->scan.error = NULL;
+	}
+	return rc;
+}
+
+/* Whether an allocation is asked for; the same answer when it is made and when it is freed. */
+static bool block_matches(const struct cursor *cursor, const struct live_block *block)
+{
+	const struct constraint_set *set = &cursor->set;
+
+	return (cursor->passes <= 1 || (block->address >> 4) % cursor->passes == cursor->pass) &&
+	       (block->at_ns == EVENT_TIME_UNKNOWN ||
+		in_range(set->range[COLUMN_ALLOCATED_AT_NS], (int64_t)block->at_ns)) &&
+	       in_range(set->range[COLUMN_ADDRESS], (int64_t)block->address) &&
+	       in_range(set->range[COLUMN_STACK_ID], block->stack_id) &&
+	       in_range(set->range[COLUMN_SIZE_BYTES], (int64_t)block->size_bytes);
+}
+
+/* Takes in event `i`; true when it ends an allocation that is now the current row. */
+static bool take_event(struct cursor *cursor, unsigned i, int *error)
+{
+	const struct chunk_columns *columns = &cursor->scan.columns;
+	unsigned kind = event_kind_of(columns->kind[i]);
+	bool ends = false;
+
+	if (!event_is_block((uint8_t)kind))
+		return false;
+	if (kind == EVENT_FREE || (kind == EVENT_REALLOC && columns->old_address[i])) {
+		struct live_block block = {
+			.at_ns = columns->allocated_at_ns[i],
+			.thread = columns->allocated_by[i],
+			.address = columns->address[i],
+			.size_bytes = columns->size_bytes[i],
+			.usable_bytes = columns->usable_bytes[i],
+			.stack_id = columns->stack_id[i],
+		};
+
+		if (kind == EVENT_REALLOC) {
+			block.address = columns->old_address[i];
+			block.size_bytes = columns->old_size_bytes[i];
+			block.usable_bytes = columns->old_usable_bytes[i];
+			block.stack_id = columns->old_stack_id[i];
+		}
+		if (block_matches(cursor, &block)) {
+			if (cursor->want_live &&
+			    !live_remove(&cursor->live, block.address, block.at_ns) &&
+			    block.at_ns != EVENT_TIME_UNKNOWN && cursor->early.used < EARLY_MOST)
+				*error = live_add(&cursor->early, &block);
+			ends = cursor->want_freed && in_range(cursor->set.range[COLUMN_FREED_AT_NS],
+							      (int64_t)columns->at_ns[i]);
+			cursor->block = block;
+			cursor->freed_at_ns = columns->at_ns[i];
+			cursor->freed_by = columns->thread[i];
+		}
+	}
+	if (kind != EVENT_FREE && cursor->want_live && columns->address[i]) {
+		const struct live_block block = {
+			.address = columns->address[i],
+			.at_ns = columns->at_ns[i],
+			.size_bytes = columns->size_bytes[i],
+			.usable_bytes = columns->usable_bytes[i],
+			.stack_id = columns->stack_id[i],
+			.thread = columns->thread[i],
+		};
+
+		if (block_matches(cursor, &block) &&
+		    !live_remove(&cursor->early, block.address, block.at_ns) && !*error)
+			*error = live_add(&cursor->live, &block);
+	}
+	return ends;
+}
+
+/* The next block of the live set that matches becomes the current row. */
+static bool drain_next(struct cursor *cursor)
+{
+	while (cursor->live.blocks && cursor->drained <= cursor->live.mask) {
+		cursor->block = cursor->live.blocks[cursor->drained++];
+		cursor->freed_by = 0;
+		if (cursor->block.address)
+			return true;
+	}
+	return false;
+}
+
+static int advance(struct cursor *cursor)
+{
+	cursor->rowid++;
+	for (;;) {
+		int rc = SQLITE_DONE, error = 0;
+
+		if (cursor->drain) {
+			if (drain_next(cursor))
+				return SQLITE_OK;
+			live_clear(&cursor->live);
+			live_clear(&cursor->early);
+			cursor->drain = false;
+			if (++cursor->pass < cursor->passes) {
+				scan_rewind_process(&cursor->scan);
+				continue;
+			}
+			cursor->began = false;
+		}
+		if (!cursor->began) {
+			rc = scan_next_process(&cursor->scan);
+			if (rc == SQLITE_DONE) {
+				cursor->done = true;
+				return SQLITE_OK;
+			}
+			if (rc != SQLITE_ROW)
+				return table_fail(cursor, rc);
+			cursor->began = true;
+			cursor->pass = 0;
+			cursor->passes = 1;
+			if (cursor->want_live && cursor->scan.process.peak_blocks > LIVE_MOST)
+				cursor->passes = (unsigned)(cursor->scan.process.peak_blocks /
+								    LIVE_MOST + 1);
+			cursor->row = 0;
+			cursor->scan.columns.events = 0;
+		}
+		while (cursor->row < cursor->scan.columns.events) {
+			bool ends = take_event(cursor, cursor->row++, &error);
+
+			if (error)
+				return SQLITE_NOMEM;
+			if (ends)
+				return SQLITE_OK;
+		}
+		rc = scan_next_chunk(&cursor->scan);
+		cursor->row = 0;
+		if (rc == SQLITE_DONE) {
+			cursor->scan.columns.events = 0;
+			cursor->drain = true;
+			cursor->drained = 0;
+		} else if (rc != SQLITE_ROW) {
+			return table_fail(cursor, rc);
+		}
+	}
+}
+
+static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char *plan, int argc,
+			      sqlite3_value **argv)
+{
+	struct cursor *cursor = (struct cursor *)base;
+	struct table *table = (struct table *)base->pVtab;
+	const struct constraint_set *set = &cursor->set;
+	struct scan_filter filter;
+	int rc;
+
+	(void)number;
+	cursor_reset(cursor);
+	cursor->done = constraint_set_load(&cursor->set, plan, argc, argv, -1);
+	if (cursor->done)
+		return SQLITE_OK;
+	cursor->want_live = cursor->want_freed = true;
+	for (const char *at = plan; at && *at; at += 2) {
+		int column = at[0] - 'A';
+
+		if (column != COLUMN_FREED_AT_NS && column != COLUMN_LIFETIME_NS &&
+		    column != COLUMN_FREED_BY_THREAD_ID)
+			continue;
+		/* those are NULL in live rows, and no comparison with NULL is true */
+		if (at[1] != 'n')
+			cursor->want_live = false;
+		else if (column == COLUMN_FREED_AT_NS)
+			cursor->want_freed = false;
+	}
+	filter = (struct scan_filter){
+		.run = set->range[COLUMN_RUN_ID],
+		.process = set->range[COLUMN_PROCESS_ID],
+		.thread_id = RANGE_ALL,
+		.at_ns = cursor->want_live ? RANGE_ALL : set->range[COLUMN_FREED_AT_NS],
+		.known_ns = set->range[COLUMN_ALLOCATED_AT_NS],
+		.stack = set->range[COLUMN_STACK_ID],
+		.address = set->range[COLUMN_ADDRESS],
+		.kinds = 1u << EVENT_FREE | 1u << EVENT_REALLOC,
+	};
+	if (cursor->want_live)
+		filter.kinds |= 1u << EVENT_MALLOC | 1u << EVENT_CALLOC | 1u << EVENT_MEMALIGN |
+				1u << EVENT_LIVE;
+	rc = scan_init(&cursor->scan, table->db, &filter, CHUNK_ALL & ~(unsigned)CHUNK_SEQ);
+	if (rc != SQLITE_OK)
+		return table_fail(cursor, rc);
+	return advance(cursor);
+}
+
+static int allocations_next(sqlite3_vtab_cursor *base)
+{
+	return advance((struct cursor *)base);
+}
+
+static int allocations_eof(sqlite3_vtab_cursor *base)
+{
+	return ((struct cursor *)base)->done;
+}
+
+static int allocations_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
+{
+	const struct cursor *cursor = (const struct cursor *)base;
+	const struct live_block *block = &cursor->block;
+	bool known = block->at_ns != EVENT_TIME_UNKNOWN;
+
+	switch ((enum allocation_column)column) {
+	case COLUMN_RUN_ID:
+		sqlite3_result_int64(context, cursor->scan.process.run_id);
+		break;
+	case COLUMN_PROCESS_ID:
+		sqlite3_result_int64(context, cursor->scan.process.process_id);
+		break;
+	case COLUMN_THREAD_ID:
+		if (block->thread)
+			sqlite3_result_int64(context, scan_thread_id(&cursor->scan, block->thread));
+		break;
+	case COLUMN_ADDRESS:
+		sqlite3_result_int64(context, (int64_t)block->address);
+		break;
+	case COLUMN_SIZE_BYTES:
+		sqlite3_result_int64(context, (int64_t)block->size_bytes);
+		break;
+	case COLUMN_USABLE_BYTES:
+		sqlite3_result_int64(context, (int64_t)block->usable_bytes);
+		break;
+	case COLUMN_STACK_ID:
+		sqlite3_result_int64(context, block->stack_id);
+		break;
+	case COLUMN_ALLOCATED_AT_NS:
+		if (known)
+			sqlite3_result_int64(context, (int64_t)block->at_ns);
+		break;
+	case COLUMN_FREED_AT_NS:
+		if (cursor->freed_by)
+			sqlite3_result_int64(context, (int64_t)cursor->freed_at_ns);
+		break;
+	case COLUMN_LIFETIME_NS:
+		if (cursor->freed_by && known)
+			sqlite3_result_int64(context,
+					     (int64_t)(cursor->freed_at_ns - block->at_ns));
+		break;
+	case COLUMN_FREED_BY_THREAD_ID:
+		if (cursor->freed_by)
+			sqlite3_result_int64(context,
+					     scan_thread_id(&cursor->scan, cursor->freed_by));
+		break;
+	case COLUMN_COUNT:
+		break;
+	}
+	return SQLITE_OK;
+}
+
+static int allocations_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
+{
+	*ret_rowid = ((struct cursor *)base)->rowid;
+	return SQLITE_OK;
+}
+
+int allocations_register(sqlite3 *db)
+{
+	static const sqlite3_module module = {
+		.iVersion = 0,
+		.xConnect = allocations_connect,
+		.xBestIndex = allocations_best_index,
+		.xDisconnect = allocations_disconnect,
+		.xDestroy = allocations_disconnect,
+		.xOpen = allocations_open,
+		.xClose = allocations_close,
+		.xFilter = allocations_filter,
+		.xNext = allocations_next,
+		.xEof = allocations_eof,
+		.xColumn = allocations_column,
+		.xRowid = allocations_rowid,
+	};
+
+	return sqlite3_create_module(db, "allocations", &module, NULL);
+}

@@ -1,0 +1,448 @@
+/*
+ * The virtual table `pages`: the heap's map of a process at one moment, one row per page that the
+ * allocator holds. As a function: pages(process_id, at_ns); at_ns may be left out and then means
+ * the end. The events up to that moment are replayed into a set of live blocks and a set of pages.
+ */
+#include "viewer/sqlite/sqlite_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "proto/event.h"
+#include "viewer/sqlite/constraint.h"
+#include "viewer/sqlite/live.h"
+#include "viewer/sqlite/page_set.h"
+#include "viewer/sqlite/scan.h"
+#include "viewer/sqlite/tables.h"
+
+#define PAGE_BYTES 4096u
+#define PAGE_ROUND(address) ((address) & ~(uint64_t)(PAGE_BYTES - 1))
+/* More rows than this (1 TiB of heap) are a damaged record, not a heap. */
+#define PAGES_MOST (1ull << 28)
+
+enum page_column {
+	COLUMN_ADDRESS,
+	COLUMN_SPAN_ADDRESS,
+	COLUMN_SPAN_PAGES,
+	COLUMN_SIZE_CLASS_BYTES,
+	COLUMN_LIVE_BLOCKS,
+	COLUMN_LIVE_BYTES,
+	COLUMN_STATE,
+	COLUMN_PROCESS_ID,
+	COLUMN_AT_NS,
+	COLUMN_COUNT
+};
+
+static const char declaration_sql[] =
+	"CREATE TABLE pages(address INTEGER, span_address INTEGER, span_pages INTEGER, "
+	"size_class_bytes INTEGER, live_blocks INTEGER, live_bytes INTEGER, state TEXT, "
+	"process_id INTEGER HIDDEN, at_ns INTEGER HIDDEN)";
+
+static const struct constraint_column pushed[] = {
+	{COLUMN_PROCESS_ID, 0.1, 0.1, false},
+	{COLUMN_AT_NS, 1, 0.5, false},
+	{-1, 0, 0, false},
+};
+
+struct page {
+	uint64_t live_bytes;
+	uint32_t live_blocks;
+};
+
+struct table {
+	sqlite3_vtab base;
+	sqlite3 *db;
+};
+
+struct cursor {
+	sqlite3_vtab_cursor base;
+	struct scan scan;
+	int64_t at_ns; /* as asked for; INT64_MAX: the end */
+	bool done;
+	struct live_set live;
+	struct page_set set;
+	struct page *pages; /* of all runs, one after another */
+	size_t page_count, page, run, run_first;
+	int64_t rowid;
+};
+
+static int pages_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
+			 sqlite3_vtab **ret_table, char **error)
+{
+	struct table *table;
+	int rc = sqlite3_declare_vtab(db, declaration_sql);
+
+	(void)aux, (void)argc, (void)argv, (void)error;
+	if (rc != SQLITE_OK)
+		return rc;
+	table = sqlite3_malloc(sizeof(*table));
+	if (!table)
+		return SQLITE_NOMEM;
+	memset(table, 0, sizeof(*table));
+	table->db = db;
+	sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+	*ret_table = &table->base;
+	return SQLITE_OK;
+}
+
+static int pages_disconnect(sqlite3_vtab *base)
+{
+	sqlite3_free(base);
+	return SQLITE_OK;
+}
+
+static int pages_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
+{
+	double rows = constraint_rows(((struct table *)base)->db);
+
+	/* the moment is an argument: it must be there when the scan begins, if it is given */
+	for (int i = 0; i < info->nConstraint; i++)
+		if (info->aConstraint[i].iColumn == COLUMN_AT_NS && !info->aConstraint[i].usable &&
+		    info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_EQ)
+			return SQLITE_CONSTRAINT;
+	return constraint_plan(info, pushed, rows);
+}
+
+static int pages_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
+{
+	struct cursor *cursor = sqlite3_malloc(sizeof(*cursor));
+
+	(void)base;
+	if (!cursor)
+		return SQLITE_NOMEM;
+	memset(cursor, 0, sizeof(*cursor));
+	*ret_cursor = &cursor->base;
+	return SQLITE_OK;
+}
+
+static void process_clear(struct cursor *cursor)
+{
+	live_clear(&cursor->live);
+	page_set_clear(&cursor->set);
+	free(cursor->pages);
+	cursor->pages = NULL;
+	cursor->page_count = cursor->page = cursor->run = cursor->run_first = 0;
+}
+
+static int pages_close(sqlite3_vtab_cursor *base)
+{
+	struct cursor *cursor = (struct cursor *)base;
+
+	process_clear(cursor);
+	scan_release(&cursor->scan);
+	sqlite3_free(cursor);
+	return SQLITE_OK;
+}
+
+static int table_fail(struct cursor *cursor, int rc)
+{
+	sqlite3_vtab *base = cursor->base.pVtab;
+
+	if (cursor->scan.error) {
+		sqlite3_free(base->zErrMsg);
+		base->zErrMsg = cursor->scan.error;
+		cursor->scan.error = NULL;
+	}
+	return rc;
+}
+
+static int take_block(struct cursor *cursor, const struct event_row *row)
+{
+	unsigned kind = event_kind_of(row->kind);
+	struct live_block block = {
+		.address = row->address,
+		.at_ns = row->at_ns,
+		.size_bytes = row->size_bytes,
+		.usable_bytes = row->usable_bytes,
+	};
+
+	if (kind == EVENT_FREE)
+		live_remove(&cursor->live, row->address, row->allocated_at_ns);
+	else if (kind == EVENT_REALLOC && row->old_address)
+		live_remove(&cursor->live, row->old_address, row->allocated_at_ns);
+	if (kind == EVENT_FREE || !row->address)
+		return 0;
+	return live_add(&cursor->live, &block);
+}
+
+/* What the allocator did with pages. */
+static int take_pages(struct cursor *cursor, const struct event_row *row)
+{
+	struct page_run run = {
+		.start = PAGE_ROUND(row->address),
+		.end = PAGE_ROUND(row->address + row->size_bytes + PAGE_BYTES - 1),
+		.use = PAGES_FREE,
+	};
+
+	if (!(row->kind & EVENT_BY_ALLOCATOR))
+		return 0;
+	switch ((enum event_kind)event_kind_of(row->kind)) {
+	case EVENT_SBRK:
+	case EVENT_BRK:
+		if ((int64_t)row->size_bytes < 0) {
+			run.start = PAGE_ROUND(row->address + row->size_bytes + PAGE_BYTES - 1);
+			run.end = PAGE_ROUND(row->address + PAGE_BYTES - 1);
+			run.use = PAGES_GONE;
+		}
+		return page_set_assign(&cursor->set, &run);
+	case EVENT_MMAP:
+		return page_set_assign(&cursor->set, &run);
+	case EVENT_MUNMAP:
+		run.use = PAGES_GONE;
+		return page_set_assign(&cursor->set, &run);
+	case EVENT_MREMAP: {
+		struct page_run old = {
+			.start = PAGE_ROUND(row->old_address),
+			.end = PAGE_ROUND(row->old_address + row->old_size_bytes + PAGE_BYTES - 1),
+			.use = PAGES_GONE,
+		};
+		int error = page_set_assign(&cursor->set, &old);
+
+		return error ? error : page_set_assign(&cursor->set, &run);
+	}
+	case EVENT_MADVISE:
+		if (row->usable_bytes != MADV_DONTNEED && row->usable_bytes != MADV_FREE)
+			return 0;
+		run.use = PAGES_RELEASED;
+		return page_set_change(&cursor->set, PAGES_FREE, &run);
+	case EVENT_SPAN:
+		run.use = PAGES_SPAN;
+		run.span_address = run.start;
+		run.span_bytes = run.end - run.start;
+		run.block_bytes = row->usable_bytes;
+		return page_set_assign(&cursor->set, &run);
+	case EVENT_UNSPAN:
+		return page_set_change(&cursor->set, PAGES_SPAN, &run);
+	default:
+		return 0;
+	}
+}
+
+/* One live block, spread over the pages it lies in; it is counted where it begins. */
+static void count_block(struct cursor *cursor, const size_t *run_first,
+			const struct live_block *block)
+{
+	const struct page_run *run = page_set_find(&cursor->set, block->address);
+	uint64_t at = block->address, end = at + block->size_bytes;
+	struct page *page;
+
+	if (!run)
+		return;
+	page = cursor->pages + run_first[run - cursor->set.runs] + (at - run->start) / PAGE_BYTES;
+	page->live_blocks++;
+	if (end < at || end > run->end)
+		end = run->end;
+	while (at < end) {
+		uint64_t next = PAGE_ROUND(at) + PAGE_BYTES;
+
+		page++->live_bytes += (next < end ? next : end) - at;
+		at = next;
+	}
+}
+
+static int map_build(struct cursor *cursor)
+{
+	size_t *run_first = malloc((cursor->set.count + 1) * sizeof(*run_first));
+	uint64_t count = 0;
+
+	if (!run_first)
+		return SQLITE_NOMEM;
+	for (size_t i = 0; i < cursor->set.count; i++) {
+		run_first[i] = count;
+		count += (cursor->set.runs[i].end - cursor->set.runs[i].start) / PAGE_BYTES;
+		if (count > PAGES_MOST)
+			break;
+	}
+	if (count > PAGES_MOST) {
+		free(run_first);
+		cursor->scan.error = sqlite3_mprintf("the pages of process %lld cannot be listed: "
+						     "more than a heap can have",
+						     cursor->scan.process.process_id);
+		return SQLITE_TOOBIG;
+	}
+	cursor->pages = calloc(count + 1, sizeof(*cursor->pages));
+	if (!cursor->pages) {
+		free(run_first);
+		return SQLITE_NOMEM;
+	}
+	cursor->page_count = count;
+	for (size_t i = 0; cursor->live.blocks && i <= cursor->live.mask; i++)
+		if (cursor->live.blocks[i].address)
+			count_block(cursor, run_first, &cursor->live.blocks[i]);
+	free(run_first);
+	live_clear(&cursor->live);
+	return SQLITE_OK;
+}
+
+/* Replays the next process that has pages. */
+static int process_next(struct cursor *cursor)
+{
+	struct event_row row;
+	int rc;
+
+	do {
+		process_clear(cursor);
+		rc = scan_next_process(&cursor->scan);
+		if (rc == SQLITE_DONE) {
+			cursor->done = true;
+			return SQLITE_OK;
+		}
+		while (rc == SQLITE_ROW && (rc = scan_next_chunk(&cursor->scan)) == SQLITE_ROW) {
+			for (unsigned i = 0; i < cursor->scan.columns.events; i++) {
+				if ((int64_t)cursor->scan.columns.at_ns[i] > cursor->at_ns)
+					continue;
+				chunk_row(&cursor->scan.columns, i, &row);
+				if (event_is_block(row.kind) ? take_block(cursor, &row)
+							     : take_pages(cursor, &row))
+					return SQLITE_NOMEM;
+			}
+		}
+		if (rc == SQLITE_DONE)
+			rc = map_build(cursor);
+		if (rc != SQLITE_OK)
+			return table_fail(cursor, rc);
+	} while (!cursor->page_count);
+	return SQLITE_OK;
+}
+
+static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan, int argc,
+			sqlite3_value **argv)
+{
+	struct cursor *cursor = (struct cursor *)base;
+	struct table *table = (struct table *)base->pVtab;
+	struct constraint_set set;
+	struct scan_filter filter;
+	int rc;
+
+	(void)number;
+	process_clear(cursor);
+	scan_release(&cursor->scan);
+	cursor->rowid = 0;
+	cursor->done = constraint_set_load(&set, plan, argc, argv, -1);
+	if (cursor->done)
+		return SQLITE_OK;
+	cursor->at_ns = INT64_MAX;
+	for (int i = 0; i < argc; i++)
+		if (plan[2 * i] - 'A' == COLUMN_AT_NS && plan[2 * i + 1] == '=')
+			cursor->at_ns = sqlite3_value_int64(argv[i]);
+	filter = (struct scan_filter){
+		.run = RANGE_ALL,
+		.process = set.range[COLUMN_PROCESS_ID],
+		.thread_id = RANGE_ALL,
+		.stack = RANGE_ALL,
+		.address = RANGE_ALL,
+		.at_ns = {INT64_MIN, cursor->at_ns},
+		.known_ns = RANGE_ALL,
+		.kinds = ~0u,
+	};
+	rc = scan_init(&cursor->scan, table->db, &filter, CHUNK_ALL);
+	if (rc != SQLITE_OK)
+		return table_fail(cursor, rc);
+	return process_next(cursor);
+}
+
+static int pages_next(sqlite3_vtab_cursor *base)
+{
+	struct cursor *cursor = (struct cursor *)base;
+	const struct page_run *run = &cursor->set.runs[cursor->run];
+
+	cursor->rowid++;
+	cursor->page++;
+	if (cursor->page == cursor->page_count)
+		return process_next(cursor);
+	if (cursor->page == cursor->run_first + (run->end - run->start) / PAGE_BYTES) {
+		cursor->run++;
+		cursor->run_first = cursor->page;
+	}
+	return SQLITE_OK;
+}
+
+static int pages_eof(sqlite3_vtab_cursor *base)
+{
+	return ((struct cursor *)base)->done;
+}
+
+static const char *state_name(const struct page_run *run, const struct page *page)
+{
+	switch (run->use) {
+	case PAGES_SPAN:
+		return page->live_blocks || page->live_bytes ? "live" : "empty";
+	case PAGES_RELEASED:
+		return "released";
+	default:
+		return "free";
+	}
+}
+
+static int pages_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
+{
+	const struct cursor *cursor = (const struct cursor *)base;
+	const struct page_run *run = &cursor->set.runs[cursor->run];
+	const struct page *page = &cursor->pages[cursor->page];
+	bool span = run->use == PAGES_SPAN;
+
+	switch ((enum page_column)column) {
+	case COLUMN_ADDRESS:
+		sqlite3_result_int64(context, (int64_t)(run->start + (cursor->page - cursor->run_first) *
+									    PAGE_BYTES));
+		break;
+	case COLUMN_SPAN_ADDRESS:
+		if (span)
+			sqlite3_result_int64(context, (int64_t)run->span_address);
+		break;
+	case COLUMN_SPAN_PAGES:
+		if (span)
+			sqlite3_result_int64(context, (int64_t)(run->span_bytes / PAGE_BYTES));
+		break;
+	case COLUMN_SIZE_CLASS_BYTES:
+		if (span)
+			sqlite3_result_int64(context, (int64_t)run->block_bytes);
+		break;
+	case COLUMN_LIVE_BLOCKS:
+		sqlite3_result_int64(context, page->live_blocks);
+		break;
+	case COLUMN_LIVE_BYTES:
+		sqlite3_result_int64(context, (int64_t)page->live_bytes);
+		break;
+	case COLUMN_STATE:
+		sqlite3_result_text(context, state_name(run, page), -1, SQLITE_STATIC);
+		break;
+	case COLUMN_PROCESS_ID:
+		sqlite3_result_int64(context, cursor->scan.process.process_id);
+		break;
+	case COLUMN_AT_NS:
+		if (cursor->at_ns != INT64_MAX)
+			sqlite3_result_int64(context, cursor->at_ns);
+		break;
+	case COLUMN_COUNT:
+		break;
+	}
+	return SQLITE_OK;
+}
+
+static int pages_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
+{
+	*ret_rowid = ((struct cursor *)base)->rowid;
+	return SQLITE_OK;
+}
+
+int pages_register(sqlite3 *db)
+{
+	static const sqlite3_module module = {
+		.iVersion = 0,
+		.xConnect = pages_connect,
+		.xBestIndex = pages_best_index,
+		.xDisconnect = pages_disconnect,
+		.xDestroy = pages_disconnect,
+		.xOpen = pages_open,
+		.xClose = pages_close,
+		.xFilter = pages_filter,
+		.xNext = pages_next,
+		.xEof = pages_eof,
+		.xColumn = pages_column,
+		.xRowid = pages_rowid,
+	};
+
+	return sqlite3_create_module(db, "pages", &module, NULL);
+}
