@@ -296,14 +296,15 @@ static bool language_is_plain(Dwarf_Die *unit)
 	}
 }
 
-/* libdw gives one pointer for all mentions of a file within a unit. */
+/* libdw gives one pointer for all mentions of a file within a unit. A folder that is not absolute
+ * was made up by whoever built the package; it says nothing that the name does not. */
 static const char *full_path(struct pass *pass, const char *named)
 {
 	struct path *path = NULL, *larger;
 
 	if (!named || !named[0] || strcmp(named, "???") == 0)
 		return NULL;
-	if (named[0] == '/' || !pass->folder)
+	if (named[0] == '/' || !pass->folder || pass->folder[0] != '/')
 		return named;
 	for (size_t i = pass->path_count; i-- > 0;)
 		if (pass->paths[i].named == named)
