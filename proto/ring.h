@@ -44,7 +44,7 @@ struct ring_head {
 	uint32_t end_how;      /* enum process_end, as soon as the process knows */
 	int32_t end_code;
 	uint64_t end_ticks;
-	uint64_t lost[8];      /* Losses, fields 1..6 in order */
+	uint64_t lost[8]; /* Losses, fields 1..6 in order */
 	uint64_t cut_reasons[8];
 };
 
@@ -52,16 +52,21 @@ struct ring_head {
 #define RING_DETAILS 2048 /* an event needs room for EVENT_MAX_DETAILS or the buffer is sent */
 
 struct ring_buffer {
-	uint32_t thread;    /* number of the thread that writes here; 0: nobody */
+	uint32_t thread; /* number of the thread that writes here; 0: nobody */
 	uint32_t tid;
 	uint64_t first_seq; /* sequence number of entry 0 */
-	uint32_t count;     /* entries complete; stored last, with release order */
-	uint32_t details_used; /* words of `details` that belong to those entries */
-	uint32_t busy;      /* an event is being stamped: its ticks are >= this thread's last */
+	union {
+		struct {
+			uint32_t count; /* entries complete; stored last, with release order */
+			uint32_t details_used; /* words of `details` that belong to them */
+		};
+		uint64_t fill; /* both, stored as one: details_used << 32 | count */
+	};
+	uint32_t busy;	      /* an event is being stamped: its ticks are >= this thread's last */
 	uint32_t meta_thread; /* the writer's own: thread as block records hold it */
 	char name[16];
 	uint64_t start_ticks;
-	uint64_t last_ticks; /* of the latest event, sent or not; the next one is not earlier */
+	uint64_t last_ticks; /* the event before entry 0; ticks never go down */
 	uint64_t ticks[RING_EVENTS];
 	uint64_t addresses[RING_EVENTS];
 	uint64_t details[RING_DETAILS];

@@ -79,12 +79,17 @@ size_t ht_thread_start_frame(uint8_t *out, const struct ring_buffer *buffer, uin
 	return frame_small(out, FRAME_THREAD_START, &put);
 }
 
+static uint64_t last_ticks(const struct ring_buffer *buffer)
+{
+	return buffer->count ? buffer->ticks[buffer->count - 1] : buffer->last_ticks;
+}
+
 size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer)
 {
 	struct wire_put put = { out + 6, out + THREAD_FRAME_BYTES, 0 };
 
 	wire_put_fixed32(&put, THREAD_NUMBER, buffer->thread);
-	wire_put_fixed64(&put, THREAD_END_TICKS, buffer->last_ticks);
+	wire_put_fixed64(&put, THREAD_END_TICKS, last_ticks(buffer));
 	wire_put_fixed64(&put, THREAD_END_EVENTS, buffer->first_seq + buffer->count);
 	return frame_small(out, FRAME_THREAD_END, &put);
 }
@@ -94,8 +99,8 @@ static void restart(struct ring_buffer *buffer)
 {
 	uint64_t next = buffer->first_seq + buffer->count;
 
-	__atomic_store_n(&buffer->count, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&buffer->details_used, 0, __ATOMIC_RELEASE);
+	buffer->last_ticks = last_ticks(buffer);
+	__atomic_store_n(&buffer->fill, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&buffer->first_seq, next, __ATOMIC_RELEASE);
 }
 

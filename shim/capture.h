@@ -11,6 +11,6 @@ extern bool ht_stacks_on;
 
 /* Node of the caller's stack, 0 for none. Only in a noinline function that the exported name
  * jumped to. */
-#define HT_STACK_HERE() (__builtin_expect(ht_stacks_on, 0) ? HT_STACK_OF_CALLER() : 0)
+#define HT_STACK_HERE() (__builtin_expect(ht_stacks_on, 1) ? HT_STACK_OF_CALLER() : 0)
 
 #endif

@@ -61,7 +61,11 @@ int ht_link_open(const char *path)
 	fd = sys_call3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return (int)fd;
-	sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
+	/* Beyond the system's limit where we may; else up to it. */
+	if (sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes,
+		      sizeof(buffer_bytes)) < 0)
+		sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes,
+			  sizeof(buffer_bytes));
 	do
 		ret = sys_call3(SYS_connect, fd, &address, sizeof(address));
 	while (ret == -EINTR);

@@ -59,10 +59,11 @@ static void append_pages(struct ring_buffer *buffer, unsigned kind, uintptr_t ad
 	uint32_t at = buffer->count, used = buffer->details_used;
 	int words = event_details((uint8_t)kind, 0);
 
-	record_entry(buffer, at, kind, 0, record_stamp(buffer), address, 0, stack);
+	record_stamp(buffer, at, false);
+	record_entry(buffer, at, kind, 0, address, 0, stack);
 	for (int i = 0; i < words; i++)
 		buffer->details[used + (uint32_t)i] = details[i];
-	record_close(buffer, at, used + (uint32_t)words);
+	record_close(buffer, (uint32_t)words);
 }
 
 /* Uses the part of the buffer that is kept for page events before it sends anything. */

@@ -26,6 +26,9 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #endif
 
+/* The compiler would rather share these than inline them everywhere. */
+#define RECORD_INLINE inline __attribute__((always_inline))
+
 /*
  * What the allocator keeps beside each block. Valid iff the block is live and was recorded.
  * ticks 0: not recorded. For a large block the requested size is in its span and the size bits of
@@ -103,49 +106,67 @@ void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *detail
  * unrecorded, the caller records nothing. */
 struct ring_buffer *ht_record_room(void);
 
-static inline struct ring_buffer *record_open(void)
+/* The buffer when it can take an event without any slow path: no call, nothing to wait for. */
+static RECORD_INLINE struct ring_buffer *record_ready(void)
 {
 	struct ring_buffer *buffer = ht_recorder->buffer;
 
 	if (unlikely(!buffer || buffer->busy || buffer->count >= RECORD_EVENT_LIMIT ||
-		     buffer->details_used > RECORD_DETAIL_LIMIT)) {
+		     buffer->details_used > RECORD_DETAIL_LIMIT))
+		return NULL;
+	return buffer;
+}
+
+/* Marks it as being written. */
+static RECORD_INLINE void record_begin(struct ring_buffer *buffer)
+{
+	buffer->busy = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static RECORD_INLINE struct ring_buffer *record_open(void)
+{
+	struct ring_buffer *buffer = record_ready();
+
+	if (unlikely(!buffer)) {
 		buffer = ht_record_room();
 		if (!buffer)
 			return NULL;
 	}
-	buffer->busy = 1;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	record_begin(buffer);
 	return buffer;
 }
 
-/* The time of the event being written; within a thread it never goes down. */
-static inline uint64_t record_stamp(struct ring_buffer *buffer)
+/* The time of entry `at`, which is being written; within a thread it never goes down. last_ticks
+ * lies right before ticks[0]. */
+static RECORD_INLINE uint64_t record_stamp(struct ring_buffer *buffer, uint32_t at, bool cycles)
 {
-	uint64_t ticks = ht_clock_ticks();
+	const uint64_t *before = buffer->ticks + at - 1;
+	uint64_t ticks = cycles ? ht_clock_cycles() : ht_clock_ticks();
 
-	if (unlikely(ticks < buffer->last_ticks))
-		ticks = buffer->last_ticks;
-	buffer->last_ticks = ticks;
+	if (unlikely(ticks < *before))
+		ticks = *before;
+	buffer->ticks[at] = ticks;
 	return ticks;
 }
 
-static inline void record_entry(struct ring_buffer *buffer, uint32_t at, unsigned kind,
-				unsigned class, uint64_t ticks, uintptr_t address, uint32_t size,
-				uint32_t stack)
+static RECORD_INLINE void record_entry(struct ring_buffer *buffer, uint32_t at, unsigned kind,
+				       unsigned class, uintptr_t address, uint32_t size,
+				       uint32_t stack)
 {
 	buffer->kinds[at] = (uint8_t)kind;
 	buffer->classes[at] = (uint8_t) class;
-	buffer->ticks[at] = ticks;
 	buffer->addresses[at] = address;
 	buffer->sizes[at] = size;
 	buffer->stacks[at] = stack;
 }
 
-/* Publishes entry `at` and, before it, its detail words. */
-static inline void record_close(struct ring_buffer *buffer, uint32_t at, uint32_t details_used)
+/* Publishes the entry that was written, together with its detail words. */
+static RECORD_INLINE void record_close(struct ring_buffer *buffer, uint32_t details)
 {
-	__atomic_store_n(&buffer->details_used, details_used, __ATOMIC_RELAXED);
-	__atomic_store_n(&buffer->count, at + 1, __ATOMIC_RELEASE);
+	uint64_t fill = buffer->fill + ((uint64_t)details << 32) + 1;
+
+	__atomic_store_n(&buffer->fill, fill, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	buffer->busy = 0;
 }
@@ -154,33 +175,38 @@ static inline void record_close(struct ring_buffer *buffer, uint32_t at, uint32_
  * A block was handed out: malloc, calloc, memalign. Called after the block was taken and before it
  * is returned. class 0: a large block, or a failed request (block NULL). meta may be NULL.
  */
+static RECORD_INLINE void record_alloc_into(struct ring_buffer *buffer, bool cycles, unsigned kind,
+					    void *block, size_t size_bytes, unsigned class,
+					    size_t usable_bytes, struct block_meta *meta,
+					    uint32_t stack)
+{
+	uint32_t at = buffer->count, used = buffer->details_used;
+	uint64_t ticks = record_stamp(buffer, at, cycles);
+
+	if (unlikely(class == 0)) {
+		buffer->details[used] = size_bytes;
+		buffer->details[used + 1] = usable_bytes;
+	}
+	record_entry(buffer, at, kind, class, (uintptr_t)block, class ? (uint32_t)size_bytes : 0,
+		     stack);
+	if (likely(meta != NULL)) {
+		meta->ticks = ticks;
+		meta->site = meta_site(size_bytes, buffer->meta_thread, stack);
+	}
+	record_close(buffer, class ? 0 : 2);
+}
+
 static inline void ht_record_alloc(unsigned kind, void *block, size_t size_bytes, unsigned class,
 				   size_t usable_bytes, struct block_meta *meta, uint32_t stack)
 {
 	struct ring_buffer *buffer = record_open();
-	uint32_t at, used;
-	uint64_t ticks;
 
 	if (unlikely(!buffer)) {
 		if (meta)
 			meta->ticks = 0;
 		return;
 	}
-	at = buffer->count;
-	used = buffer->details_used;
-	ticks = record_stamp(buffer);
-	if (unlikely(class == 0)) {
-		buffer->details[used] = size_bytes;
-		buffer->details[used + 1] = usable_bytes;
-		used += 2;
-	}
-	record_entry(buffer, at, kind, class, ticks, (uintptr_t)block,
-		     class ? (uint32_t)size_bytes : 0, stack);
-	if (likely(meta != NULL)) {
-		meta->ticks = ticks;
-		meta->site = meta_site(size_bytes, buffer->meta_thread, stack);
-	}
-	record_close(buffer, at, used);
+	record_alloc_into(buffer, false, kind, block, size_bytes, class, usable_bytes, meta, stack);
 }
 
 /* What a free or realloc says about the old block's birth. */
@@ -199,6 +225,33 @@ static inline struct birth meta_birth(uint64_t ticks, uint64_t site)
 	return birth;
 }
 
+/* A block's record is over; what it said. */
+static RECORD_INLINE struct birth meta_take(struct block_meta *meta)
+{
+	struct birth birth = meta_birth(meta->ticks, meta->site);
+
+	meta->ticks = 0;
+	return birth;
+}
+
+static RECORD_INLINE void record_free_into(struct ring_buffer *buffer, bool cycles, void *block,
+					   unsigned class, size_t size_bytes, size_t usable_bytes,
+					   struct birth birth)
+{
+	uint32_t at = buffer->count, used = buffer->details_used;
+
+	record_stamp(buffer, at, cycles);
+	record_entry(buffer, at, EVENT_FREE, class, (uintptr_t)block,
+		     class ? (uint32_t)size_bytes : 0, birth.stack);
+	buffer->details[used] = birth.ticks;
+	buffer->details[used + 1] = birth.thread;
+	if (unlikely(class == 0)) {
+		buffer->details[used + 2] = size_bytes;
+		buffer->details[used + 3] = usable_bytes;
+	}
+	record_close(buffer, class ? 2 : 4);
+}
+
 /*
  * A block is about to be freed; called before anybody can be given it again. size_bytes is used
  * for large blocks and for blocks without a record. Marks the meta as dead.
@@ -208,34 +261,15 @@ static inline void ht_record_free(void *block, unsigned class, size_t size_bytes
 {
 	struct ring_buffer *buffer;
 	struct birth birth = { 0, 0, 0 };
-	uint32_t at, used;
 
-	if (likely(meta != NULL)) {
-		uint64_t ticks = meta->ticks;
-
-		if (likely(ticks != 0)) {
-			if (class)
-				size_bytes = meta_size_bytes(meta->site);
-			birth = meta_birth(ticks, meta->site);
-			meta->ticks = 0;
-		}
+	if (likely(meta && meta->ticks)) {
+		if (class)
+			size_bytes = meta_size_bytes(meta->site);
+		birth = meta_take(meta);
 	}
 	buffer = record_open();
-	if (unlikely(!buffer))
-		return;
-	at = buffer->count;
-	used = buffer->details_used;
-	record_entry(buffer, at, EVENT_FREE, class, record_stamp(buffer), (uintptr_t)block,
-		     class ? (uint32_t)size_bytes : 0, birth.stack);
-	buffer->details[used] = birth.ticks;
-	buffer->details[used + 1] = birth.thread;
-	used += 2;
-	if (unlikely(class == 0)) {
-		buffer->details[used] = size_bytes;
-		buffer->details[used + 1] = usable_bytes;
-		used += 2;
-	}
-	record_close(buffer, at, used);
+	if (likely(buffer != NULL))
+		record_free_into(buffer, false, block, class, size_bytes, usable_bytes, birth);
 }
 
 /*
@@ -258,8 +292,8 @@ static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned cl
 {
 	struct ring_buffer *buffer = record_open();
 	struct birth birth = { 0, 0, 0 };
-	uint32_t at, used;
 	uint64_t ticks, *words;
+	uint32_t at;
 
 	if (unlikely(!buffer)) {
 		if (meta && block)
@@ -269,27 +303,24 @@ static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned cl
 	if (old->meta.ticks)
 		birth = meta_birth(old->meta.ticks, old->meta.site);
 	at = buffer->count;
-	used = buffer->details_used;
-	ticks = record_stamp(buffer);
-	words = &buffer->details[used];
+	ticks = record_stamp(buffer, at, false);
+	words = &buffer->details[buffer->details_used];
 	words[0] = (uintptr_t)old->block;
 	words[1] = birth.ticks;
 	words[2] = (uint64_t)birth.stack << 32 | birth.thread;
 	words[3] = old->size_bytes;
 	words[4] = old->usable_bytes;
-	used += 5;
 	if (unlikely(class == 0)) {
 		words[5] = size_bytes;
 		words[6] = usable_bytes;
-		used += 2;
 	}
-	record_entry(buffer, at, EVENT_REALLOC, class, ticks, (uintptr_t)block,
+	record_entry(buffer, at, EVENT_REALLOC, class, (uintptr_t)block,
 		     class ? (uint32_t)size_bytes : 0, stack);
 	if (meta && block) {
 		meta->ticks = ticks;
 		meta->site = meta_site(size_bytes, buffer->meta_thread, stack);
 	}
-	record_close(buffer, at, used);
+	record_close(buffer, class ? 5 : 7);
 }
 
 #endif

@@ -24,15 +24,57 @@ static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, 
 	return block;
 }
 
-RECORDED void *malloc_recorded(size_t size_bytes)
+/* Everything that malloc's fast path below does not do. */
+static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t stack)
 {
-	uint32_t stack = HT_STACK_HERE();
 	struct span *span;
 	void *block = block_take(size_bytes, &span);
 
 	if (unlikely(!block))
 		return failed(EVENT_MALLOC, size_bytes, stack);
 	return record_taken(EVENT_MALLOC, block, size_bytes, span, stack);
+}
+
+/*
+ * Straight through, without a call: a block from the head of its span's list, a record beside it, an
+ * entry in the buffer. All is looked at before anything is changed, so the slow path starts afresh.
+ */
+static inline __attribute__((always_inline)) void *malloc_here(size_t size_bytes, uint32_t stack)
+{
+	struct ring_buffer *buffer = record_ready();
+	struct block_meta *meta;
+	struct span *span;
+	unsigned class;
+	void *block;
+
+	if (unlikely(!buffer || !ht_clock_is_cycles || size_bytes > DIRECT_MAX_BYTES))
+		return malloc_slow(size_bytes, stack);
+	span = ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+	block = span->free;
+	meta = span->meta;
+	if (unlikely(!block || !meta))
+		return malloc_slow(size_bytes, stack);
+	block = block_take(size_bytes, &span);
+	class = span_class(span);
+	if (class == 0)
+		__builtin_unreachable();
+	record_begin(buffer);
+	record_alloc_into(buffer, true, EVENT_MALLOC, block, size_bytes, class, 0,
+			  &meta[block_index(span, block)], stack);
+	return block;
+}
+
+/* Still in the frame of the program's call: it was jumped to. */
+static RECORDED void *malloc_with_stack(size_t size_bytes)
+{
+	return malloc_here(size_bytes, HT_STACK_OF_CALLER());
+}
+
+RECORDED void *malloc_recorded(size_t size_bytes)
+{
+	if (likely(ht_stacks_on))
+		return malloc_with_stack(size_bytes);
+	return malloc_here(size_bytes, 0);
 }
 
 RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
@@ -85,12 +127,40 @@ static inline void record_and_release(struct span *span, void *block)
 	block_release(span, block);
 }
 
-RECORDED void free_recorded(void *block)
+static __attribute__((noinline)) void free_slow(void *block)
 {
 	struct span *span = block_to_free(block);
 
 	if (likely(span != NULL))
 		record_and_release(span, block);
+}
+
+/* Straight through: a small block of the calling thread's own that was recorded. */
+RECORDED void free_recorded(void *block)
+{
+	struct ring_buffer *buffer = record_ready();
+	struct span *span = span_of(block);
+	struct block_meta *meta;
+	size_t size_bytes;
+	unsigned class;
+
+	if (unlikely(!buffer || !ht_clock_is_cycles || !span || span->owner != ht_heap ||
+		     !block_looks_live(span, block) || !span->meta)) {
+		free_slow(block);
+		return;
+	}
+	meta = &span->meta[block_index(span, block)];
+	if (unlikely(meta->ticks == 0)) {
+		free_slow(block);
+		return;
+	}
+	size_bytes = meta_size_bytes(meta->site);
+	class = span_class(span);
+	if (class == 0)
+		__builtin_unreachable();
+	record_begin(buffer);
+	record_free_into(buffer, true, block, class, size_bytes, 0, meta_take(meta));
+	block_release_own(span, block);
 }
 
 /* The old block as the event will name it, looked at before anything changes. */
