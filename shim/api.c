@@ -115,8 +115,9 @@ HT_EXPORT void *HT_API(reallocarray)(void *old, size_t count, size_t size_bytes)
 {
 	size_t bytes;
 
+	/* Refused, and recorded as such, like any request beyond PTRDIFF_MAX. */
 	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
-		return no_memory();
+		bytes = SIZE_MAX;
 	if (unlikely(ht_recording()))
 		return realloc_recorded(old, bytes);
 	return realloc_bare(old, bytes);
