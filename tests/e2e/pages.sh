@@ -9,7 +9,7 @@ query "WITH marker AS (
 	       max(CASE kind WHEN 'malloc' THEN seq END) AS high
 	FROM events WHERE size_bytes = 777001 AND kind IN ('malloc', 'free'))
 SELECT kind, address, size_bytes, coalesce(old_address, 0) FROM events, marker
-WHERE seq > low AND seq < high AND NOT by_allocator
+WHERE seq > low AND seq < high AND origin = 'program'
       AND kind IN ('sbrk', 'brk', 'mmap', 'munmap', 'mremap', 'madvise') ORDER BY seq" >rows
 same rows rows out
 recorded_whole

@@ -102,8 +102,9 @@ static void reallocs(void)
 	}
 	for (int i = 0; i < 64; i++)
 		give(i);
+	blocks[0] = block;
 	block = reallocarray(block, 1000, 20);
-	row("realloc", block, 20000, (uintptr_t)block);
+	row("realloc", block, 20000, (uintptr_t)blocks[0]);
 	free_row(block, 20000);
 }
 
