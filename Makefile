@@ -65,10 +65,10 @@ shim_obj := $(call objects,obj/,$(shim_src))
 shim_unit_obj := $(call objects,unit-shim/,$(shim_src))
 proto_obj := $(call objects,obj/,$(proto_src)) $(B)/obj/proto/event.pb-c.o
 daemon_obj := $(call objects,obj/,$(daemon_src))
-viewer_obj := $(call objects,obj/,$(viewer_src))
+viewer_obj := $(call objects,obj/,$(viewer_src)) $(B)/obj/viewer/profile.pb-c.o
 sqlite_obj := $(call objects,ext/,$(sqlite_src))
 sqlite_core_obj := $(call objects,obj/,$(sqlite_src))
-generated := $(B)/proto/event.pb-c.h $(B)/proto/schema.h
+generated := $(B)/proto/event.pb-c.h $(B)/proto/schema.h $(B)/viewer/profile.pb-c.h
 
 # What there is to build. A part without sources yet is left out.
 products := $(generated) $(B)/libproto.a \
@@ -102,11 +102,14 @@ $(shell mkdir -p $(B); \
 endif
 
 # Generated sources
-$(B)/proto/event.pb-c.c: proto/event.proto
+$(B)/%.pb-c.c: %.proto
 	@mkdir -p $(@D)
 	$(PROTOC_C) --c_out=$(B) $<
-$(B)/proto/event.pb-c.h: $(B)/proto/event.pb-c.c
+$(B)/%.pb-c.h: $(B)/%.pb-c.c
 	@touch $@
+# The flame graph's page; empty when npm cannot bundle it, and `heaptape flame` says so.
+$(B)/web/flame.js: $(addprefix viewer/web/,build.sh package.json package-lock.json flame.js flame.css)
+	sh viewer/web/build.sh $(B)/web
 $(B)/proto/schema.h: proto/schema.sql
 	@mkdir -p $(@D)
 	{ echo 'static const char schema_sql[] ='; \
@@ -129,7 +132,8 @@ $(B)/unit-shim/shim/%.o: shim/%.c $(B)/flags | $(generated)
 $(B)/unit-shim/shim/%.o: shim/%.S $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(CFLAGS) -fPIC $(depend) -c -o $@ $<
-$(B)/obj/proto/event.pb-c.o: $(B)/proto/event.pb-c.c $(B)/flags
+$(B)/obj/viewer/asset.o: $(B)/web/flame.js
+$(B)/obj/%.pb-c.o: $(B)/%.pb-c.c $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) -std=gnu17 $(OPTIMIZE) $(CFLAGS) $(SANFLAGS) -fPIC $(depend) -c -o $@ $<
 $(B)/obj/%.o: %.c $(B)/flags | $(generated)

@@ -6,6 +6,7 @@
 #include "viewer/db.h"
 #include "viewer/format.h"
 #include "viewer/intern.h"
+#include "viewer/metric.h"
 #include "viewer/profile.h"
 #include "viewer/run.h"
 #include "viewer/table.h"
@@ -13,31 +14,17 @@
 static struct {
 	const char *by;
 	int64_t top;
-} options = { .by = "bytes", .top = 15 };
+} options = { .by = "allocated", .top = 15 };
 
 static const struct option_row rows[] = {
 	OPTION_DB,
-	{ "by", 0, "WHAT", "bytes, count, peak, leaked or temporary (default: bytes)", OPTION_TEXT,
-	  &options.by },
+	{ "by", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.by },
 	{ "top", 'n', "N", "call sites to show (default: 15; 0: all)", OPTION_NUMBER,
 	  &options.top },
 	OPTION_JSON,
 	{ "csv", 0, NULL, "print the call sites as CSV, all of them", OPTION_FLAG, &shared.csv },
 	OPTIONS_END
 };
-
-static const struct {
-	const char *name;
-	enum metric metric;
-	enum cell_kind kind;
-} measures[] = {
-	{ "bytes", METRIC_ALLOCATED_BYTES, CELL_BYTES },
-	{ "count", METRIC_ALLOCATIONS, CELL_COUNT },
-	{ "peak", METRIC_PEAK_BYTES, CELL_BYTES },
-	{ "leaked", METRIC_LIVE_BYTES, CELL_BYTES },
-	{ "temporary", METRIC_TEMPORARY, CELL_COUNT },
-};
-#define MEASURES (sizeof(measures) / sizeof(*measures))
 
 /* A call site by module and function: the same in two builds of a program, wherever it moved. */
 struct change {
@@ -300,17 +287,14 @@ static int diff_main(int argc, char **argv)
 {
 	struct profile profiles[2];
 	struct run runs[2];
-	size_t measure = 0;
+	int measure = measure_find(options.by);
+	enum cell_kind kind;
 	sqlite3 *db;
 
 	if (argc > 2)
 		return usage_error("diff", "'%s' is one argument too many", argv[2]);
-	while (measure < MEASURES && strcmp(measures[measure].name, options.by))
-		measure++;
-	if (measure == MEASURES)
-		return usage_error("diff",
-				   "--by is bytes, count, peak, leaked or temporary, not '%s'",
-				   options.by);
+	if (measure < 0)
+		return usage_error("diff", "--by is " MEASURE_NAMES ", not '%s'", options.by);
 	if (options.top < 0)
 		return usage_error("diff", "--top is not negative");
 	db = db_open();
@@ -323,6 +307,7 @@ static int diff_main(int argc, char **argv)
 		changes_add(&profiles[side], side);
 	}
 	sort_metric = measures[measure].metric;
+	kind = strcmp(measures[measure].unit, "bytes") ? CELL_COUNT : CELL_BYTES;
 	if (changes.count)
 		qsort(changes.all, changes.count, sizeof(*changes.all), compare_changes);
 	totals_fill(&runs[0], &runs[1]);
@@ -334,7 +319,7 @@ static int diff_main(int argc, char **argv)
 		print_head("Before:", &runs[0]);
 		print_head("After:", &runs[1]);
 		print_totals();
-		print_sites(measures[measure].kind);
+		print_sites(kind);
 	}
 	for (size_t i = 0; i < changes.count; i++)
 		free(changes.all[i].site);

@@ -51,7 +51,7 @@ static uint32_t shown_children(const struct printer *printer, uint32_t node)
 
 	for (uint32_t at = printer->tree->nodes[node].first_child; at;
 	     at = printer->tree->nodes[at].next)
-		count += printer->tree->nodes[at].value >= printer->least;
+		count += printer->tree->nodes[at].values[METRIC_PEAK_BYTES] >= printer->least;
 	return count;
 }
 
@@ -70,10 +70,11 @@ static void print_node(const struct printer *printer, uint32_t node, const char 
 								     : 16,
 				0);
 
-	printf("%10s  %7s  %9s  %s%s\n", again ? "" : format_bytes(at->value),
+	printf("%10s  %7s  %9s  %s%s\n", again ? "" : format_bytes(at->values[METRIC_PEAK_BYTES]),
 	       again ? ""
-		     : format_percent((double)at->value, (double)printer->tree->nodes[0].value),
-	       again ? "" : format_count(at->second), prefix, fitted);
+		     : format_percent((double)at->values[METRIC_PEAK_BYTES],
+				      (double)printer->tree->nodes[0].values[METRIC_PEAK_BYTES]),
+	       again ? "" : format_count(at->values[METRIC_PEAK_BLOCKS]), prefix, fitted);
 	free(label);
 	free(fitted);
 }
@@ -91,14 +92,14 @@ static void print_children(const struct printer *printer, uint32_t node, const c
 		bool fork = count > 1, last;
 		char *own, *below;
 
-		if (printer->tree->nodes[at].value < printer->least)
+		if (printer->tree->nodes[at].values[METRIC_PEAK_BYTES] < printer->least)
 			continue;
 		last = ++seen == count;
 		own = must_print("%s%s", prefix, !fork ? "" : last ? "└ " : "├ ");
 		below = must_print("%s%s", prefix, !fork ? "" : last ? "  " : "│ ");
 		print_node(printer, at, own,
-			   node && printer->tree->nodes[at].value ==
-					   printer->tree->nodes[node].value);
+			   node && printer->tree->nodes[at].values[METRIC_PEAK_BYTES] ==
+					   printer->tree->nodes[node].values[METRIC_PEAK_BYTES]);
 		print_children(printer, at, below, depth + 1);
 		free(own);
 		free(below);
@@ -114,8 +115,8 @@ static void json_node(struct json *json, const struct printer *printer, uint32_t
 	json_object(json, NULL);
 	json_one_line(json);
 	json_text(json, "name", tree_label(printer->tree, node));
-	json_number(json, "peak_bytes", at->value);
-	json_number(json, "peak_blocks", at->second);
+	json_number(json, "peak_bytes", at->values[METRIC_PEAK_BYTES]);
+	json_number(json, "peak_blocks", at->values[METRIC_PEAK_BLOCKS]);
 	if (frame->file && node) {
 		json_text(json, "file", frame->file);
 		json_number(json, "line", frame->line);
@@ -125,7 +126,7 @@ static void json_node(struct json *json, const struct printer *printer, uint32_t
 		json_array(json, "children");
 		for (uint32_t child = at->first_child; child;
 		     child = printer->tree->nodes[child].next)
-			if (printer->tree->nodes[child].value >= printer->least)
+			if (printer->tree->nodes[child].values[METRIC_PEAK_BYTES] >= printer->least)
 				json_node(json, printer, child, depth + 1);
 		json_end(json);
 	}
@@ -143,12 +144,12 @@ static void csv_node(const struct printer *printer, uint32_t node, int64_t paren
 	else
 		table_null(table);
 	table_number(table, depth);
-	table_number(table, at->value);
-	table_number(table, at->second);
+	table_number(table, at->values[METRIC_PEAK_BYTES]);
+	table_number(table, at->values[METRIC_PEAK_BLOCKS]);
 	table_text(table, tree_label(printer->tree, node));
 	for (uint32_t child = at->first_child; child && (!options.depth || depth < options.depth);
 	     child = printer->tree->nodes[child].next)
-		if (printer->tree->nodes[child].value >= printer->least)
+		if (printer->tree->nodes[child].values[METRIC_PEAK_BYTES] >= printer->least)
 			csv_node(printer, child, node, depth + 1, table);
 }
 
@@ -166,29 +167,26 @@ static void print_csv(const struct printer *printer)
 	table_free(table);
 }
 
+/* The process whose peak is shown; the run's own numbers become that process's. */
 static int64_t peak_process(sqlite3 *db, struct run *run)
 {
+	int64_t process_id = run_process(db, run, options.pid);
 	sqlite3_stmt *row;
-	bool found = false;
 
-	if (!options.pid)
+	if (!process_id)
 		return run->peak_process_id;
 	row = db_query(db,
 		       "SELECT process_id, pid, peak_bytes, peak_blocks, peak_ns FROM processes "
-		       "WHERE run_id = ? AND pid = ? ORDER BY peak_bytes LIMIT 1",
-		       "ii", run->run_id, options.pid);
+		       "WHERE process_id = ?",
+		       "i", process_id);
 	while (db_next(row)) {
 		run->peak_process_id = sqlite3_column_int64(row, 0);
 		run->peak_pid = sqlite3_column_int64(row, 1);
 		run->peak_bytes = sqlite3_column_int64(row, 2);
 		run->peak_blocks = sqlite3_column_int64(row, 3);
 		run->peak_ns = column_number(row, 4, UNKNOWN);
-		found = true;
 	}
-	if (!found)
-		die("run %s has no process %s", format_plain(run->run_id),
-		    format_plain(options.pid));
-	return run->peak_process_id;
+	return process_id;
 }
 
 static void show(const struct run *run, const struct printer *printer)
@@ -219,7 +217,7 @@ static void show(const struct run *run, const struct printer *printer)
 
 static int peak_main(int argc, char **argv)
 {
-	struct tree_options how = { .value = METRIC_PEAK_BYTES, .second = METRIC_PEAK_BLOCKS };
+	struct tree_options how = { .sort = METRIC_PEAK_BYTES };
 	struct suppressions suppressions;
 	struct printer printer;
 	struct profile profile;
@@ -255,7 +253,8 @@ static int peak_main(int argc, char **argv)
 	tree_build(&profile, &how, &tree);
 	tree_sort(&tree);
 	printer = (struct printer){ &profile, &tree,
-				    (int64_t)((double)tree.nodes[0].value * min / 100),
+				    (int64_t)((double)tree.nodes[0].values[METRIC_PEAK_BYTES] *
+					      min / 100),
 				    terminal_width(stdout), how.group == TREE_BY_FUNCTION };
 	show(&run, &printer);
 	tree_release(&tree);

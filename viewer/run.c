@@ -133,6 +133,20 @@ void run_load(sqlite3 *db, int64_t run_id, struct run *ret_run)
 	run_load_sums(db, ret_run);
 }
 
+int64_t run_process(sqlite3 *db, const struct run *run, int64_t pid)
+{
+	int64_t process_id;
+
+	if (!pid)
+		return 0;
+	process_id =
+		db_number(db, "SELECT max(process_id) FROM processes WHERE run_id = ? AND pid = ?",
+			  "ii", run->run_id, pid);
+	if (!process_id)
+		die("run %s has no process %s", format_plain(run->run_id), format_plain(pid));
+	return process_id;
+}
+
 void run_release(struct run *run)
 {
 	free(run->label);

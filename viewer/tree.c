@@ -85,26 +85,31 @@ static size_t tree_frames(const struct profile *profile, const struct tree_optio
 	return count;
 }
 
+static void node_add(struct tree_node *node, const struct total *total)
+{
+	for (int metric = 0; metric < METRIC_COUNT; metric++)
+		node->values[metric] += total->values[metric];
+}
+
 void tree_build(const struct profile *profile, const struct tree_options *options,
 		struct tree *ret_tree)
 {
-	struct tree tree = { .labels = intern_new(), .room = 256, .count = 1 };
+	struct tree tree = {
+		.labels = intern_new(), .room = 256, .count = 1, .sort = options->sort
+	};
 	uint32_t *parents = must_alloc(tree.room * sizeof(*parents));
 	uint32_t frames[PROFILE_DEPTH_MAX];
 
 	tree.nodes = must_alloc(tree.room * sizeof(*tree.nodes));
 	for (size_t i = 0; i < profile->total_count; i++) {
 		const struct total *total = &profile->totals[i];
-		int64_t value = total->values[options->value],
-			second = total->values[options->second];
 		size_t count;
 		uint32_t node = 0, last_label = UINT32_MAX;
 
-		if (value <= 0)
+		if (!options->all && total->values[options->sort] <= 0)
 			continue;
 		count = tree_frames(profile, options, total->stack, frames);
-		tree.nodes[0].value += value;
-		tree.nodes[0].second += second;
+		node_add(&tree.nodes[0], total);
 		for (size_t at = 0; at < count; at++) {
 			uint32_t frame = frames[options->bottom_up ? at : count - 1 - at];
 			uint32_t label = (uint32_t)intern_put(
@@ -116,8 +121,7 @@ void tree_build(const struct profile *profile, const struct tree_options *option
 			last_label = label;
 			node = child_of(&tree, &parents, node, label);
 			tree.nodes[node].frame = frame;
-			tree.nodes[node].value += value;
-			tree.nodes[node].second += second;
+			node_add(&tree.nodes[node], total);
 		}
 	}
 	free(parents);
@@ -142,7 +146,8 @@ static const struct tree *sort_tree;
 static int compare_nodes(const void *a, const void *b)
 {
 	uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
-	int64_t left = sort_tree->nodes[one].value, right = sort_tree->nodes[other].value;
+	int64_t left = sort_tree->nodes[one].values[sort_tree->sort],
+		right = sort_tree->nodes[other].values[sort_tree->sort];
 
 	if (left != right)
 		return left < right ? 1 : -1;

@@ -1,6 +1,6 @@
 /*
- * Call trees: the stacks of a profile merged by what their frames are called, with the sum of a
- * value, and of the blocks behind it, in every node.
+ * Call trees: the stacks of a profile merged by what their frames are called, with their
+ * sums in every node.
  */
 #ifndef HEAPTAPE_VIEWER_TREE_H
 #define HEAPTAPE_VIEWER_TREE_H
@@ -17,7 +17,7 @@ struct tree_node {
 	uint32_t label; /* in tree.labels */
 	uint32_t frame; /* one frame that has this label */
 	uint32_t first_child, next;
-	int64_t value, second;
+	int64_t values[METRIC_COUNT];
 };
 
 struct tree {
@@ -26,20 +26,22 @@ struct tree {
 	uint32_t count, room;
 	uint32_t *slots; /* (parent, label) -> node */
 	uint32_t slot_count;
+	enum metric sort;
 };
 
 struct tree_options {
 	enum tree_group group;
-	bool bottom_up; /* the root's children are the call sites, not the outermost callers */
-	bool whole;	/* with the allocators' own frames */
-	enum metric value, second;
+	bool bottom_up;	  /* the root's children are the call sites, not the outermost callers */
+	bool whole;	  /* with the allocators' own frames */
+	enum metric sort; /* stacks without any of it stay out */
+	bool all;	  /* no stack stays out */
 };
 
 void tree_build(const struct profile *profile, const struct tree_options *options,
 		struct tree *ret_tree);
 void tree_release(struct tree *tree);
 const char *tree_label(const struct tree *tree, uint32_t node);
-/* Children everywhere by value, the greatest first. */
+/* Children everywhere by the metric asked for, the greatest first. */
 void tree_sort(struct tree *tree);
 
 /* What a frame is called in that grouping. */

@@ -1,0 +1,116 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "viewer/cli.h"
+#include "viewer/export.h"
+#include "viewer/format.h"
+#include "viewer/json.h"
+#include "viewer/tree.h"
+
+/* ';' parts frames, a line break ends the stack. */
+static void folded_name(FILE *out, const char *name)
+{
+	for (; *name; name++)
+		fputc(*name == ';' ? ':' : *name == '\n' || *name == '\r' ? ' ' : *name, out);
+}
+
+void export_folded(FILE *out, const struct run *run, const struct profile *profile,
+		   const struct measure *measure)
+{
+	uint32_t frames[PROFILE_DEPTH_MAX];
+
+	(void)run;
+	for (size_t i = 0; i < profile->total_count; i++) {
+		const struct total *total = &profile->totals[i];
+		size_t count;
+
+		if (total->values[measure->metric] <= 0)
+			continue;
+		count = profile_frames(profile, total->stack, frames, PROFILE_DEPTH_MAX);
+		if (!count)
+			frames[count++] = 0;
+		while (count--) {
+			folded_name(out, frame_name(profile, frames[count]));
+			if (count)
+				fputc(';', out);
+		}
+		fprintf(out, " %s\n", format_plain(total->values[measure->metric]));
+	}
+}
+
+static void speedscope_frames(struct json *json, const struct profile *profile)
+{
+	json_object(json, "shared");
+	json_array(json, "frames");
+	/* Entry 0 is the unknown stack; the others keep their ids, so that samples can name them. */
+	for (size_t i = 0; i < profile->frame_count; i++) {
+		const struct frame *frame = &profile->frames[i];
+
+		json_object(json, NULL);
+		json_one_line(json);
+		json_text(json, "name", frame_name(profile, (uint32_t)i));
+		if (frame->file)
+			json_text(json, "file", frame->file);
+		if (frame->file && frame->line > 0)
+			json_number(json, "line", frame->line);
+		json_end(json);
+	}
+	json_end(json);
+	json_end(json);
+}
+
+static void speedscope_profile(struct json *json, const struct profile *profile,
+			       const struct measure *measure)
+{
+	uint32_t frames[PROFILE_DEPTH_MAX];
+
+	json_object(json, NULL);
+	json_text(json, "type", "sampled");
+	json_text(json, "name", measure->title);
+	json_text(json, "unit", strcmp(measure->unit, "bytes") ? "none" : "bytes");
+	json_number(json, "startValue", 0);
+	json_number(json, "endValue", profile->sums[measure->metric]);
+	json_array(json, "samples");
+	for (size_t i = 0; i < profile->total_count; i++) {
+		const struct total *total = &profile->totals[i];
+		size_t count;
+
+		if (total->values[measure->metric] <= 0)
+			continue;
+		count = profile_frames(profile, total->stack, frames, PROFILE_DEPTH_MAX);
+		if (!count)
+			frames[count++] = 0;
+		json_array(json, NULL);
+		json_one_line(json);
+		while (count--)
+			json_number(json, NULL, frames[count]);
+		json_end(json);
+	}
+	json_end(json);
+	json_array(json, "weights");
+	json_one_line(json);
+	for (size_t i = 0; i < profile->total_count; i++)
+		if (profile->totals[i].values[measure->metric] > 0)
+			json_number(json, NULL, profile->totals[i].values[measure->metric]);
+	json_end(json);
+	json_end(json);
+}
+
+void export_speedscope(FILE *out, const struct run *run, const struct profile *profile,
+		       const struct measure *measure)
+{
+	struct json json;
+
+	json_init(&json, out);
+	json_object(&json, NULL);
+	json_text(&json, "$schema", "https://www.speedscope.app/file-format-schema.json");
+	json_text(&json, "name", run->command);
+	json_text(&json, "exporter", "heaptape " HEAPTAPE_VERSION);
+	json_number(&json, "activeProfileIndex", measure - measures);
+	speedscope_frames(&json, profile);
+	json_array(&json, "profiles");
+	for (size_t i = 0; i < measure_count; i++)
+		speedscope_profile(&json, profile, &measures[i]);
+	json_end(&json);
+	json_end(&json);
+}

@@ -1,0 +1,144 @@
+// The page of `heaptape flame`. The command writes window.heaptape: { title, subtitle, first, metrics:
+// [{ name, unit }], frames: [[name, place, module]], tree: [frame, [value per metric], [children]] }.
+import { flamegraph } from 'd3-flame-graph';
+import { select } from 'd3-selection';
+import graphStyle from 'd3-flame-graph/dist/d3-flamegraph.css';
+import pageStyle from './flame.css';
+
+const data = window.heaptape;
+const FRAME = 0, VALUES = 1, CHILDREN = 2;
+
+const style = document.createElement('style');
+style.textContent = graphStyle + pageStyle;
+document.head.append(style);
+
+function element(name, attributes, ...children) {
+	const made = Object.assign(document.createElement(name), attributes);
+	made.append(...children);
+	return made;
+}
+
+function amount(value, unit) {
+	if (unit !== 'bytes')
+		return value.toLocaleString('en') + (value === 1 ? ' ' + unit.replace(/s$/, '') : ' ' + unit);
+	const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+	let scaled = value, at = 0;
+	for (; scaled >= 1024 && at < 4; at++) scaled /= 1024;
+	return (at ? scaled.toPrecision(scaled < 999.5 ? 3 : 4) : scaled) + ' ' + units[at];
+}
+
+// One metric's tree as the chart takes it; branches without any of it are left out.
+function branch(node, metric) {
+	const frame = data.frames[node[FRAME]];
+	return {
+		name: frame[0], place: frame[1], module: frame[2], value: node[VALUES][metric],
+		children: (node[CHILDREN] || []).filter((child) => child[VALUES][metric] > 0)
+			.map((child) => branch(child, metric)),
+	};
+}
+
+// The same module has the same hue, the same function the same shade of it.
+function hash(text) {
+	let value = 2166136261;
+	for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 16777619);
+	return value >>> 0;
+}
+function colour(node) {
+	if (node.highlight) return '#e65ad2';
+	const hue = (hash(node.data.module || '') % 60) * 6;
+	return `hsl(${hue}, 62%, ${58 + hash(node.data.name) % 16}%)`;
+}
+
+const measure = element('select', { title: 'What the widths mean' },
+	...data.metrics.map((metric, i) => element('option', { value: i, textContent: metric.name })));
+const search = element('input', { type: 'search', placeholder: 'Search ( / )', title: 'A part of a name, or a regular expression' });
+const flip = element('button', { textContent: 'Flip', title: 'Outermost callers at the top or at the bottom' });
+const reset = element('button', { textContent: 'Reset', title: 'Zoom out, clear the search (Esc)' });
+const details = element('div', { id: 'details' });
+const place = element('div', { id: 'chart' });
+document.body.append(
+	element('header', {}, element('h1', {}, data.title, element('small', { textContent: data.subtitle })),
+		measure, search, flip, reset), details, place);
+
+let chart = null, found = '';
+
+function describe(node) {
+	const metric = data.metrics[measure.value], all = data.tree[VALUES][measure.value];
+	details.replaceChildren();
+	if (!node) {
+		details.append('Each box is a function; its width is its share of ',
+			element('b', { textContent: `${amount(all, metric.unit)} (${metric.name})` }),
+			'. Click to zoom, hover for details. ', found);
+		return;
+	}
+	details.append(element('b', { textContent: node.data.name }), ' ', node.data.place || '', ' ',
+		node.data.module && node.data.module !== node.data.name ? `(${node.data.module})` : '',
+		element('br', {}),
+		`${amount(node.data.value, metric.unit)}, ${(100 * node.data.value / all).toFixed(2)} % of all`,
+		node.parent ? `, ${(100 * node.data.value / node.parent.data.value).toFixed(1)} % of its caller` : '');
+}
+
+let inverted = true;
+function draw() {
+	const metric = Number(measure.value);
+	place.replaceChildren();
+	found = '';
+	if (!(data.tree[VALUES][metric] > 0)) {
+		details.replaceChildren();
+		place.append(element('div', { id: 'none', textContent: `Nothing here: this run has no ${data.metrics[metric].name}.` }));
+		chart = null;
+		return;
+	}
+	chart = flamegraph().width(Math.max(300, place.clientWidth - 32)).cellHeight(19).inverted(inverted)
+		.minFrameSize(1).transitionDuration(200).sort((a, b) => b.data.value - a.data.value)
+		.tooltip(false).label(() => '').setColorMapper(colour).onHover(describe);
+	chart.setSearchHandler((results, sum, total) => {
+		const text = search.value.trim();
+		found = text ? `Found in ${(100 * sum / total).toFixed(2)} % of all.` : '';
+		describe(null);
+	});
+	select(place).datum(branch(data.tree, metric)).call(chart);
+	describe(null);
+	if (search.value.trim()) find();
+}
+function find() {
+	if (!chart) return;
+	const text = search.value.trim();
+	if (!text) {
+		chart.clear();
+		found = '';
+		describe(null);
+		return;
+	}
+	try {
+		new RegExp(text);
+		chart.search(text);
+	} catch {
+		chart.search(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+	}
+}
+function clear() {
+	search.value = '';
+	if (!chart) return;
+	chart.clear();
+	chart.resetZoom();
+	found = '';
+	describe(null);
+}
+
+measure.value = data.first;
+measure.addEventListener('change', draw);
+search.addEventListener('input', find);
+reset.addEventListener('click', clear);
+flip.addEventListener('click', () => { inverted = !inverted; draw(); });
+place.addEventListener('mouseleave', () => describe(null));
+document.addEventListener('keydown', (event) => {
+	if (event.key === 'Escape') clear();
+	if (event.key === '/' && document.activeElement !== search) {
+		event.preventDefault();
+		search.focus();
+	}
+});
+let resizing = 0;
+window.addEventListener('resize', () => { clearTimeout(resizing); resizing = setTimeout(draw, 150); });
+draw();
