@@ -144,7 +144,7 @@ static void thread_frames(void **state)
 	heaptape__frame__free_unpacked(frame, NULL);
 
 	buffer->count = 5;
-	buffer->last_ticks = 99;
+	buffer->ticks[4] = 99;
 	frame = decode_flat(out, ht_thread_end_frame(out, buffer));
 	assert_int_equal(frame->body_case, HEAPTAPE__FRAME__BODY_THREAD_END);
 	assert_int_equal(frame->thread_end->events, 1000000012);
