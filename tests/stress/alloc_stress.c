@@ -1,0 +1,271 @@
+/*
+ * Random use of the whole malloc family by several threads, every byte of every block checked.
+ *
+ *   alloc_stress [THREADS [SECONDS [SEED]]]
+ *
+ * Run it under LD_PRELOAD=libheaptape.so, best of a DEBUG=1 build, whose invariant checker runs
+ * along. Each block is filled with a pattern made of its address and a serial number and checked
+ * before every change. Blocks wander between threads through a shared table; threads end and are
+ * replaced with blocks still live; alignment, zeroed contents, errno and usable size are checked;
+ * some threads fork, and the child goes on for a while. Exits 1 at the first wrong byte.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SLOTS 3000
+#define SHARED 4000
+#define THREADS_MOST 256
+
+struct shadow {
+	unsigned char *block;
+	size_t size;
+	unsigned char pattern;
+};
+
+static struct shadow shared[SHARED];
+static pthread_mutex_t shared_locks[SHARED / 100];
+static double end_time;
+static uint64_t seed = 1;
+static unsigned long long operations;
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	*state = x;
+	return x * 0x2545f4914f6cdd1dull >> 11;
+}
+
+#define MUST(what)                                                                      \
+	do {                                                                            \
+		if (!(what)) {                                                          \
+			fprintf(stderr, "alloc_stress: line %d: %s\n", __LINE__, #what); \
+			_exit(1);                                                       \
+		}                                                                       \
+	} while (0)
+
+static void check_bytes(const unsigned char *bytes, size_t size, unsigned char pattern)
+{
+	for (size_t i = 0; i < size; i++)
+		MUST(bytes[i] == pattern);
+}
+
+static void fill(struct shadow *shadow, uint64_t *state)
+{
+	shadow->pattern = (unsigned char)((uintptr_t)shadow->block >> 4 ^ next_random(state));
+	memset(shadow->block, shadow->pattern, shadow->size);
+}
+
+static size_t some_size(uint64_t *state)
+{
+	uint64_t r = next_random(state);
+
+	switch (r % 32) {
+	case 0:
+		return 0;
+	case 1 ... 20:
+		return (r >> 8) % 256;
+	case 21 ... 27:
+		return (r >> 8) % 4096;
+	case 28 ... 30:
+		return (r >> 8) % 40000;
+	default:
+		return (r >> 8) % 16 == 0 ? (r >> 16) % 3000000 : (r >> 16) % 300000;
+	}
+}
+
+static void take(struct shadow *shadow, uint64_t *state)
+{
+	uint64_t r = next_random(state);
+	size_t size = some_size(state), alignment = 16;
+	void *block = NULL;
+
+	errno = 4711;
+	switch (r % 8) {
+	case 0:
+		block = calloc(1, size);
+		MUST(block);
+		check_bytes(block, size, 0);
+		break;
+	case 1:
+		alignment = (size_t)16 << (r >> 8) % 10;
+		if (r >> 20 & 1)
+			MUST(posix_memalign(&block, alignment, size) == 0);
+		else
+			block = memalign(alignment, size);
+		break;
+	case 2:
+		block = realloc(NULL, size);
+		break;
+	default:
+		block = malloc(size);
+		break;
+	}
+	MUST(block);
+	MUST(errno == 4711);
+	MUST((uintptr_t)block % alignment == 0);
+	MUST(malloc_usable_size(block) >= size);
+	*shadow = (struct shadow){.block = block, .size = size};
+	if (r >> 30 & 1) /* all of it is ours to write */
+		shadow->size = malloc_usable_size(block);
+	fill(shadow, state);
+}
+
+static void drop(struct shadow *shadow)
+{
+	check_bytes(shadow->block, shadow->size, shadow->pattern);
+	errno = 4712;
+	free(shadow->block);
+	MUST(errno == 4712);
+	shadow->block = NULL;
+}
+
+static void change(struct shadow *shadow, uint64_t *state)
+{
+	size_t size = some_size(state), same;
+	unsigned char *block;
+
+	if (size == 0)
+		size = 1;
+	check_bytes(shadow->block, shadow->size, shadow->pattern);
+	block = realloc(shadow->block, size);
+	MUST(block);
+	same = size < shadow->size ? size : shadow->size;
+	check_bytes(block, same, shadow->pattern);
+	shadow->block = block;
+	shadow->size = size;
+	fill(shadow, state);
+}
+
+static void exchange(struct shadow *mine, uint64_t *state)
+{
+	size_t at = next_random(state) % SHARED;
+	struct shadow other;
+
+	pthread_mutex_lock(&shared_locks[at / 100]);
+	other = shared[at];
+	shared[at] = *mine;
+	pthread_mutex_unlock(&shared_locks[at / 100]);
+	*mine = other;
+}
+
+static void step(struct shadow *slots, uint64_t *state, size_t live)
+{
+	struct shadow *slot = &slots[next_random(state) % live];
+	uint64_t r = next_random(state) % 16;
+
+	if (!slot->block)
+		take(slot, state);
+	else if (r < 8)
+		drop(slot);
+	else if (r < 10)
+		change(slot, state);
+	else if (r < 14)
+		exchange(slot, state);
+}
+
+static void wait_for_child(struct shadow *slots, uint64_t *state)
+{
+	pid_t child;
+	int status;
+
+	/* No other thread may be inside one of these while we fork. */
+	for (size_t i = 0; i < SHARED / 100; i++)
+		pthread_mutex_lock(&shared_locks[i]);
+	child = fork();
+	for (size_t i = 0; i < SHARED / 100; i++)
+		pthread_mutex_unlock(&shared_locks[i]);
+	MUST(child >= 0);
+	if (child == 0) {
+		*state ^= 0x5555;
+		for (size_t i = 0; i < 20000; i++)
+			step(slots, state, SLOTS);
+		_exit(0);
+	}
+	MUST(waitpid(child, &status, 0) == child);
+	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* One life of a thread. What it leaves in its slots, it frees, or hands on in the shared table. */
+static void *live_once(void *context)
+{
+	uint64_t state = seed * 0x9e3779b97f4a7c15ull + (uintptr_t)context * 7919 + 1;
+	struct shadow *slots = calloc(SLOTS, sizeof(*slots));
+	size_t steps = next_random(&state) % 200000, done = 0;
+	bool forks = next_random(&state) % 64 == 0;
+
+	MUST(slots);
+	while (done < steps && ((done & 1023) || now() < end_time)) {
+		/* The number of live blocks swings, so that spans fill up and empty. */
+		size_t live = done / 20000 % 2 ? SLOTS : SLOTS / 10;
+
+		if (done % 20000 == 0)
+			for (size_t i = live; i < SLOTS; i++)
+				if (slots[i].block)
+					drop(&slots[i]);
+		step(slots, &state, live);
+		done++;
+	}
+	if (forks)
+		wait_for_child(slots, &state);
+	for (size_t i = 0; i < SLOTS; i++) {
+		if (slots[i].block && i % 2)
+			exchange(&slots[i], &state);
+		if (slots[i].block)
+			drop(&slots[i]);
+	}
+	free(slots);
+	__atomic_fetch_add(&operations, done, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 4;
+	double seconds = argc > 2 ? strtod(argv[2], NULL) : 10;
+	pthread_t threads[THREADS_MOST];
+	uintptr_t lives = 0;
+
+	seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
+	if (count < 1 || count > THREADS_MOST)
+		return 2;
+	for (size_t i = 0; i < SHARED / 100; i++)
+		pthread_mutex_init(&shared_locks[i], NULL);
+	end_time = now() + seconds;
+	for (size_t i = 0; i < count; i++)
+		MUST(pthread_create(&threads[i], NULL, live_once, (void *)++lives) == 0);
+	for (size_t i = 0; now() < end_time; i = (i + 1) % count) {
+		pthread_join(threads[i], NULL);
+		MUST(pthread_create(&threads[i], NULL, live_once, (void *)++lives) == 0);
+	}
+	for (size_t i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < SHARED; i++)
+		if (shared[i].block)
+			drop(&shared[i]);
+	malloc_trim(0);
+	printf("alloc_stress: %llu operations, %lu threads lived, nothing wrong\n", operations,
+	       (unsigned long)lives);
+	return 0;
+}
