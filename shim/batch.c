@@ -122,23 +122,33 @@ static bool arrived(const struct recorder *recorder)
 	return ht_link.frames != recorder->frame || ht_link.unsent_bytes == 0;
 }
 
+/* What must precede the batch: the thread's start and the stacks it names. */
+static int send_before(struct recorder *recorder)
+{
+	int error = recorder->announced ? 0 : send_start(recorder);
+
+	if (error || !ht_stacks_pending())
+		return error;
+	ht_link.refused = false;
+	ht_stacks_send();
+	if (!ht_link.refused)
+		return 0;
+	return ht_link.state == LINK_ON ? -EAGAIN : -EPIPE;
+}
+
 /* One attempt, the lock held. A frame taken only in part keeps its events in the buffer, where the
  * daemon finds them should this process die before the rest is sent. */
 static int try_send(struct recorder *recorder)
 {
 	struct batch batch;
-	int error = 0;
+	int error;
 
 	if (recorder->frame) {
 		error = arrived(recorder) ? 0 : ht_link_push();
+		if (error)
+			return error;
 	} else {
-		if (!recorder->announced)
-			error = send_start(recorder);
-		if (!error && ht_stacks_pending()) {
-			ht_stacks_send();
-			if (ht_stacks_pending() && ht_link.state == LINK_ON && ht_link.unsent_bytes)
-				error = -EAGAIN;
-		}
+		error = send_before(recorder);
 		if (error)
 			return error;
 		ht_batch_layout(&batch, recorder->buffer);
@@ -149,8 +159,6 @@ static int try_send(struct recorder *recorder)
 		if (!ht_link.drop_when_full && !arrived(recorder))
 			return -EAGAIN;
 	}
-	if (error)
-		return error;
 	recorder->frame = 0;
 	restart(recorder->buffer);
 	return 0;

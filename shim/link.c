@@ -159,17 +159,20 @@ int ht_link_push(void)
 
 int ht_link_send(struct iovec *iov, unsigned parts)
 {
-	int error;
-	long ret;
+	int error = -EPIPE;
+	long ret = 0;
 
-	if (ht_link.state != LINK_ON)
-		return -EPIPE;
-	error = ht_link_push();
-	if (error)
+	if (ht_link.state == LINK_ON)
+		error = ht_link_push();
+	if (!error) {
+		ret = send_some(iov, parts, NULL, 0, MSG_DONTWAIT);
+		if (ret < 0)
+			error = failed(ret);
+	}
+	if (error) {
+		ht_link.refused = true;
 		return error;
-	ret = send_some(iov, parts, NULL, 0, MSG_DONTWAIT);
-	if (ret < 0)
-		return failed(ret);
+	}
 	ht_link.frames++;
 	advance(&iov, &parts, (size_t)ret);
 	ht_link.unsent_at = 0;

@@ -30,6 +30,7 @@ struct link {
 	int fd;
 	uint32_t lock;
 	bool drop_when_full;
+	bool refused; /* set when a frame was not taken */
 	uint64_t frames; /* taken, in full or in part */
 	uint32_t unsent_at;
 	uint32_t unsent_bytes;
