@@ -111,6 +111,9 @@ int symbols_worker_read(struct symbols_worker *worker, struct symbols_sink *sink
 /* Reaps the child (killing it if it still runs). 0: it ended well, else -EIO and why. */
 int symbols_worker_end(struct symbols_worker *worker, char *ret_why, size_t why_bytes);
 
+/* What the child does: symbols_module(), unless a test wants to see a child fail. */
+extern void (*symbols_worker_job)(const struct symbols_request *request, struct symbols_sink *sink);
+
 /* symbols_module.c: one ELF file through libdwfl. */
 void symbols_module(const struct symbols_request *request, struct symbols_sink *sink);
 

@@ -54,6 +54,9 @@ struct answer_level {
 _Static_assert(sizeof(struct answer_head) == 8 && sizeof(struct answer_level) == 8, "pipe format");
 _Static_assert(SYMBOL_NAME_MAX < UINT16_MAX, "lengths are 16 bits");
 
+void (*symbols_worker_job)(const struct symbols_request *request,
+			   struct symbols_sink *sink) = symbols_module;
+
 /* The child's end. */
 struct pipe_sink {
 	struct symbols_sink sink;
@@ -111,7 +114,9 @@ static _Noreturn void worker_child(int fd, const struct symbols_request *request
 	struct pipe_sink sink = { { pipe_answer, pipe_note }, fdopen(fd, "w") };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_DFL);
+	/* Whatever its parent does on a signal, a worker ends. */
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_CPU, CPU_LIMIT_SECONDS);
 	if (LIMIT_MEMORY)
@@ -121,7 +126,7 @@ static _Noreturn void worker_child(int fd, const struct symbols_request *request
 	if (strncmp(request->build_id, SYMBOLS_JIT_PREFIX, strlen(SYMBOLS_JIT_PREFIX)) == 0)
 		perf_map_resolve(request, &sink.sink);
 	else
-		symbols_module(request, &sink.sink);
+		symbols_worker_job(request, &sink.sink);
 	_exit(fflush(sink.out) ? 1 : 0);
 }
 

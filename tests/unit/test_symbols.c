@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <link.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -436,6 +437,74 @@ static void test_damaged_modules(void **state)
 			    "plain");
 }
 
+/* Answers one place, then dies in a way; with symbol tables only it does well. */
+static void dying_job(const struct symbols_request *request, struct symbols_sink *sink)
+{
+	struct symbol_level level = { "early", "/early.c", 7 };
+
+	if (request->names_only || strcmp(request->path, self) == 0) {
+		symbols_module(request, sink);
+		return;
+	}
+	sink->answer(sink, 0, SYMBOL_LINE, &level, 1);
+	sink->answer(sink, 99, SYMBOL_LINE, &level, 1); /* no such place */
+	if (strcmp(request->path, in_folder("crash")) == 0) {
+		for (int i = 0; i < 1000; i++) /* past what a pipe's writer keeps to itself */
+			sink->answer(sink, 0, SYMBOL_LINE, &level, 1);
+		raise(SIGSEGV);
+	}
+	_exit(7);
+}
+
+static void test_worker_dies(void **state)
+{
+	struct symbols_result result;
+
+	(void)state;
+	if (!run("cd %s && cp %s crash && cp %s leave", folder, self, self))
+		skip();
+	module(1, self, self_id);
+	module(2, in_folder("crash"), self_id);
+	module(3, in_folder("leave"), self_id);
+	for (int id = 1; id <= 3; id++)
+		frames_of_self(id);
+	symbols_worker_job = dying_job;
+	result = resolve(0);
+	symbols_worker_job = symbols_module;
+	assert_int_equal(result.pending, 6);
+	assert_int_equal(result.resolved + result.symbol, 6);
+	assert_int_equal(result.symbol, 3);
+	assert_string_equal(ask("SELECT count(*) FROM frames WHERE function = 'early'"), "1");
+	assert_string_equal(ask("SELECT count(*) FROM notes WHERE text LIKE '%%signal 11%%'"
+				" AND text LIKE '%%1 of 2 places%%'"),
+			    "1");
+	assert_string_equal(ask("SELECT count(*) FROM notes"), "2");
+}
+
+static void garbage_job(const struct symbols_request *request, struct symbols_sink *sink)
+{
+	char noise[5000];
+
+	(void)request, (void)sink;
+	memset(noise, 0xa5, sizeof(noise));
+	/* The pipe is whichever descriptor beyond the standard ones takes it. */
+	for (int fd = 3; fd < 64; fd++)
+		if (fcntl(fd, F_GETFD) >= 0 && lseek(fd, 0, SEEK_CUR) < 0)
+			(void)!write(fd, noise, sizeof(noise));
+	_exit(0);
+}
+
+static void test_worker_talks_nonsense(void **state)
+{
+	(void)state;
+	module(1, self, self_id);
+	frames_of_self(1);
+	symbols_worker_job = garbage_job;
+	assert_int_equal(resolve(0).unknown, 2);
+	symbols_worker_job = symbols_module;
+	assert_string_equal(ask("SELECT text LIKE '%%nonsense%%' FROM notes"), "1");
+}
+
 static void test_jit_map(void **state)
 {
 	char path[64], id[64];
@@ -495,6 +564,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changed_without_build_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_no_module, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_modules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_worker_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_worker_talks_nonsense, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_jit_map, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale_jit_map, setup, teardown),
 	};
