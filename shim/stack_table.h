@@ -38,8 +38,8 @@ extern unsigned ht_stack_depth; /* frames kept; 0: no table */
 /* The number of node (parent, pc); 0 when the table is full. */
 uint32_t ht_node_intern(uint32_t parent, uint64_t pc);
 
-/* Bumped by attach: numbers of an earlier table mean nothing now. */
-extern uint32_t ht_node_epoch;
+/* Nodes with a pc in [start, end) get new numbers from now on: another module will be there. */
+void ht_nodes_drop(uintptr_t start, uintptr_t end);
 
 /* Counts a stack that was cut short. */
 void ht_stack_count_cut(enum stack_cut reason);

@@ -17,6 +17,7 @@
 #ifndef HEAPTAPE_SHIM_UNWIND_H
 #define HEAPTAPE_SHIM_UNWIND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,5 +49,70 @@ void ht_stack_thread_end(void);
  * coroutine's stack may be among them. A few nanoseconds when none is.
  */
 void ht_stack_unmapped(uintptr_t start, size_t bytes);
+
+/* -- between the files of the unwinder -- */
+
+/*
+ * Changes whenever something that captures remember may have become wrong: each thread forgets its
+ * last capture and its stack's bounds when it sees a new value. The low 8 bits count the objects
+ * that are being unmapped right now; until they are 0 again no remembered row is trusted either.
+ */
+extern uint32_t ht_stack_version;
+
+#define STACK_VERSION_UNLOADS 0xffu
+#define STACK_VERSION_STEP 0x100u
+
+static inline void ht_stack_forget(void)
+{
+	__atomic_fetch_add(&ht_stack_version, STACK_VERSION_STEP, __ATOMIC_ACQ_REL);
+}
+
+/* Frames in [start, end), the shim's own code, are left out at the inner end. */
+void ht_stack_own_code(uintptr_t start, uintptr_t end);
+
+/* The mapping a stack lies in; `end` is at most the thread's control block. */
+struct stack_range {
+	uintptr_t start, end;
+};
+
+/* Finds the readable mapping around an address: a few system calls. */
+bool ht_stack_range_find(uintptr_t address, struct stack_range *ret);
+
+/* One word from anywhere, by system call: false when it is not readable. */
+bool ht_stack_peek(uintptr_t address, uintptr_t *ret);
+
+/* Zeroed memory of our own, NULL when there is none. */
+void *ht_stack_pages(size_t bytes);
+void ht_stack_pages_free(void *pages, size_t bytes);
+
+/*
+ * One frame's state, and the stack slots its parts were loaded from by the step that led here
+ * (what has to be checked before that step is re-used).
+ */
+struct stack_state {
+	uintptr_t pc; /* return address; the place itself plus 1 in a frame a signal interrupted */
+	uintptr_t sp;
+	uintptr_t fp;
+	const uintptr_t *pc_at;
+	const uintptr_t *fp_at;  /* NULL: fp was not loaded */
+	const uintptr_t *cfa_at; /* NULL: sp was computed, not loaded */
+};
+
+/* Never equals a return address: a step with this pc_at is never re-used. */
+extern const uintptr_t ht_stack_never;
+
+enum stack_step {
+	STEP_DONE, /* *next is the caller */
+	STEP_END,  /* this was the outermost frame */
+	STEP_ODD,  /* needs the slow path */
+	STEP_BAD,  /* the CFA makes no sense */
+};
+
+/*
+ * The step for a row that is not of the compiled form, or is missing. Returns STACK_CUT_NONE with
+ * *ret_next, whose pc is 0 when `from` was the outermost frame; or why the stack ends here.
+ */
+int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
+		       const struct stack_range *range, struct stack_state *ret_next);
 
 #endif

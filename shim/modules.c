@@ -1,0 +1,341 @@
+/* Objects that stacks point into: see modules.h. */
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <limits.h>
+#include <string.h>
+
+#include "proto/wire.h"
+#include "shim/clock.h"
+#include "shim/link.h"
+#include "shim/modules.h"
+#include "shim/row_cache.h"
+#include "shim/stack_table.h"
+#include "shim/sys.h"
+#include "shim/unwind.h"
+
+#define MODULES_MAX 2048
+#define PATHS_BYTES (256u << 10)
+#define BUILD_ID_MAX 64
+
+struct module {
+	struct eh_object object;
+	uintptr_t base;
+	const void *link_map;
+	const char *path;
+	uint8_t build_id[BUILD_ID_MAX];
+	uint8_t build_id_bytes;
+	bool ready; /* stored last, with release order */
+	bool unloaded;
+	bool sent;
+	bool unloaded_sent;
+};
+
+static struct module modules[MODULES_MAX];
+static uint32_t modules_used;
+static char paths[PATHS_BYTES];
+static uint32_t paths_used;
+
+/* What is to be sent and what was: pending when they differ. */
+static uint32_t changes, changes_sent;
+
+static uint32_t modules_count(void)
+{
+	uint32_t used = __atomic_load_n(&modules_used, __ATOMIC_ACQUIRE);
+
+	return used < MODULES_MAX ? used : MODULES_MAX;
+}
+
+static const struct module *module_known(const struct eh_object *object)
+{
+	uint32_t used = modules_count();
+
+	for (uint32_t i = 0; i < used; i++)
+		if (modules[i].object.start == object->start &&
+		    modules[i].object.end == object->end && !modules[i].unloaded &&
+		    __atomic_load_n(&modules[i].ready, __ATOMIC_ACQUIRE))
+			return &modules[i];
+	return NULL;
+}
+
+/* A copy that stays when the dynamic linker's is gone; a relative path is made absolute. */
+static const char *path_keep(const char *name)
+{
+	/* Not on the stack: it may be a signal handler's. */
+	char *text = ht_stack_pages(PATH_MAX);
+	size_t bytes = 0, more = strlen(name);
+	const char *kept = "";
+	uint32_t at;
+	long got;
+
+	if (!text)
+		return "";
+
+	if (!*name) {
+		got = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", text, PATH_MAX - 1);
+		bytes = got > 0 ? (size_t)got : 0;
+		more = 0;
+	} else if (*name != '/' && strchr(name, '/')) {
+		got = sys_call2(SYS_getcwd, text, PATH_MAX - 1);
+		if (got > 0) {
+			bytes = (size_t)got;
+			text[bytes - 1] = '/'; /* in place of the terminating 0 */
+		}
+	}
+	if (more > PATH_MAX - 1 - bytes)
+		more = PATH_MAX - 1 - bytes;
+	memcpy(text + bytes, name, more);
+	bytes += more;
+	text[bytes++] = '\0';
+	at = __atomic_fetch_add(&paths_used, (uint32_t)bytes, __ATOMIC_RELAXED);
+	if (at <= PATHS_BYTES && PATHS_BYTES - at >= bytes)
+		kept = memcpy(paths + at, text, bytes);
+	ht_stack_pages_free(text, PATH_MAX);
+	return kept;
+}
+
+static void build_id_read(struct module *module)
+{
+	const ElfW(Ehdr) *ehdr = (const void *)module->object.start;
+	const ElfW(Phdr) *phdr;
+
+	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_phentsize != sizeof(*phdr) ||
+	    ehdr->e_phoff + ehdr->e_phnum * sizeof(*phdr) > 4096)
+		return;
+	phdr = (const void *)(module->object.start + ehdr->e_phoff);
+	for (unsigned i = 0; i < ehdr->e_phnum; i++) {
+		uintptr_t at = module->base + phdr[i].p_vaddr, end = at + phdr[i].p_memsz;
+
+		if (phdr[i].p_type != PT_NOTE || at < module->object.start ||
+		    end > module->object.end || (at & 3))
+			continue;
+		while (at + sizeof(ElfW(Nhdr)) <= end) {
+			const ElfW(Nhdr) *note = (const void *)at;
+			uintptr_t name = at + sizeof(*note);
+			uintptr_t data = name + ((note->n_namesz + 3) & ~3u);
+
+			if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+			    data + note->n_descsz <= end && note->n_descsz <= BUILD_ID_MAX &&
+			    memcmp((const void *)name, "GNU", 4) == 0) {
+				memcpy(module->build_id, (const void *)data, note->n_descsz);
+				module->build_id_bytes = (uint8_t)note->n_descsz;
+				return;
+			}
+			at = data + ((note->n_descsz + 3) & ~3u);
+		}
+	}
+}
+
+static __attribute__((noinline)) void module_note(const struct eh_object *object,
+						  const struct link_map *map)
+{
+	uint32_t at = __atomic_load_n(&modules_used, __ATOMIC_RELAXED);
+	struct module *module;
+
+	do {
+		if (at >= MODULES_MAX)
+			return;
+	} while (!__atomic_compare_exchange_n(&modules_used, &at, at + 1, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	module = &modules[at];
+	module->object = *object;
+	module->base = map->l_addr;
+	module->link_map = map;
+	module->path = path_keep(map->l_name);
+	build_id_read(module);
+	__atomic_store_n(&module->ready, true, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&changes, 1, __ATOMIC_RELEASE);
+}
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+#pragma weak _dl_find_object
+
+static bool object_find(uintptr_t address, struct eh_object *ret, const struct link_map **ret_map)
+{
+	struct dl_find_object found;
+
+	if (!_dl_find_object || _dl_find_object((void *)address, &found) != 0)
+		return false;
+	*ret = (struct eh_object){ (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end,
+				   (uintptr_t)found.dlfo_eh_frame };
+	*ret_map = found.dlfo_link_map;
+	return true;
+}
+
+static void objects_list(void)
+{
+}
+#else
+#define OBJECTS_MAX 256
+
+static struct {
+	struct eh_object object;
+	struct link_map map;
+} objects[OBJECTS_MAX];
+static unsigned objects_used;
+
+static int object_add(struct dl_phdr_info *info, size_t size, void *user)
+{
+	struct eh_object object = { UINTPTR_MAX, 0, 0 };
+
+	(void)size;
+	(void)user;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
+
+		if (phdr->p_type == PT_LOAD && start < object.start)
+			object.start = start & ~(uintptr_t)4095;
+		if (phdr->p_type == PT_LOAD && start + phdr->p_memsz > object.end)
+			object.end = start + phdr->p_memsz;
+		if (phdr->p_type == PT_GNU_EH_FRAME)
+			object.hdr = start;
+	}
+	if (objects_used < OBJECTS_MAX && object.end) {
+		objects[objects_used].object = object;
+		objects[objects_used].map.l_addr = info->dlpi_addr;
+		objects[objects_used].map.l_name = (char *)path_keep(info->dlpi_name);
+		objects_used++;
+	}
+	return 0;
+}
+
+static bool object_find(uintptr_t address, struct eh_object *ret, const struct link_map **ret_map)
+{
+	for (unsigned i = 0; i < objects_used; i++) {
+		if (address < objects[i].object.start || address >= objects[i].object.end)
+			continue;
+		*ret = objects[i].object;
+		*ret_map = &objects[i].map;
+		return true;
+	}
+	return false;
+}
+
+static void objects_list(void)
+{
+	if (!objects_used)
+		dl_iterate_phdr(object_add, NULL);
+}
+#endif
+
+bool ht_module_find(uintptr_t address, struct eh_object *ret)
+{
+	const struct link_map *map;
+
+	if (!object_find(address, ret, &map))
+		return false;
+	if (!module_known(ret))
+		module_note(ret, map);
+	return true;
+}
+
+void ht_modules_unload_begin(void)
+{
+	__atomic_fetch_add(&ht_stack_version, 1, __ATOMIC_ACQ_REL);
+}
+
+void ht_modules_unload_end(void)
+{
+	uint32_t used = modules_count();
+
+	for (uint32_t i = 0; i < used; i++) {
+		struct module *module = &modules[i];
+		const struct link_map *map;
+		struct eh_object now;
+
+		if (!__atomic_load_n(&module->ready, __ATOMIC_ACQUIRE) || module->unloaded)
+			continue;
+		if (object_find(module->object.start, &now, &map) && map == module->link_map &&
+		    now.start == module->object.start && now.end == module->object.end)
+			continue;
+		module->unloaded = true;
+		ht_rows_drop(module->object.start, module->object.end);
+		ht_nodes_drop(module->object.start, module->object.end);
+		__atomic_fetch_add(&changes, 1, __ATOMIC_RELEASE);
+	}
+	__atomic_fetch_add(&ht_stack_version, STACK_VERSION_STEP - 1, __ATOMIC_ACQ_REL);
+}
+
+void ht_modules_attach(void)
+{
+	objects_list();
+	for (uint32_t i = 0; i < modules_count(); i++) {
+		modules[i].sent = modules[i].unloaded;
+		modules[i].unloaded_sent = modules[i].unloaded;
+	}
+	changes_sent = changes - 1;
+}
+
+bool ht_modules_pending(void)
+{
+	return changes_sent != __atomic_load_n(&changes, __ATOMIC_ACQUIRE);
+}
+
+static bool send_module(const struct module *module, bool unloaded)
+{
+	size_t path_bytes = strlen(module->path);
+	uint8_t heads[2][96];
+	struct wire_put tail = { heads[1], heads[1] + sizeof(heads[1]), 0 };
+	struct wire_put put = { heads[0] + WIRE_HEADER_BYTES, heads[0] + sizeof(heads[0]), 0 };
+	struct iovec parts[3];
+	uint32_t payload;
+	size_t fixed = 3 * 9, body;
+
+	if (module->build_id_bytes)
+		wire_put_bytes(&tail, 5, module->build_id, module->build_id_bytes);
+	if (unloaded)
+		wire_put_uint(&tail, 6, 1);
+	wire_put_fixed64(&tail, 7, ht_clock_ticks());
+	body = fixed + wire_head_bytes(path_bytes) + path_bytes + (size_t)(tail.at - heads[1]);
+	wire_put_head(&put, 6, body);
+	payload = (uint32_t)(body + (size_t)(put.at - heads[0]) - WIRE_HEADER_BYTES);
+	memcpy(heads[0], &payload, sizeof(payload));
+	wire_put_fixed64(&put, 1, module->base);
+	wire_put_fixed64(&put, 2, module->object.start);
+	wire_put_fixed64(&put, 3, module->object.end);
+	wire_put_head(&put, 4, path_bytes);
+	parts[0] = (struct iovec){ heads[0], (size_t)(put.at - heads[0]) };
+	parts[1] = (struct iovec){ (void *)(uintptr_t)module->path, path_bytes };
+	parts[2] = (struct iovec){ heads[1], (size_t)(tail.at - heads[1]) };
+	return ht_link_send(parts, 3) == 0;
+}
+
+/* Another thread noted the same object at the same time, and that one was sent. */
+static bool module_is_twin(uint32_t at)
+{
+	for (uint32_t i = 0; i < at; i++)
+		if (modules[i].sent && !modules[i].unloaded &&
+		    modules[i].object.start == modules[at].object.start &&
+		    modules[i].object.end == modules[at].object.end)
+			return true;
+	return false;
+}
+
+bool ht_modules_send(void)
+{
+	uint32_t seen = __atomic_load_n(&changes, __ATOMIC_ACQUIRE), used = modules_count();
+
+	if (seen == changes_sent)
+		return true;
+	for (uint32_t i = 0; i < used; i++) {
+		struct module *module = &modules[i];
+
+		if (!__atomic_load_n(&module->ready, __ATOMIC_ACQUIRE))
+			continue;
+		if (!module->sent) {
+			if (!module_is_twin(i) && !send_module(module, false))
+				return false;
+			module->sent = true;
+		}
+		if (module->unloaded && !module->unloaded_sent) {
+			if (!send_module(module, true))
+				return false;
+			module->unloaded_sent = true;
+		}
+	}
+	changes_sent = seen;
+	return true;
+}

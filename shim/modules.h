@@ -1,0 +1,33 @@
+/*
+ * The objects that return addresses of captured stacks lie in. An object is noted when the first
+ * row for a place in it is compiled, that is before the first stack node that points into it, and
+ * sent before that node.
+ *
+ * Found with _dl_find_object, which takes no lock. Where libc has none (before glibc 2.35) only
+ * what was loaded when the table was attached is known.
+ */
+#ifndef HEAPTAPE_SHIM_MODULES_H
+#define HEAPTAPE_SHIM_MODULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/eh_frame.h"
+
+/* The object an address lies in; notes it. False: in none. */
+bool ht_module_find(uintptr_t address, struct eh_object *ret);
+
+/* Around dlclose: between the two nothing remembered is trusted. The end drops what is about
+ * objects that are gone, and marks them as unloaded. */
+void ht_modules_unload_begin(void);
+void ht_modules_unload_end(void);
+
+/* Nothing was sent yet: a new connection. */
+void ht_modules_attach(void);
+
+bool ht_modules_pending(void);
+
+/* Sends what is pending. Send lock held. True when all of it was taken. */
+bool ht_modules_send(void);
+
+#endif

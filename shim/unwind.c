@@ -1,0 +1,370 @@
+/*
+ * The walk and its re-use: see unwind.h for the rule.
+ *
+ * A thread's last capture lies in its walker, outermost frame first, so that what stays the same
+ * stays in place. `checks[i]` is the slot that held frame i's pc when the walk came to frame i;
+ * `fp_checks` the further slots that frames need to be the same, in order of their frames.
+ *
+ * A signal handler may capture in the middle of a capture. The quick path only reads, and notices
+ * by `changes`; the other one empties the walker first and marks it busy, so that the handler's
+ * capture uses the nested walker. A handler that jumps out of both leaves `busy` behind, which is
+ * noticed by the stack pointer having left that frame.
+ */
+#include <limits.h>
+
+#include "shim/eh_frame.h"
+#include "shim/row_cache.h"
+#include "shim/stack_table.h"
+#include "shim/unwind.h"
+#include "shim/unwind_step.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define NEST_LEVELS 2
+
+struct check {
+	const uintptr_t *at;
+	uintptr_t value;
+};
+
+struct fp_check {
+	const uintptr_t *at;
+	uintptr_t value;
+	uint32_t frame;
+};
+
+struct frame {
+	uintptr_t sp;
+	uintptr_t fp;
+	uint64_t row;
+	uint32_t node;
+	bool needs_fp; /* this frame's step, or that of one further out, hangs on fp */
+};
+
+struct taken {
+	struct stack_state state;
+	uint64_t row;
+};
+
+struct walker {
+	uint32_t used; /* frames; 0: nothing to re-use */
+	uint32_t fp_used;
+	uint32_t version;
+	uint32_t changes;
+	enum stack_cut cut; /* why frame 0 is the last, STACK_CUT_NONE: it is the outermost */
+	bool busy;
+	uintptr_t busy_sp;
+	struct stack_range range;
+	struct walker *nested;
+	struct check checks[STACK_DEPTH_MAX];
+	struct frame frames[STACK_DEPTH_MAX];
+	struct fp_check fp_checks[2 * STACK_DEPTH_MAX];
+	struct taken taken[STACK_DEPTH_MAX]; /* by the walk, innermost first */
+};
+
+uint32_t ht_stack_version = STACK_VERSION_STEP;
+const uintptr_t ht_stack_never;
+
+static struct walker no_walker;
+static __thread struct walker *walker_self __attribute__((tls_model("initial-exec"))) = &no_walker;
+
+/* The shim's own code, whose frames are left out. */
+static uintptr_t shim_start, shim_bytes;
+
+/* True when every slot that frames 0 .. top-1 hang on holds what it held. */
+static inline bool same_below(const struct walker *w, unsigned top)
+{
+	const struct check *check = w->checks;
+	const struct check *end = check + top;
+	const struct fp_check *fp = w->fp_checks;
+	const struct fp_check *fp_end = fp + w->fp_used;
+	uintptr_t differ = 0;
+
+	for (; check + 4 <= end; check += 4)
+		differ |= (*check[0].at ^ check[0].value) | (*check[1].at ^ check[1].value) |
+			  (*check[2].at ^ check[2].value) | (*check[3].at ^ check[3].value);
+	for (; check < end; check++)
+		differ |= *check->at ^ check->value;
+	while (fp_end > fp && fp_end[-1].frame >= top)
+		fp_end--;
+	for (; fp < fp_end; fp++)
+		differ |= *fp->at ^ fp->value;
+	return differ == 0;
+}
+
+/* The innermost frame below `top` that is not certain to be the same; -1: all are. */
+static int first_differing(const struct walker *w, unsigned top)
+{
+	int frame = (int)top - 1;
+
+	if (same_below(w, top))
+		return -1;
+	while (frame >= 0 && *w->checks[frame].at == w->checks[frame].value)
+		frame--;
+	for (int i = (int)w->fp_used - 1; i >= 0 && (int)w->fp_checks[i].frame > frame; i--)
+		if (w->fp_checks[i].frame < top && *w->fp_checks[i].at != w->fp_checks[i].value)
+			return (int)w->fp_checks[i].frame;
+	return frame;
+}
+
+static inline bool frame_is(const struct walker *w, unsigned i, const struct stack_state *state)
+{
+	const struct frame *frame = &w->frames[i];
+
+	return frame->sp == state->sp && w->checks[i].value == state->pc &&
+	       (!frame->needs_fp || frame->fp == state->fp);
+}
+
+/* Frame i was entered from the state before `state`: notes what that hangs on. */
+static inline void frame_checks(struct walker *w, unsigned i, const struct stack_state *state)
+{
+	w->checks[i] = (struct check){ state->pc_at, state->pc };
+	w->frames[i].fp = state->fp;
+	if (state->fp_at && w->frames[i].needs_fp)
+		w->fp_checks[w->fp_used++] = (struct fp_check){ state->fp_at, state->fp, i };
+	if (state->cfa_at)
+		w->fp_checks[w->fp_used++] = (struct fp_check){ state->cfa_at, state->sp, i };
+}
+
+/* Frames 0 .. kept-1 stay, `taken` frames go on top. join: the state with which the walk came to
+ * frame kept-1. Returns the innermost node. */
+static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
+			    const struct stack_state *join)
+{
+	uint32_t node = 0;
+	bool needs_fp = false;
+	unsigned i = kept;
+
+	while (w->fp_used && w->fp_checks[w->fp_used - 1].frame + 1 >= kept)
+		w->fp_used--;
+	if (kept) {
+		node = w->frames[kept - 1].node;
+		needs_fp = w->frames[kept - 1].needs_fp;
+		frame_checks(w, kept - 1, join);
+	}
+	while (taken--) {
+		const struct taken *from = &w->taken[taken];
+		struct frame *frame = &w->frames[i];
+
+		needs_fp = row_uses_fp(from->row) ||
+			   (row_fp(from->row) == ROW_FP_SAME && needs_fp);
+		frame->needs_fp = needs_fp;
+		frame->sp = from->state.sp;
+		frame->row = from->row;
+		frame_checks(w, i, &from->state);
+		node = ht_node_intern(node, from->state.pc);
+		if (unlikely(!node))
+			return 0;
+		frame->node = node;
+		i++;
+	}
+	return node;
+}
+
+/*
+ * Walks from `state` outwards until the rest is known to be the same. ret_kept: frames that stay,
+ * ret_join: the state at the innermost of them. Returns how many frames it has `taken`.
+ */
+static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_state *ret_join,
+		     unsigned *ret_kept, bool *ret_crossed)
+{
+	struct stack_state state = *ret_join, next;
+	struct stack_range range = w->range;
+	unsigned depth = ht_stack_depth, taken = 0;
+	enum stack_cut old_cut = w->cut;
+	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
+
+	*ret_kept = 0;
+	for (;;) {
+		uint64_t row;
+
+		while (kept && w->frames[kept - 1].sp < state.sp)
+			kept--;
+		if (kept && w->frames[kept - 1].sp == state.sp &&
+		    w->checks[kept - 1].value == state.pc) {
+			row = w->frames[kept - 1].row;
+			if ((int)kept - 1 <= joinable && frame_is(w, kept - 1, &state) &&
+			    kept + taken <= depth &&
+			    (old_cut != STACK_CUT_DEPTH || kept + taken == depth)) {
+				joinable = first_differing(w, kept - 1);
+				if (joinable < 0) {
+					*ret_kept = kept;
+					*ret_join = state;
+					return taken;
+				}
+			}
+		} else {
+			row = ht_row(state.pc, trust);
+		}
+		if (taken || state.pc - shim_start >= shim_bytes) {
+			if (taken == depth) {
+				w->cut = STACK_CUT_DEPTH;
+				return taken;
+			}
+			w->taken[taken].state = state;
+			w->taken[taken].row = row;
+			taken++;
+		}
+		switch (stack_step(row, &state, &range, &next)) {
+		case STEP_DONE:
+			break;
+		case STEP_END:
+			w->cut = STACK_CUT_NONE;
+			return taken;
+		case STEP_BAD:
+			w->cut = STACK_CUT_BAD_CFA;
+			return taken;
+		case STEP_ODD:
+			w->cut = (enum stack_cut)ht_stack_step_slow(&state, row, &range, &next);
+			if (w->cut != STACK_CUT_NONE)
+				return taken;
+			if (!next.pc)
+				break;
+			if (next.sp <= state.sp || next.sp >= range.end) {
+				/* From a signal handler's own stack to the interrupted one. */
+				kept = 0;
+				*ret_crossed = true;
+				if (!ht_stack_range_find(next.sp, &range)) {
+					w->cut = STACK_CUT_BAD_CFA;
+					return taken;
+				}
+			}
+			break;
+		}
+		if (!next.pc) {
+			w->cut = STACK_CUT_NONE;
+			return taken;
+		}
+		state = next;
+	}
+}
+
+static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
+							  struct stack_state *state)
+{
+	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
+	bool trust = !(version & STACK_VERSION_UNLOADS), crossed = false;
+	unsigned kept, taken;
+	uint32_t node = 0;
+
+	w->busy_sp = state->sp;
+	w->busy = true;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept = w->used;
+	w->used = 0;
+	w->changes++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (w->version != version) {
+		w->version = version;
+		w->range = (struct stack_range){ 0, 0 };
+		kept = 0;
+	}
+	if (unlikely(state->sp - w->range.start >= w->range.end - w->range.start) &&
+	    !ht_stack_range_find(state->sp, &w->range)) {
+		w->range = (struct stack_range){ 0, 0 };
+		ht_stack_count_cut(STACK_CUT_BAD_CFA);
+		goto out;
+	}
+	taken = walk(w, kept, trust, state, &kept, &crossed);
+	node = walker_join(w, kept, taken, state);
+	if (unlikely(!node)) {
+		if (kept + taken)
+			ht_stack_count_cut(STACK_CUT_TABLE);
+		goto out;
+	}
+	if (unlikely(w->cut != STACK_CUT_NONE))
+		ht_stack_count_cut(w->cut);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (trust && !crossed)
+		w->used = kept + taken;
+out:
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	w->busy = false;
+	return node;
+}
+
+static struct walker *walker_make(void)
+{
+	return ht_stack_pages(sizeof(struct walker));
+}
+
+/* No walker yet, or it is in the middle of a capture that a signal interrupted. */
+static __attribute__((noinline, cold)) uint32_t capture_odd(struct stack_state *state)
+{
+	struct walker *w = walker_self;
+
+	if (!ht_stack_depth)
+		return 0;
+	if (w == &no_walker) {
+		w = walker_make();
+		if (!w)
+			return 0;
+		/* A signal handler may have been quicker. */
+		if (walker_self == &no_walker)
+			walker_self = w;
+		else
+			ht_stack_pages_free(w, sizeof(*w));
+		w = walker_self;
+	}
+	for (unsigned level = 0; w->busy; level++) {
+		if (state->sp > w->busy_sp && state->sp < w->range.end) {
+			w->busy = false; /* that capture was jumped out of */
+			break;
+		}
+		if (level == NEST_LEVELS)
+			return 0;
+		if (!w->nested)
+			w->nested = walker_make();
+		w = w->nested;
+		if (!w)
+			return 0;
+	}
+	return capture_changed(w, state);
+}
+
+uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+	struct walker *w = walker_self;
+	struct stack_state state = { pc, sp, fp, &ht_stack_never, NULL, NULL };
+	uint32_t used = w->used, changes = w->changes, node;
+	enum stack_cut cut;
+
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (likely(used && w->version == __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE))) {
+		if (frame_is(w, used - 1, &state) && same_below(w, used - 1)) {
+			node = w->frames[used - 1].node;
+			cut = w->cut;
+			__atomic_signal_fence(__ATOMIC_SEQ_CST);
+			if (likely(w->changes == changes)) {
+				if (unlikely(cut != STACK_CUT_NONE))
+					ht_stack_count_cut(cut);
+				return node;
+			}
+		}
+		if (likely(!w->busy))
+			return capture_changed(w, &state);
+	}
+	if (likely(w != &no_walker && !w->busy && ht_stack_depth))
+		return capture_changed(w, &state);
+	return capture_odd(&state);
+}
+
+void ht_stack_thread_end(void)
+{
+	struct walker *w = walker_self;
+
+	walker_self = &no_walker;
+	while (w && w != &no_walker) {
+		struct walker *nested = w->nested;
+
+		ht_stack_pages_free(w, sizeof(*w));
+		w = nested;
+	}
+}
+
+void ht_stack_own_code(uintptr_t start, uintptr_t end)
+{
+	shim_start = start;
+	shim_bytes = end - start;
+}

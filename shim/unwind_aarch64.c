@@ -1,0 +1,23 @@
+/*
+ * What depends on aarch64 besides the step itself (unwind_step.h), which follows frame records:
+ * compilers keep them there by default, so rows are not needed to begin with.
+ */
+#if defined(__aarch64__)
+#include <errno.h>
+
+#include "shim/unwind_slow.h"
+
+void ht_unwind_own_regs(struct unwind_regs *ret)
+{
+	*ret = (struct unwind_regs){ .known = 0 };
+}
+
+int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
+			  struct unwind_regs *ret)
+{
+	(void)regs;
+	(void)range;
+	(void)ret;
+	return -ENOENT;
+}
+#endif
