@@ -541,6 +541,7 @@ int ht_eh_row(const struct eh_object *object, uintptr_t pc, struct eh_row *ret_r
 	memset(&initial, 0, sizeof(initial));
 	if (!program_run(fde.cie.program, &fde, UINTPTR_MAX, NULL, &initial))
 		return -EBADMSG;
+	initial.function = fde.start;
 	initial.signal_frame = fde.cie.signal_frame;
 	initial.ra_column = fde.cie.ra_column < EH_REGS ? (uint8_t)fde.cie.ra_column : EH_RA;
 	*ret_row = initial;

@@ -109,6 +109,7 @@ struct eh_rule {
 };
 
 struct eh_row {
+	uintptr_t function; /* where the code that this row's FDE covers begins */
 	bool cfa_is_expr;
 	uint8_t cfa_register;
 	int64_t cfa_offset;

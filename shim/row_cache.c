@@ -9,12 +9,49 @@
 
 struct row_slot ht_rows[ROW_CACHE_SLOTS] __attribute__((aligned(4096)));
 
+#if defined(__x86_64__)
+/* True when what ends before pc can be a call instruction: direct, or by register or memory. */
+static bool follows_call(uintptr_t pc)
+{
+	const uint8_t *code = (const uint8_t *)pc;
+
+	if (code[-5] == 0xe8)
+		return true;
+	for (int bytes = 2; bytes <= 7; bytes++)
+		if (code[-bytes] == 0xff && (code[1 - bytes] >> 3 & 7) == 2)
+			return true;
+	return false;
+}
+#else
+static bool follows_call(uintptr_t pc)
+{
+	(void)pc;
+	return true;
+}
+#endif
+
+/*
+ * A return address that no call left behind but that begins a function was put there by hand, to
+ * start a coroutine (makecontext does): there is no caller beyond.
+ */
+static bool is_planted(const struct eh_object *object, uintptr_t pc)
+{
+	struct eh_row row;
+
+	return pc < object->end && ht_eh_row(object, pc, &row) == 0 && row.function == pc &&
+	       !follows_call(pc);
+}
+
 static uint64_t compile(uintptr_t pc)
 {
 	struct eh_object object;
 	struct eh_row row;
 
-	if (!ht_module_find(pc - 1, &object) || ht_eh_row(&object, pc - 1, &row) < 0)
+	if (!ht_module_find(pc - 1, &object))
+		return ROW_MISSING;
+	if (is_planted(&object, pc))
+		return ROW_END;
+	if (ht_eh_row(&object, pc - 1, &row) < 0)
 		return ROW_MISSING;
 	return ht_eh_compile(&row);
 }

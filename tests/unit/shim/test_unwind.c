@@ -1,0 +1,581 @@
+/*
+ * Captured stacks against libgcc's unwinder, frame by frame, where re-use is most likely to go
+ * wrong: every kind of frame in random order, the same sizes with other callers, frames whose size
+ * varies, signal handlers, coroutines, code without rows.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <alloca.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include <unwind.h>
+
+#include "shim/stack_table.h"
+#include "shim/unwind.h"
+
+#define NODES (1u << 20)
+
+static struct ring_head head;
+static struct ring_node *nodes;
+static unsigned compared;
+
+static uint64_t cuts(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < STACK_CUT_COUNT; i++)
+		sum += head.cut_reasons[i];
+	return sum;
+}
+
+/* The stack as libgcc sees it, from the first return address `from` outwards. */
+struct expected {
+	uintptr_t from;
+	unsigned count;
+	bool begun;
+	uintptr_t pcs[4096];
+};
+
+static _Unwind_Reason_Code expect_one(struct _Unwind_Context *context, void *user)
+{
+	struct expected *expected = user;
+	int before = 0;
+	uintptr_t pc = _Unwind_GetIPInfo(context, &before);
+
+	if (!pc)
+		return _URC_NO_REASON;
+	if (before)
+		pc++;
+	if (pc == expected->from)
+		expected->begun = true;
+	if (expected->begun && expected->count < 4096)
+		expected->pcs[expected->count++] = pc;
+	return _URC_NO_REASON;
+}
+
+static volatile int in_handler;
+
+static __attribute__((noinline)) void compare(uint32_t node, uintptr_t from)
+{
+	static __thread struct expected by_level[2];
+	struct expected *want = &by_level[in_handler];
+	unsigned i = 0;
+
+	want->from = from;
+	want->count = 0;
+	want->begun = false;
+	_Unwind_Backtrace(expect_one, want);
+	for (; node; node = nodes[node].parent, i++) {
+		if (i >= want->count || nodes[node].pc != want->pcs[i])
+			fail_msg("frame %u: captured %#lx, really %#lx", i,
+				 (unsigned long)nodes[node].pc,
+				 i < want->count ? (unsigned long)want->pcs[i] : 0);
+	}
+	if (i != want->count && i != ht_stack_depth)
+		fail_msg("captured %u frames, really %u", i, want->count);
+	__atomic_fetch_add(&compared, 1, __ATOMIC_RELAXED);
+}
+
+/* Stands for malloc: its caller's stack is captured. */
+static __attribute__((noinline)) void allocate(void)
+{
+	uint32_t node = HT_STACK_OF_CALLER();
+
+	if (!node)
+		fail_msg("no stack; %u nodes, %lu cut", head.nodes_used, (unsigned long)cuts());
+	compare(node, (uintptr_t)__builtin_return_address(0));
+}
+
+static __attribute__((noinline, optimize("O2"))) void allocate_by_jump(void)
+{
+	allocate();
+}
+
+/* -- frames of every kind, calling each other at random -- */
+
+static __thread uint64_t random_state;
+
+static unsigned roll(unsigned sides)
+{
+	random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+	return (unsigned)(random_state >> 33) % sides;
+}
+
+static void go_on(int depth);
+
+#define KEEP __asm__ volatile("" ::: "memory")
+
+static __attribute__((noinline, optimize("O0"))) void frame_plain(int depth)
+{
+	go_on(depth);
+	KEEP;
+}
+
+static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void frame_small(int depth)
+{
+	go_on(depth);
+	KEEP;
+}
+
+static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void frame_same(int depth)
+{
+	go_on(depth);
+	if (roll(4) == 0)
+		go_on(depth - 2);
+	KEEP;
+}
+
+static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void frame_twin(int depth)
+{
+	go_on(depth);
+	if (roll(4) == 0)
+		go_on(depth - 3);
+	KEEP;
+}
+
+static __attribute__((noinline, optimize("O2"))) void frame_alloca(int depth)
+{
+	size_t bytes = 16 + 16 * roll(8);
+	char *room = alloca(bytes);
+
+	memset(room, 0x5a, bytes);
+	go_on(depth);
+	__asm__ volatile("" : : "r"(room) : "memory");
+	if (roll(3) == 0) {
+		room = alloca(bytes);
+		memset(room, 0, bytes);
+		go_on(depth - 1);
+		__asm__ volatile("" : : "r"(room) : "memory");
+	}
+}
+
+/* A realigned stack, with and without a size that varies. */
+static __attribute__((noinline, optimize("O2"))) void frame_aligned(int depth)
+{
+	char room[64] __attribute__((aligned(64)));
+
+	memset(room, depth, sizeof(room));
+	__asm__ volatile("" : : "r"(room) : "memory");
+	go_on(depth);
+	__asm__ volatile("" : : "r"(room) : "memory");
+}
+
+static __attribute__((noinline, optimize("O2"))) void
+frame_realigned(int depth, int a, int b, int c, int d, int e, int on_stack, int more)
+{
+	char aligned[64] __attribute__((aligned(64)));
+	char *room = alloca(16 + 16 * roll(4));
+
+	memset(aligned, a + b + c + d + e + on_stack + more, sizeof(aligned));
+	__asm__ volatile("" : : "r"(aligned), "r"(room) : "memory");
+	go_on(depth);
+	__asm__ volatile("" : : "r"(aligned), "r"(room), "r"(on_stack), "r"(more) : "memory");
+}
+
+/* rbp holds data here, and whoever is called saves it. */
+static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void frame_fp_is_data(int depth)
+{
+#if defined(__x86_64__)
+	register uint64_t value __asm__("rbp") = random_state;
+
+	__asm__ volatile("" : "+r"(value));
+	go_on(depth);
+	__asm__ volatile("" : "+r"(value));
+#else
+	go_on(depth);
+	KEEP;
+#endif
+}
+
+static __thread int sort_depth;
+
+static int sort_compare(const void *a, const void *b)
+{
+	int depth = sort_depth;
+
+	go_on(depth - 1);
+	sort_depth = depth;
+	return *(const int *)a - *(const int *)b;
+}
+
+static __attribute__((noinline, optimize("O2"))) void frame_library(int depth)
+{
+	int numbers[] = { 3, 1, 2 };
+
+	sort_depth = depth < 3 ? depth : 3;
+	qsort(numbers, 3, sizeof(numbers[0]), sort_compare);
+}
+
+static __attribute__((noinline, optimize("O2"))) void frame_nested(int depth)
+{
+	int seen = 0;
+
+	__attribute__((noinline)) void inner(int further)
+	{
+		seen += further;
+		go_on(further);
+		KEEP;
+	}
+	inner(depth);
+	__asm__ volatile("" : : "r"(&seen) : "memory");
+}
+
+static __attribute__((noinline)) void go_on(int depth)
+{
+	while (roll(3) == 0)
+		allocate();
+	if (depth <= 0) {
+		allocate_by_jump();
+		KEEP;
+		return;
+	}
+	switch (roll(10)) {
+	case 0:
+		frame_plain(depth - 1);
+		break;
+	case 1:
+		frame_small(depth - 1);
+		break;
+	case 2:
+		frame_same(depth - 1);
+		break;
+	case 3:
+		frame_twin(depth - 1);
+		break;
+	case 4:
+		frame_alloca(depth - 1);
+		break;
+	case 5:
+		frame_aligned(depth - 1);
+		break;
+	case 6:
+		frame_realigned(depth - 1, 1, 2, 3, 4, 5, 6, 7);
+		break;
+	case 7:
+		frame_fp_is_data(depth - 1);
+		break;
+	case 8:
+		frame_library(depth - 1);
+		break;
+	default:
+		frame_nested(depth - 1);
+		break;
+	}
+	KEEP;
+	if (roll(2))
+		allocate();
+	KEEP;
+}
+
+static void test_random_frames(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 400; round++) {
+		random_state = round;
+		go_on((int)(round % 24));
+	}
+	assert_int_equal(cuts(), 0);
+	assert_true(compared > 1000);
+	print_message("%u stacks compared\n", compared);
+}
+
+static void *thread_main(void *user)
+{
+	random_state = (uintptr_t)user;
+	for (unsigned round = 0; round < 50; round++)
+		go_on((int)(round % 16));
+	ht_stack_thread_end();
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[8];
+
+	(void)state;
+	for (uintptr_t i = 0; i < 8; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, thread_main, (void *)(i + 77)), 0);
+	for (unsigned i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(cuts(), 0);
+}
+
+/* Two callers with frames of one size take turns at every level. */
+static void recurse_a(int depth, unsigned turns);
+
+static __attribute__((noinline, optimize("O2"))) void recurse_b(int depth, unsigned turns)
+{
+	if (depth == 0)
+		allocate();
+	else if (turns & 1)
+		recurse_b(depth - 1, turns >> 1);
+	else
+		recurse_a(depth - 1, turns >> 1);
+	KEEP;
+}
+
+static __attribute__((noinline, optimize("O2"))) void recurse_a(int depth, unsigned turns)
+{
+	if (depth == 0)
+		allocate();
+	else if (turns & 1)
+		recurse_b(depth - 1, turns >> 1);
+	else
+		recurse_a(depth - 1, turns >> 1);
+	KEEP;
+}
+
+static void test_alternating_recursion(void **state)
+{
+	(void)state;
+	for (unsigned turns = 0; turns < 1024; turns++)
+		recurse_a(10, turns * 0x9e3779b9u >> 22);
+}
+
+/* -- signals -- */
+
+static void on_signal(int number)
+{
+	(void)number;
+	in_handler++;
+	random_state ^= 0x1234;
+	allocate();
+	frame_alloca((int)roll(2));
+	in_handler--;
+}
+
+static void handle(int flags)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
+
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+}
+
+static __attribute__((noinline)) void raise_at(int depth)
+{
+	allocate();
+	if (depth)
+		raise_at(depth - 1);
+	else
+		kill(getpid(), SIGUSR1);
+	allocate();
+	KEEP;
+}
+
+static void test_signal_frames(void **state)
+{
+	(void)state;
+	handle(0);
+	for (int i = 0; i < 20; i++)
+		raise_at(i);
+	assert_int_equal(cuts(), 0);
+}
+
+static void test_signal_stack(void **state)
+{
+	stack_t stack = { .ss_size = 1 << 16 };
+
+	(void)state;
+	stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	assert_int_equal(sigaltstack(&stack, NULL), 0);
+	handle(SA_ONSTACK);
+	for (int i = 0; i < 20; i++)
+		raise_at(i);
+	stack.ss_flags = SS_DISABLE;
+	sigaltstack(&stack, NULL);
+	ht_stack_unmapped((uintptr_t)stack.ss_sp, stack.ss_size);
+	munmap(stack.ss_sp, stack.ss_size);
+	assert_int_equal(cuts(), 0);
+}
+
+/* A handler that captures while captures are going on. Only that it is safe is checked in the
+ * interrupted one; the handler's own stack is compared. */
+static void test_interrupted_captures(void **state)
+{
+	struct itimerspec every = { { 0, 200000 }, { 0, 200000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	timer_t timer;
+
+	(void)state;
+	handle(0);
+	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	timer_settime(timer, 0, &every, NULL);
+	for (unsigned round = 0; round < 200; round++) {
+		random_state = round + 1000;
+		for (unsigned i = 0; i < 50; i++)
+			recurse_a(10, roll(1024));
+	}
+	timer_delete(timer);
+	assert_int_equal(cuts(), 0);
+}
+
+/* Out of a handler that interrupted anything. */
+static sigjmp_buf jump;
+
+static void on_signal_jump(int number)
+{
+	(void)number;
+	allocate();
+	siglongjmp(jump, 1);
+}
+
+static void test_longjmp(void **state)
+{
+	struct sigaction action = { .sa_handler = on_signal_jump };
+
+	(void)state;
+	sigaction(SIGUSR1, &action, NULL);
+	for (volatile int i = 0; i < 50; i++) {
+		if (!sigsetjmp(jump, 1))
+			raise_at(i % 7);
+		allocate();
+		recurse_a(5, (unsigned)i);
+	}
+}
+
+/* -- coroutines -- */
+
+static ucontext_t main_context, contexts[2];
+
+static void coroutine(int number)
+{
+	random_state = (uint64_t)number + 5;
+	for (unsigned i = 0; i < 20; i++) {
+		frame_alloca(3);
+		frame_same(2);
+		swapcontext(&contexts[number], i % 3 ? &contexts[1 - number] : &main_context);
+		allocate();
+	}
+	for (;;)
+		swapcontext(&contexts[number], &main_context);
+}
+
+static void test_coroutines(void **state)
+{
+	enum { BYTES = 1 << 18 };
+	char *stacks[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		stacks[i] = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				 -1, 0);
+		getcontext(&contexts[i]);
+		contexts[i].uc_stack.ss_sp = stacks[i];
+		contexts[i].uc_stack.ss_size = BYTES;
+		makecontext(&contexts[i], (void (*)(void))coroutine, 1, i);
+	}
+	for (unsigned i = 0; i < 30; i++) {
+		swapcontext(&main_context, &contexts[i & 1]);
+		allocate();
+		recurse_b(4, i);
+	}
+	for (int i = 0; i < 2; i++) {
+		ht_stack_unmapped((uintptr_t)stacks[i], BYTES);
+		munmap(stacks[i], BYTES);
+	}
+	recurse_b(4, 0);
+	assert_int_equal(cuts(), 0);
+}
+
+/* -- depth -- */
+
+static __attribute__((noinline, optimize("O2"))) void deep(int depth)
+{
+	if (depth % 3 == 0)
+		allocate();
+	if (depth)
+		deep(depth - 1);
+	if (depth % 5 == 0)
+		allocate();
+	KEEP;
+}
+
+static void test_depth(void **state)
+{
+	uint64_t before = head.cut_reasons[STACK_CUT_DEPTH];
+
+	(void)state;
+	deep(200);
+	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
+	deep(1000);
+	assert_true(head.cut_reasons[STACK_CUT_DEPTH] > before);
+	before = head.cut_reasons[STACK_CUT_DEPTH];
+	deep(20);
+	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
+}
+
+#if defined(__x86_64__)
+/* Code without any unwind row: the stack ends there, and that is counted. */
+void without_row(void (*function)(void));
+__asm__(".text\n"
+	".type without_row, @function\n"
+	"without_row:\n"
+	"	subq $24, %rsp\n"
+	"	callq *%rdi\n"
+	"	addq $24, %rsp\n"
+	"	ret\n"
+	".size without_row, .-without_row\n");
+
+static void cut_here(void)
+{
+	uint32_t node = HT_STACK_OF_CALLER();
+	unsigned frames = 0;
+
+	for (; node; node = nodes[node].parent)
+		frames++;
+	assert_int_equal(frames, 1);
+}
+
+static void test_no_row(void **state)
+{
+	uint64_t before = head.cut_reasons[STACK_CUT_NO_ROW];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		without_row(cut_here);
+	assert_int_equal(head.cut_reasons[STACK_CUT_NO_ROW], before + 3);
+}
+#endif
+
+static int attach(void **state)
+{
+	(void)state;
+	nodes = mmap(NULL, NODES * sizeof(*nodes), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(&head, 0, sizeof(head));
+	head.node_capacity = NODES;
+	ht_stacks_attach(&head, nodes, 0);
+	return nodes == MAP_FAILED;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_frames),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_alternating_recursion),
+		cmocka_unit_test(test_signal_frames),
+		cmocka_unit_test(test_signal_stack),
+		cmocka_unit_test(test_interrupted_captures),
+		cmocka_unit_test(test_longjmp),
+		cmocka_unit_test(test_coroutines),
+		cmocka_unit_test(test_depth),
+#if defined(__x86_64__)
+		cmocka_unit_test(test_no_row),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, attach, NULL);
+}
