@@ -44,7 +44,7 @@ NO_BUILTIN = $(addprefix -fno-builtin-,malloc calloc realloc reallocarray free a
 	memalign posix_memalign valloc pvalloc malloc_usable_size)
 SHIM_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt -fno-stack-protector \
 	-fno-semantic-interposition $(NO_BUILTIN)
-SHIM_LINK = -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,--as-needed $(LDFLAGS)
+SHIM_LINK = -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,initfirst -Wl,--as-needed $(LDFLAGS)
 
 # Sources
 shim_src := $(wildcard shim/*.c shim/*.S)

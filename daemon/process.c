@@ -93,6 +93,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 		process->usable_bytes[i + 1] = hello->size_classes[i];
 	if (totals_init(&process->totals) != 0)
 		goto fail;
+	totals_held(&process->totals, hello->held_bytes);
 	process->nodes = calloc(64, sizeof(*process->nodes));
 	if (!process->nodes)
 		goto fail;

@@ -4,6 +4,7 @@
 #include "proto/wire.h"
 #include "shim/clock.h"
 #include "shim/hello.h"
+#include "shim/page_heap.h"
 #include "shim/settings.h"
 #include "shim/size_class.h"
 #include "shim/sys.h"
@@ -27,7 +28,8 @@ enum {
 	HELLO_STACKS,
 	HELLO_DROP_WHEN_FULL,
 	HELLO_FORKED,
-	HELLO_SETTINGS
+	HELLO_SETTINGS,
+	HELLO_HELD_BYTES
 };
 
 /* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
@@ -117,6 +119,9 @@ size_t ht_hello_frame(uint8_t *out, bool forked)
 	wire_put_uint(&put, HELLO_STACKS, ht_settings.stacks);
 	wire_put_uint(&put, HELLO_DROP_WHEN_FULL, ht_settings.drop_when_full);
 	wire_put_uint(&put, HELLO_FORKED, forked);
+	if (forked)
+		wire_put_fixed64(&put, HELLO_HELD_BYTES,
+				 ht_page_heap.system_pages * (uint64_t)PAGE_BYTES);
 	for (unsigned i = 0; i < ht_settings.line_count; i++)
 		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
 	put_executable(&put);

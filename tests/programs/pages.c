@@ -33,6 +33,7 @@ int main(void)
 	page_row("munmap", moved, 400 * page, NULL);
 
 	before = sbrk(0);
+	page_row("sbrk", before, 0, before);
 	before = sbrk(3 * page);
 	page_row("sbrk", before, 3 * page, before + 3 * page);
 	memset(before, 7, 3 * page);
