@@ -175,7 +175,9 @@ static bool take_event(struct cursor *cursor, unsigned i, int *error)
 
 	if (!event_is_block((uint8_t)kind))
 		return false;
-	if (kind == EVENT_FREE || (kind == EVENT_REALLOC && columns->old_address[i])) {
+	/* A request that was refused ends nothing. */
+	if (kind == EVENT_FREE ||
+	    (kind == EVENT_REALLOC && columns->old_address[i] && columns->address[i])) {
 		struct live_block block = {
 			.at_ns = columns->allocated_at_ns[i],
 			.thread = columns->allocated_by[i],
