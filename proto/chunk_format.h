@@ -12,7 +12,8 @@
 #include "proto/event.h"
 
 #define CHUNK_MAGIC 0x6b686368u /* "hchk" */
-#define CHUNK_HEADER_BYTES 32
+#define CHUNK_HEADER_BYTES 24
+#define CHUNK_SUM_OFFSET 16
 #define CHUNK_FLAG_UNSORTED 1u
 
 /*    NAME     most bytes per event */
@@ -21,7 +22,9 @@
 	ROW(ODD, 1)        \
 	ROW(THREAD, 5)     \
 	ROW(GAP, 10)       \
-	ROW(TIME, 10)      \
+	ROW(TIME_LOW, 1)   \
+	ROW(TIME_HIGH, 1)  \
+	ROW(TIME_LONG, 10) \
 	ROW(REF, 4)        \
 	ROW(STACK_LOW, 2)  \
 	ROW(STACK_HIGH, 2) \
@@ -33,7 +36,7 @@
 	ROW(AGE, 10)       \
 	ROW(BY, 5)         \
 	ROW(OLD, 1)        \
-	ROW(PAGES, 80)
+	ROW(PAGES, 90)
 
 enum chunk_stream {
 #define ROW(NAME, most) CHUNK_##NAME##_STREAM,
@@ -58,6 +61,8 @@ enum chunk_stream {
 #define ODD_GAP 2u          /* not that thread's next sequence number: difference in GAP */
 #define ODD_BACK 4u         /* the time goes back */
 #define ODD_BY_ALLOCATOR 8u
+
+#define TIME_ESCAPE 0xffu /* in TIME_HIGH: the step is in TIME_LONG, and TIME_LOW is 0 */
 
 /* OLD byte of a realloc: whether there was an old block, and OP_FREE_* bits about it. */
 enum chunk_old { OLD_NONE, OLD_SOME };
@@ -93,6 +98,20 @@ static inline uint64_t chunk_checksum(const uint8_t *data, size_t bytes)
 	memcpy(&word, data, bytes);
 	sum = (sum ^ word) * 0xff51afd7ed558ccdull;
 	return sum ^ sum >> 29;
+}
+
+/* What stands at CHUNK_SUM_OFFSET: a sum over everything else. */
+static inline uint64_t chunk_sum(const uint8_t *blob, size_t bytes)
+{
+	return chunk_checksum(blob, CHUNK_SUM_OFFSET) ^
+	       chunk_checksum(blob + CHUNK_HEADER_BYTES, bytes - CHUNK_HEADER_BYTES);
+}
+
+static inline void chunk_seal(uint8_t *blob, size_t bytes)
+{
+	uint64_t sum = chunk_sum(blob, bytes);
+
+	memcpy(blob + CHUNK_SUM_OFFSET, &sum, sizeof(sum));
 }
 
 #endif

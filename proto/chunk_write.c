@@ -14,8 +14,9 @@
 
 /* Everything a later free of the block can refer to. */
 struct block {
-	uint64_t address, size_bytes, usable_bytes, at_ns;
-	uint32_t stack_id, thread, class, next;
+	uint64_t address, at_ns;
+	uint32_t size_bytes, stack_id, thread;
+	uint8_t class; /* CLASS_ESCAPE: it cannot be referred to */
 };
 
 /* What is remembered of each stack of this chunk. */
@@ -24,7 +25,6 @@ struct site {
 	uint32_t follower; /* stack index that came next last time */
 	uint64_t size_bytes, usable_bytes;
 	uint32_t class;
-	uint32_t unused;
 };
 
 /* What is remembered of each usable size. */
@@ -34,14 +34,13 @@ struct size_class {
 
 /* An open-addressing table of indices + 1. */
 struct slots {
-	uint32_t *slot;
+	uint16_t *slot;
 	uint32_t mask, used;
 };
 
 struct chunk_writer {
 	struct chunk_bounds bounds;
-	uint64_t last_ns, last_page;
-	uint64_t page_last;
+	uint64_t last_ns, last_page, last_allocated_ns;
 	uint32_t last_thread, last_site;
 	uint32_t block_count, site_count, class_count;
 	bool unsorted;
@@ -151,7 +150,8 @@ static void writer_clear(struct chunk_writer *writer)
 		.stack_low = UINT32_MAX,
 	};
 	writer->last_ns = 0;
-	writer->page_last = 0;
+	writer->last_page = 0;
+	writer->last_allocated_ns = 0;
 	writer->last_thread = 0;
 	writer->last_site = 0;
 	writer->block_count = 0;
@@ -223,12 +223,12 @@ static inline void put_varint(uint8_t **at, uint64_t value)
 static int slots_grow(struct slots *slots, const void *entries, size_t entry_bytes, bool wide)
 {
 	uint32_t size = (slots->mask + 1) * 4, mask = size - 1;
-	uint32_t *slot = calloc(size, sizeof(*slot));
+	uint16_t *slot = calloc(size, sizeof(*slot));
 
 	if (!slot)
 		return -ENOMEM;
 	for (uint32_t i = 0; i <= slots->mask; i++) {
-		uint32_t index = slots->slot[i];
+		uint16_t index = slots->slot[i];
 		const uint8_t *entry;
 		uint64_t key = 0;
 
@@ -276,14 +276,13 @@ static inline void block_insert(struct chunk_writer *writer, const struct event_
 
 	struct block *block = &writer->blocks[writer->block_count++];
 
-	slots->slot[i] = writer->block_count;
+	slots->slot[i] = (uint16_t)writer->block_count;
 	block->address = row->address;
-	block->size_bytes = row->size_bytes;
-	block->usable_bytes = row->usable_bytes;
 	block->at_ns = row->at_ns;
+	block->size_bytes = (uint32_t)row->size_bytes;
 	block->stack_id = row->stack_id;
 	block->thread = row->thread;
-	block->class = class;
+	block->class = row->size_bytes > UINT32_MAX ? CLASS_ESCAPE : (uint8_t)class;
 }
 
 static inline uint32_t site_find(struct chunk_writer *writer, uint32_t stack_id, bool *ret_new)
@@ -298,7 +297,7 @@ static inline uint32_t site_find(struct chunk_writer *writer, uint32_t stack_id,
 	struct site *site = &writer->sites[writer->site_count];
 
 	*ret_new = true;
-	slots->slot[i] = ++writer->site_count;
+	slots->slot[i] = (uint16_t)++writer->site_count;
 	slots->used++;
 	*site = (struct site){.stack_id = stack_id, .usable_bytes = UINT64_MAX};
 	return writer->site_count - 1;
@@ -328,20 +327,22 @@ static inline uint32_t class_find(struct chunk_writer *writer, uint64_t usable_b
 /* Writes a stack; true when it is the one that followed last time, and nothing was written. */
 static inline bool put_stack(struct chunk_writer *writer, uint32_t stack_id)
 {
-	bool is_new = false, follows;
-	uint32_t site = site_find(writer, stack_id, &is_new);
 	struct site *last = &writer->sites[writer->last_site];
+	bool is_new = false;
+	uint32_t site;
 
-	follows = last->follower == site;
-	if (!follows) {
-		PUT_BYTE(STACK_LOW, site);
-		PUT_BYTE(STACK_HIGH, site >> 8);
-		if (is_new)
-			PUT(STACK_NEW, zigzag((int64_t)stack_id - last->stack_id));
-		last->follower = site;
+	if (writer->sites[last->follower].stack_id == stack_id && last->follower) {
+		writer->last_site = last->follower;
+		return true;
 	}
+	site = site_find(writer, stack_id, &is_new);
+	PUT_BYTE(STACK_LOW, site);
+	PUT_BYTE(STACK_HIGH, site >> 8);
+	if (is_new)
+		PUT(STACK_NEW, zigzag((int64_t)stack_id - last->stack_id));
+	last->follower = site;
 	writer->last_site = site;
-	return follows;
+	return false;
 }
 
 /* Writes sizes; true when they are as last time from this stack, and nothing was written. */
@@ -414,8 +415,9 @@ static inline unsigned put_old(struct chunk_writer *writer, const struct event_r
 	unsigned op = 0;
 
 	if (block && block->at_ns == row->allocated_at_ns && block->size_bytes == size_bytes &&
-	    block->usable_bytes == usable_bytes && block->stack_id == stack_id &&
-	    block->thread == row->allocated_by) {
+	    block->class != CLASS_ESCAPE &&
+	    writer->classes[block->class].usable_bytes == usable_bytes &&
+	    block->stack_id == stack_id && block->thread == row->allocated_by) {
 		PUT(REF, (uint64_t)(writer->blocks + writer->block_count - block));
 		writer->classes[block->class].freed = address;
 		return OP_FREE_REF;
@@ -426,9 +428,8 @@ static inline unsigned put_old(struct chunk_writer *writer, const struct event_r
 		op |= OP_FREE_SAME;
 	put_address(writer, address, class, false);
 	writer->classes[class].freed = address;
-	PUT(AGE, row->allocated_at_ns == EVENT_TIME_UNKNOWN
-			 ? 0
-			 : zigzag((int64_t)(row->at_ns - row->allocated_at_ns)) + 1);
+	PUT(AGE, zigzag((int64_t)(row->allocated_at_ns - writer->last_allocated_ns)));
+	writer->last_allocated_ns = row->allocated_at_ns;
 	PUT(BY, row->allocated_by);
 	bound_stack(writer, stack_id);
 	if (row->allocated_at_ns < writer->bounds.oldest_ns)
@@ -439,7 +440,7 @@ static inline unsigned put_old(struct chunk_writer *writer, const struct event_r
 /* Events that are not about blocks are rare: every field is stored. */
 static void put_pages(struct chunk_writer *writer, const struct event_row *row)
 {
-	PUT(PAGES, zigzag((int64_t)(row->address - writer->page_last)));
+	PUT(PAGES, zigzag((int64_t)(row->address - writer->last_page)));
 	PUT(PAGES, zigzag((int64_t)row->size_bytes));
 	PUT(PAGES, row->usable_bytes);
 	PUT(PAGES, row->old_address);
@@ -449,7 +450,7 @@ static void put_pages(struct chunk_writer *writer, const struct event_row *row)
 	PUT(PAGES, row->allocated_by);
 	PUT(PAGES, row->old_stack_id);
 	PUT(PAGES, row->stack_id);
-	writer->page_last = row->address;
+	writer->last_page = row->address;
 }
 
 static int threads_grow(struct chunk_writer *writer, uint32_t thread)
@@ -487,12 +488,14 @@ static int make_room(struct chunk_writer *writer, const struct event_row *row)
 int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 {
 	unsigned kind = event_kind_of(row->kind), op = kind, odd = 0;
+	uint64_t step;
 
 	if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT ||
 	    (row->kind & ~(EVENT_KIND_MASK | EVENT_BY_ALLOCATOR)))
 		return -EINVAL;
-	/* an event has at most two stacks, and indices of stacks have 16 bits */
-	if (writer->bounds.events == CHUNK_MAX_EVENTS || writer->site_count > 0xfffd)
+	/* an event has at most two stacks and one block, and their indices + 1 have 16 bits */
+	if (writer->bounds.events == CHUNK_MAX_EVENTS || writer->site_count > 0xfffc ||
+	    writer->block_count == 0xffff)
 		return -ENOSPC;
 	if (row->thread >= writer->thread_capacity ||
 	    writer->block_slots.used * 2 > writer->block_slots.mask ||
@@ -526,13 +529,18 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 	writer->next_seq[row->thread] = row->seq + 1;
 	if (row->kind & EVENT_BY_ALLOCATOR)
 		odd |= ODD_BY_ALLOCATOR;
+	step = row->at_ns - writer->last_ns;
 	if (row->at_ns < writer->last_ns) {
 		odd |= ODD_BACK;
-		PUT(TIME, writer->last_ns - row->at_ns);
+		step = -step;
 		writer->unsorted = true;
-	} else {
-		PUT(TIME, row->at_ns - writer->last_ns);
 	}
+	if (step >> 8 >= TIME_ESCAPE) {
+		PUT(TIME_LONG, step);
+		step = TIME_ESCAPE << 8;
+	}
+	PUT_BYTE(TIME_LOW, step);
+	PUT_BYTE(TIME_HIGH, step >> 8);
 	writer->last_ns = row->at_ns;
 
 	if (event_is_block(row->kind)) {
@@ -632,10 +640,7 @@ int chunk_writer_finish(struct chunk_writer *writer, struct chunk_press *press,
 	put32(press->out + 8, writer->bounds.events);
 	put32(press->out + 12, writer->block_count);
 
-	uint64_t sum = chunk_checksum(press->out + CHUNK_HEADER_BYTES, at - CHUNK_HEADER_BYTES) ^
-		       chunk_checksum(press->out, 16);
-
-	memcpy(press->out + 16, &sum, 8);
+	chunk_seal(press->out, at);
 	writer->bounds.raw_bytes = (uint32_t)raw_bytes;
 	if (writer->bounds.oldest_ns > writer->bounds.first_ns)
 		writer->bounds.oldest_ns = writer->bounds.first_ns;
