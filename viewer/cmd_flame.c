@@ -21,8 +21,7 @@ static struct {
 static const struct option_row rows[] = {
 	{ "db", 0, "FILE", "database (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
 	  &shared.db },
-	{ "of", 0, "WHAT", MEASURE_NAMES " (default: allocated); the page can switch", OPTION_TEXT,
-	  &options.of },
+	{ "of", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.of },
 	{ "output", 'o', "FILE", "write FILE (default: heaptape-RUN.html; -: standard output)",
 	  OPTION_TEXT, &options.output },
 	{ "pid", 0, "PID", "of this process only", OPTION_NUMBER, &options.pid },

@@ -54,10 +54,11 @@ static void print_head(const struct run *run)
 {
 	int width = terminal_width(stdout);
 	char *command = text_fit(run->command, width > 16 ? (size_t)width - 16 : 0, 0);
+	char *label = text_fit(run->label, width > 16 ? (size_t)width - 16 : 0, 0);
 
 	printf("%sRun %s%s%s%s%s\n", style_on(stdout, STYLE_BOLD), format_plain(run->run_id),
-	       *run->label ? " '" : "", run->label, *run->label ? "'" : "",
-	       style_on(stdout, STYLE_OFF));
+	       *label ? " '" : "", label, *label ? "'" : "", style_on(stdout, STYLE_OFF));
+	free(label);
 	item("command", "%s", command);
 	free(command);
 	if (run_duration(run) == UNKNOWN)
@@ -134,7 +135,8 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	if (run->late_events)
 		item("late", "%s came after their turn: the peak may be off by their size",
 		     format_plural(run->late_events, "event", "events"));
-	item("waited", "%s for the daemon", format_duration(run->wait_ns));
+	if (run->wait_ns)
+		item("waited", "%s for the daemon", format_duration(run->wait_ns));
 	if (run->events)
 		item("stored", "%s, %.2f bytes per event", format_bytes(run->chunk_bytes),
 		     (double)run->chunk_bytes / (double)run->events);

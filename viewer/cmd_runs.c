@@ -22,7 +22,7 @@ static const struct column columns[] = {
 	{ "processes", "Processes", CELL_COUNT, COLUMN_DATA },
 	{ "events", "Events", CELL_COUNT, COLUMN_DATA },
 	{ "lost_events", "Lost", CELL_COUNT, COLUMN_DATA },
-	{ "allocations", "Allocations", CELL_COUNT, 0 },
+	{ "allocations", "Allocs", CELL_SHORT, 0 },
 	{ "peak_bytes", "Peak", CELL_BYTES, 0 },
 	{ "live_bytes", "Leaked", CELL_BYTES, COLUMN_DATA },
 	{ "command", "Command", CELL_TEXT, COLUMN_FLEX },

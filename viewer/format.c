@@ -128,6 +128,20 @@ const char *format_when(int64_t unix_ns)
 	return text;
 }
 
+const char *format_when_short(int64_t unix_ns)
+{
+	char *text = format_buffer();
+	time_t seconds = (time_t)(unix_ns / 1000000000);
+	double age = difftime(time(NULL), seconds);
+	bool recent = age > -86400 && age < 300 * 86400.0;
+	struct tm local;
+
+	if (!localtime_r(&seconds, &local) ||
+	    !strftime(text, FORMAT_BYTES, recent ? "%e %b %H:%M" : "%e %b %Y", &local))
+		snprintf(text, FORMAT_BYTES, "%" PRId64, unix_ns);
+	return text;
+}
+
 const char *format_plain(int64_t number)
 {
 	char *text = format_buffer();

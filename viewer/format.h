@@ -17,6 +17,7 @@ const char *format_short_count(int64_t count);	       /* 812, 12.3 k, 1.30 M */
 const char *format_duration(int64_t ns);	       /* 812 ns, 12.3 ms, 1.24 s, 3 min 12 s */
 const char *format_percent(double part, double whole); /* 12.3 %; - when whole is 0 */
 const char *format_when(int64_t unix_ns);	       /* 2026-11-24 03:45:10, local time */
+const char *format_when_short(int64_t unix_ns); /* 24 Nov 03:45, or 24 Nov 2025 when long ago */
 const char *format_plain(int64_t number);
 
 /* "1 block", "3 blocks", "1,302,455 blocks" */

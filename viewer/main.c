@@ -6,8 +6,8 @@
 #include "viewer/commands.h"
 
 static const struct command *const commands[] = {
-	&command_run,  &command_report, &command_runs, &command_leaks,
-	&command_peak, &command_diff,	&command_sql,
+	&command_run,	&command_report, &command_runs, &command_leaks,	 &command_peak,
+	&command_flame, &command_diff,	 &command_sql,	&command_export,
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 

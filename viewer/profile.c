@@ -40,6 +40,7 @@ static void load_modules(sqlite3 *db, struct profile *profile)
 		module->name = slash ? slash + 1 : module->path;
 		module->shim = site_is_shim(module->name);
 		module->runtime = site_is_runtime(module->name);
+		module->made = site_is_made(module->name);
 	}
 }
 
@@ -195,7 +196,7 @@ const char *frame_name(const struct profile *profile, uint32_t id)
 	if (frame->function)
 		return frame->function;
 	text = ring[next++ % 8];
-	if (frame->module)
+	if (frame->module && !profile->modules[frame->module].made)
 		snprintf(text, sizeof(ring[0]), "%s+0x%" PRIx64,
 			 profile->modules[frame->module].name, frame->offset);
 	else

@@ -31,6 +31,7 @@ struct module {
 	char *path;	  /* "" unknown */
 	const char *name; /* its last part */
 	bool shim;	  /* heaptape's own */
+	bool made;	  /* no file: code made at run time (a perf map may name it) */
 	bool runtime;	  /* the C or C++ library, the dynamic linker */
 };
 

@@ -12,6 +12,14 @@ bool site_is_shim(const char *name)
 	return !strncmp(name, "libheaptape", 11);
 }
 
+/* The row that stands for a process's code outside of every module is named after its perf map. */
+bool site_is_made(const char *name)
+{
+	size_t length = strlen(name);
+
+	return !strncmp(name, "perf-", 5) && length > 4 && !strcmp(name + length - 4, ".map");
+}
+
 bool site_is_runtime(const char *name)
 {
 	static const char *const prefixes[] = { "libc.so",   "libc-2.",	  "libstdc++.so",

@@ -11,6 +11,7 @@
 
 bool site_is_shim(const char *module_name);
 bool site_is_runtime(const char *module_name);
+bool site_is_made(const char *module_name);
 bool site_is_allocator(const char *function);
 
 struct profile;

@@ -120,8 +120,10 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	     run->lost_events ? style_on(out, STYLE_OFF) : "",
 	     run->foreign_frees ? ", some frees of foreign blocks" : "");
 	if (run->events)
-		line(out, "cost", "waited %s for the daemon; %.2f bytes stored per event (%s);",
-		     format_duration(run->wait_ns), (double)run->chunk_bytes / (double)run->events,
+		line(out, "cost", "%s%s for the daemon; %.2f bytes stored per event (%s);",
+		     run->wait_ns ? "waited " : "no waiting",
+		     run->wait_ns ? format_duration(run->wait_ns) : "",
+		     (double)run->chunk_bytes / (double)run->events,
 		     format_bytes(run->chunk_bytes));
 	line(out, run->events ? "" : "cost", "this summary %s after the program's end",
 	     format_duration(context->summary_after_ns));

@@ -29,7 +29,7 @@ struct table {
 };
 
 #define COLUMN_GAP 2
-#define FLEX_LEAST 12
+#define FLEX_LEAST 8
 
 struct table *table_new(const struct column *columns, size_t count)
 {
@@ -160,8 +160,11 @@ static char *cell_screen(const struct cell *cell, enum cell_kind kind)
 	case CELL_DURATION:
 		text = format_duration(cell->type == TYPE_NUMBER ? cell->number : (int64_t)real);
 		break;
+	case CELL_SHORT:
+		text = format_short_count(cell->number);
+		break;
 	case CELL_WHEN:
-		text = format_when(cell->number);
+		text = format_when_short(cell->number);
 		break;
 	default:
 		text = format_plain(cell->number);

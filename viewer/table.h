@@ -14,9 +14,10 @@
 enum cell_kind {
 	CELL_TEXT,
 	CELL_COUNT,    /* thousands separators */
+	CELL_SHORT,    /* 1.30 M */
 	CELL_BYTES,    /* KiB, MiB */
 	CELL_DURATION, /* from nanoseconds */
-	CELL_WHEN,     /* nanoseconds since 1970 */
+	CELL_WHEN,     /* nanoseconds since 1970, to the minute */
 	CELL_PLAIN,    /* ids */
 	CELL_PERCENT,  /* a fraction of 1 */
 	CELL_ANY       /* text or numbers as they are */

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Two recordings into one file at once, and questions meanwhile.
+. "$(dirname "$0")/lib.sh"
+need jq
+
+"$heaptape" run -q --label one -- "$programs/steady" 50 3 >one.out 2>one.err </dev/null &
+one=$!
+"$heaptape" run -q --label two -- "$programs/steady" 70 3 >two.out 2>two.err </dev/null &
+two=$!
+sleep 1.5
+is "two are running" "$("$heaptape" runs --json | jq '[.[] | select(.state == "running")] | length')" 2
+for run in one two; do
+	"$heaptape" report $run >o 2>e || fail "report $run: $(cat e)"
+	has "report $run" o 'so far'
+	"$heaptape" leaks $run >o 2>e || fail "leaks $run: $(cat e)"
+	has "leaks $run" o 'live now'
+done
+wait $one
+is "one" $? 0
+wait $two
+is "two" $? 0
+is "complete" "$("$heaptape" runs --json | jq -c '[.[].state]')" '["complete","complete"]'
+is "their own blocks" "$(query "SELECT label, count(*) FROM events JOIN runs USING (run_id)
+	WHERE size_bytes = 555 AND kind = 'malloc' GROUP BY label" | tr '\n' ' ')" "one,50 two,70 "
+pass
