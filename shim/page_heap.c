@@ -12,7 +12,15 @@
 #define GROW_MAPPED_LEAST ((size_t)256)
 
 /* An epoch of decay is at least this many freed pages. */
-#define EPOCH_LEAST ((size_t)4096)
+#define EPOCH_LEAST ((size_t)2048)
+
+/* Doublings of an epoch. */
+#define PATIENCE_MOST 8
+
+/* From this size on, growth asks for huge pages, which cost a quarter to touch; but only while most
+ * of the heap is dense, or pages that nobody would have touched become resident. */
+#define HUGE_PAGE_BYTES ((uintptr_t)2 << 20)
+#define HUGE_PAGES_FROM ((size_t)8192)
 
 /* Free runs from mmap of at least this many pages are unmapped rather than purged. */
 #define UNMAP_LEAST ((size_t)256)
@@ -242,6 +250,14 @@ static bool add_run(uintptr_t start, size_t pages, bool from_break)
 	run->pages = pages;
 	run->from_break = from_break;
 	count_system(pages);
+	if (ht_page_heap.system_pages >= HUGE_PAGES_FROM &&
+	    ht_page_heap.dense_pages >= ht_page_heap.system_pages / 4 * 3) {
+		uintptr_t from = (start + HUGE_PAGE_BYTES - 1) & ~(HUGE_PAGE_BYTES - 1);
+		uintptr_t end = start + pages * PAGE_BYTES;
+
+		if (from < end)
+			prim_allow_huge((void *)from, end - from);
+	}
 	run_join(run);
 	return true;
 }
@@ -411,19 +427,33 @@ size_t ht_pages_purge_locked(size_t keep_pages)
 	return given;
 }
 
-/* Ends an epoch when enough pages were freed in it. */
+/*
+ * Ends an epoch when enough pages were freed in it. An epoch is short when nearly all of the
+ * heap is free, long otherwise. Pages that are touched anew soon after having been given back
+ * were given back too eagerly: the epochs grow.
+ */
 static void decay(size_t freed)
 {
 	struct page_heap *heap = &ht_page_heap;
-	size_t epoch = heap->most_pages / 4;
+	size_t epoch, given, most = heap->most_pages;
 
 	heap->epoch_pages += freed;
-	if (epoch < EPOCH_LEAST)
-		epoch = EPOCH_LEAST;
-	if (heap->epoch_pages < epoch)
+	if (heap->epoch_pages < EPOCH_LEAST)
 		return;
+	epoch = heap->free_dirty_pages > heap->system_pages / 8 * 7 ? most / 4 : most * 8;
+	if (heap->epoch_pages >> heap->patience < epoch)
+		return;
+	if (heap->retouched_pages * 2 > heap->given_pages) {
+		if (heap->patience < PATIENCE_MOST)
+			heap->patience += 2;
+	} else if (heap->patience > 0) {
+		heap->patience--;
+	}
+	given = 0;
 	if (heap->epoch_low > 0)
-		ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
+		given = ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
+	heap->given_pages = given;
+	heap->retouched_pages = 0;
 	heap->epoch_pages = 0;
 	heap->epoch_low = heap->free_dirty_pages;
 }
@@ -462,6 +492,8 @@ static struct span *cut(struct span *run, uintptr_t start, size_t pages)
 		run_enter(tail);
 	}
 	zero_from = zero_from > before ? zero_from - before : 0;
+	if (zero_from < pages)
+		ht_page_heap.retouched_pages += pages - zero_from;
 	*span = (struct span){
 		.start = start,
 		.pages = pages,

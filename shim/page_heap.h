@@ -35,10 +35,14 @@ struct page_heap {
 	size_t free_pages;       /* in the bins */
 	size_t free_dirty_pages; /* of those, touched */
 	size_t huge_bytes;       /* of blocks with a mapping of their own */
+	size_t dense_pages;      /* in spans of small blocks, which are touched all over */
 	size_t most_pages;       /* the most system_pages ever was */
 
-	size_t epoch_pages;   /* pages freed since the epoch began */
-	size_t epoch_low;     /* the least free_dirty_pages in the epoch */
+	size_t epoch_pages;     /* pages freed since the epoch began */
+	size_t epoch_low;       /* the least free_dirty_pages in the epoch */
+	size_t given_pages;     /* given back at the end of the last epoch */
+	size_t retouched_pages; /* untouched pages handed out since */
+	unsigned patience;      /* epochs are this many times doubled */
 
 	struct span *span_structs; /* unused ones */
 	char *record_next;         /* rest of the block that structs are cut from */
