@@ -27,6 +27,22 @@ void ht_link_lock(struct link_hold *hold)
 		sys_call4(SYS_futex, &ht_link.lock, FUTEX_WAIT_PRIVATE, 2, 0);
 }
 
+bool ht_link_try_lock(struct link_hold *hold)
+{
+	uint32_t seen = 0;
+
+	sys_signals_block(&hold->signals);
+	if (__atomic_compare_exchange_n(&ht_link.lock, &seen, 1, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED)) {
+		if (ht_link.state == LINK_ON && !ht_link.unsent_bytes)
+			return true;
+		ht_link_unlock(hold);
+		return false;
+	}
+	sys_signals_restore(&hold->signals);
+	return false;
+}
+
 void ht_link_unlock(const struct link_hold *hold)
 {
 	if (__atomic_exchange_n(&ht_link.lock, 0, __ATOMIC_RELEASE) == 2)

@@ -43,6 +43,8 @@ struct link_hold {
 };
 
 void ht_link_lock(struct link_hold *hold);
+/* Without waiting: false when another thread holds it, or a part of a frame is still unsent. */
+bool ht_link_try_lock(struct link_hold *hold);
 void ht_link_unlock(const struct link_hold *hold);
 
 /* Connects. 0 or -errno; the connection then awaits Hello. */

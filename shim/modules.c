@@ -132,6 +132,7 @@ static __attribute__((noinline)) void module_note(const struct eh_object *object
 						  const struct link_map *map)
 {
 	uint32_t at = __atomic_load_n(&modules_used, __ATOMIC_RELAXED);
+	struct link_hold hold;
 	struct module *module;
 
 	do {
@@ -147,6 +148,12 @@ static __attribute__((noinline)) void module_note(const struct eh_object *object
 	build_id_read(module);
 	__atomic_store_n(&module->ready, true, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&changes, 1, __ATOMIC_RELEASE);
+	/* At once when that costs no waiting: modules are not in the shared memory, so a crash would
+	 * leave the nodes without names. */
+	if (ht_stack_depth && ht_link_try_lock(&hold)) {
+		ht_modules_send();
+		ht_link_unlock(&hold);
+	}
 }
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
@@ -164,8 +171,25 @@ static bool object_find(uintptr_t address, struct eh_object *ret, const struct l
 	return true;
 }
 
+static int object_note(struct dl_phdr_info *info, size_t size, void *user)
+{
+	struct eh_object object;
+
+	(void)size;
+	(void)user;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD) {
+			ht_module_find(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr, &object);
+			break;
+		}
+	return 0;
+}
+
+/* What the program was loaded with. A fork child knows it already. */
 static void objects_list(void)
 {
+	if (!modules_used)
+		dl_iterate_phdr(object_note, NULL);
 }
 #else
 #define OBJECTS_MAX 256

@@ -202,6 +202,8 @@ void ht_stack_count_cut(enum stack_cut reason)
 
 void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, unsigned depth)
 {
+	struct link_hold hold;
+
 	ht_stacks_detach();
 	head = new_head;
 	nodes = new_nodes;
@@ -216,8 +218,13 @@ void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, u
 	head->nodes_sent = 1;
 	ht_modules_attach();
 	index_now = index_make(INDEX_FIRST_BITS);
-	if (index_now)
-		ht_stack_depth = depth && depth < STACK_DEPTH_MAX ? depth : STACK_DEPTH_MAX;
+	if (!index_now)
+		return;
+	ht_stack_depth = depth && depth < STACK_DEPTH_MAX ? depth : STACK_DEPTH_MAX;
+	if (ht_link_try_lock(&hold)) {
+		ht_stacks_send();
+		ht_link_unlock(&hold);
+	}
 }
 
 void ht_stacks_detach(void)
