@@ -202,6 +202,17 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 		    (uint64_t[]){ message->user_ns, message->system_ns, message->max_rss_bytes },
 		    3);
 	writer_run(writer, set);
+
+	/* The program's connection may have closed before the command knew why. */
+	set = writer_statement(writer, SQL_PROCESS_STATUS);
+	writer_bind(set, 1, (uint64_t[]){ (uint64_t)run->run_id, message->pid }, 2);
+	writer_bind_text(set, 3, store_ending_name(message->exit_signal ? PROCESS_SIGNALED :
+									 PROCESS_EXITED));
+	writer_bind(set, message->exit_signal ? 5 : 4,
+		    (uint64_t[]){ message->exit_signal ? message->exit_signal :
+							 (uint64_t)message->exit_code },
+		    1);
+	writer_run(writer, set);
 }
 
 void run_command_gone(struct run *run)

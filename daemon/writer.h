@@ -32,6 +32,8 @@
 	    "WHERE process_id=?1")                                                                 \
 	ROW(PROCESS_END, "UPDATE processes SET ended_ns=?2, ending=?3, exit_code=?4, "             \
 			 "exit_signal=?5 WHERE process_id=?1")                                     \
+	ROW(PROCESS_STATUS, "UPDATE processes SET ending=?3, exit_code=?4, exit_signal=?5 "        \
+			    "WHERE run_id=?1 AND pid=?2 AND ending='vanished'")                    \
 	ROW(THREAD_SET,                                                                            \
 	    "INSERT INTO threads(process_id, number, tid, name, started_ns, ended_ns, events, "    \
 	    "lost_events, allocations, allocated_bytes, frees, freed_bytes) "                      \
