@@ -55,7 +55,9 @@ PEER
 python3 peer.py "$T/socket" 5 >peer.log 2>&1 &
 peer=$!
 run_options="--socket $T/socket"
-identical "$programs/threads" 1 2000 1 >same.log 2>&1
+record "$programs/threads" 4 2000 1
+is "status" "$status" 0
+compare_rows
 record "$programs/history"
 is "status" "$status" 0
 compare_rows

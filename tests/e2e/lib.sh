@@ -132,7 +132,8 @@ compare_rows() {
 	query "WITH marker AS (
 		SELECT thread_id, min(CASE kind WHEN 'free' THEN seq END) AS low,
 		       max(CASE kind WHEN 'malloc' THEN seq END) AS high
-		FROM events WHERE size_bytes = 777001 AND kind IN ('malloc', 'free') GROUP BY thread_id)
+		FROM events WHERE size_bytes = 777001 AND kind IN ('malloc', 'free')
+		      AND run_id = (SELECT max(run_id) FROM runs) GROUP BY thread_id)
 	SELECT tid, kind, coalesce(address, 0), iif(coalesce(address, 0), size_bytes, 0),
 	       iif(coalesce(address, 0), usable_bytes, 0), coalesce(old_address, 0)
 	FROM events JOIN marker USING (thread_id) JOIN threads USING (thread_id)
