@@ -21,7 +21,7 @@ struct rust {
 	size_t bytes;
 	unsigned depth, steps;
 	uint64_t lifetimes; /* bound by the binders around */
-	bool silent;        /* parse, but write nothing */
+	bool silent;	    /* parse, but write nothing */
 	bool failed;
 };
 
@@ -264,9 +264,9 @@ static void put_punycode(struct rust *r, struct ident ident)
 		for (uint32_t k = 36;; k += 36) {
 			uint32_t threshold = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
 			char c = at < ident.bytes ? ident.text[at++] : '!';
-			uint32_t digit = islower((unsigned char)c)   ? (uint32_t)(c - 'a') :
-					 isdigit((unsigned char)c) ? (uint32_t)(c - '0') + 26 :
-								     UINT32_MAX;
+			uint32_t digit = islower((unsigned char)c)   ? (uint32_t)(c - 'a')
+					 : isdigit((unsigned char)c) ? (uint32_t)(c - '0') + 26
+								     : UINT32_MAX;
 
 			if (digit == UINT32_MAX || weight > 1u << 20 || position > 1u << 24) {
 				r->failed = true;
@@ -558,13 +558,13 @@ static void put_dyn(struct rust *r)
 static const char *basic_type(char tag)
 {
 	static const char *const names[] = {
-		['a' - 'a'] = "i8",    ['b' - 'a'] = "bool",  ['c' - 'a'] = "char",
-		['d' - 'a'] = "f64",   ['e' - 'a'] = "str",   ['f' - 'a'] = "f32",
-		['h' - 'a'] = "u8",    ['i' - 'a'] = "isize", ['j' - 'a'] = "usize",
-		['l' - 'a'] = "i32",   ['m' - 'a'] = "u32",   ['n' - 'a'] = "i128",
-		['o' - 'a'] = "u128",  ['p' - 'a'] = "_",     ['s' - 'a'] = "i16",
-		['t' - 'a'] = "u16",   ['u' - 'a'] = "()",    ['v' - 'a'] = "...",
-		['x' - 'a'] = "i64",   ['y' - 'a'] = "u64",   ['z' - 'a'] = "!",
+		['a' - 'a'] = "i8",   ['b' - 'a'] = "bool",  ['c' - 'a'] = "char",
+		['d' - 'a'] = "f64",  ['e' - 'a'] = "str",   ['f' - 'a'] = "f32",
+		['h' - 'a'] = "u8",   ['i' - 'a'] = "isize", ['j' - 'a'] = "usize",
+		['l' - 'a'] = "i32",  ['m' - 'a'] = "u32",   ['n' - 'a'] = "i128",
+		['o' - 'a'] = "u128", ['p' - 'a'] = "_",     ['s' - 'a'] = "i16",
+		['t' - 'a'] = "u16",  ['u' - 'a'] = "()",    ['v' - 'a'] = "...",
+		['x' - 'a'] = "i64",  ['y' - 'a'] = "u64",   ['z' - 'a'] = "!",
 	};
 
 	return tag >= 'a' && tag <= 'z' ? names[tag - 'a'] : NULL;

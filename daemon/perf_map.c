@@ -72,7 +72,8 @@ void perf_map_name(char *name, struct symbol_level *ret_level)
 	struct symbol_level level = { .function = name };
 	char *at = name, *file;
 
-	if (strncmp(at, "py::", 4) == 0 && (file = strchr(at + 4, ':')) && file[1]) {
+	if (strncmp(at, "py::", 4) == 0 && (file = strchr(at + 4, ':')) && file > at + 4 &&
+	    file[1]) {
 		*file = '\0';
 		level.function = at + 4;
 		level.file = file + 1;
@@ -153,7 +154,8 @@ void perf_map_resolve(const struct symbols_request *request, struct symbols_sink
 		if (!perf_map_parse(line, &entry))
 			continue;
 		for (size_t i = offsets_from(request, entry.start);
-		     i < request->count && call_address(request, i) < entry.start + entry.size; i++) {
+		     i < request->count && call_address(request, i) < entry.start + entry.size;
+		     i++) {
 			free(names[i]);
 			names[i] = strndup(entry.name, SYMBOL_NAME_MAX);
 		}

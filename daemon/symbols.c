@@ -111,12 +111,13 @@ static void bind_name(sqlite3_stmt *statement, int column, const char *text)
 		sqlite3_bind_null(statement, column);
 		return;
 	}
-	for (const unsigned char *at = (const unsigned char *)text; *at && used < SYMBOL_NAME_MAX;) {
-		size_t bytes = *at < 0x80		  ? 1 :
-			       (*at & 0xe0) == 0xc0 ? 2 :
-			       (*at & 0xf0) == 0xe0 ? 3 :
-			       (*at & 0xf8) == 0xf0 ? 4 :
-						      0;
+	for (const unsigned char *at = (const unsigned char *)text;
+	     *at && used < SYMBOL_NAME_MAX;) {
+		size_t bytes = *at < 0x80	      ? 1
+			       : (*at & 0xe0) == 0xc0 ? 2
+			       : (*at & 0xf0) == 0xe0 ? 3
+			       : (*at & 0xf8) == 0xf0 ? 4
+						      : 0;
 		bool good = bytes > 0 && *at >= 0x20 && *at != 0x7f;
 
 		for (size_t i = 1; good && i < bytes; i++)
@@ -317,8 +318,7 @@ static void slot_hear(struct slot *slot, bool ready)
 		slot->heard_ms = now;
 	else if (now - slot->heard_ms > IDLE_LIMIT_MS)
 		slot->worker.failed = true;
-	if (slot->worker.failed ||
-	    (ready && symbols_worker_read(&slot->worker, &slot->sink) == 0))
+	if (slot->worker.failed || (ready && symbols_worker_read(&slot->worker, &slot->sink) == 0))
 		slot_end(slot);
 }
 
@@ -340,7 +340,8 @@ static void job_run(struct job *job, symbols_progress_fn *progress, void *contex
 				slot_begin(&slots[i], job, &job->modules[next++]);
 			if (slots[i].busy && job->status)
 				slots[i].worker.failed = true;
-			polled[i] = (struct pollfd){ slots[i].busy ? slots[i].worker.fd : -1, POLLIN, 0 };
+			polled[i] = (struct pollfd){ slots[i].busy ? slots[i].worker.fd : -1,
+						     POLLIN, 0 };
 			busy |= slots[i].busy;
 		}
 		if (!busy)
@@ -382,7 +383,8 @@ static char *module_path(sqlite3_stmt *statement)
 static int work_add(struct job *job, sqlite3_stmt *statement)
 {
 	int64_t module_id = sqlite3_column_int64(statement, 0);
-	struct module_work *module = job->module_count ? &job->modules[job->module_count - 1] : NULL;
+	struct module_work *module =
+		job->module_count ? &job->modules[job->module_count - 1] : NULL;
 
 	if ((job->frame_count & (job->frame_count - 1)) == 0) {
 		size_t capacity = job->frame_count ? job->frame_count * 2 : 1;
@@ -421,7 +423,8 @@ static int work_add(struct job *job, sqlite3_stmt *statement)
  * last, as symbols_request promises. */
 static const char work_sql[] =
 	"WITH used AS (SELECT m.module_id, max(r.started_at + m.mapped_ns) AS mapped_at,"
-	"  max(r.cwd) AS cwd FROM mappings m JOIN processes p USING(process_id) JOIN runs r USING(run_id)"
+	"  max(r.cwd) AS cwd FROM mappings m JOIN processes p USING(process_id) JOIN runs r "
+	"USING(run_id)"
 	"  WHERE ?1 = 0 OR run_id = ?1 GROUP BY m.module_id)"
 	"SELECT f.module_id, f.frame_id, f.offset, m.path, m.build_id, u.cwd, u.mapped_at"
 	" FROM used u CROSS JOIN modules m USING(module_id) CROSS JOIN frames f USING(module_id)"
@@ -464,8 +467,10 @@ static int job_prepare(struct job *job)
 	static const char insert[] =
 		"INSERT INTO frames(function, file, line, inlined, outer_frame_id, symbol_state,"
 		"  module_id, offset, inline_depth) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = ?1, file = ?2,"
-		"  line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6 RETURNING frame_id";
+		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = ?1, file = "
+		"?2,"
+		"  line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6 RETURNING "
+		"frame_id";
 	static const char note[] = "INSERT INTO notes(run_id, text) VALUES(?1, ?2)";
 
 	if (sqlite3_prepare_v2(job->db, update, -1, &job->update, NULL) != SQLITE_OK ||
@@ -476,8 +481,8 @@ static int job_prepare(struct job *job)
 }
 
 int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
-		    symbols_progress_fn *progress, void *context,
-		    struct symbols_result *ret_result, struct store_error *ret_error)
+		    symbols_progress_fn *progress, void *context, struct symbols_result *ret_result,
+		    struct store_error *ret_error)
 {
 	struct job job = { .run_id = run_id, .flags = flags, .error = ret_error };
 

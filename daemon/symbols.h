@@ -48,8 +48,8 @@ typedef void symbols_progress_fn(void *context, uint64_t done, uint64_t total);
 /* Resolves the pending frames of `run_id` (0: of every run); blocks until done. Forks; so call it
  * where no other connection to the database is open in this process. */
 int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
-		    symbols_progress_fn *progress, void *context,
-		    struct symbols_result *ret_result, struct store_error *ret_error);
+		    symbols_progress_fn *progress, void *context, struct symbols_result *ret_result,
+		    struct store_error *ret_error);
 
 /* `heaptaped --symbols DB RUN [--again]`: symbols_resolve() as a program, "DONE TOTAL" lines on
  * stdout. main() calls it when argv[1] is "--symbols" and exits with its value. */

@@ -32,8 +32,8 @@ struct entry {
 };
 
 struct unit {
-	Dwarf_Die die;     /* has the line table */
-	Dwarf_Die subdie;  /* has the functions: another one with split DWARF */
+	Dwarf_Die die;	  /* has the line table */
+	Dwarf_Die subdie; /* has the functions: another one with split DWARF */
 };
 
 /* A file as the line table names it, and with the folder it was compiled in before it. */
@@ -51,7 +51,7 @@ struct pass {
 	size_t path_count;
 	const char *folder;
 	struct scope_units *scopes;
-	bool deep; /* look for functions inside types and functions too */
+	bool deep;	/* look for functions inside types and functions too */
 	bool qualified; /* the language has namespaces */
 };
 
@@ -118,8 +118,7 @@ static struct unit *units_match(Dwarf *dwarf, struct entry *entries, size_t coun
 				abort(); /* the worker's end; its parent reports it */
 		}
 		units[unit_count].die = die;
-		units[unit_count].subdie =
-			type == DW_UT_skeleton && subdie.addr ? subdie : die;
+		units[unit_count].subdie = type == DW_UT_skeleton && subdie.addr ? subdie : die;
 		unit_count++;
 	}
 	*ret_units = unit_count;
@@ -143,9 +142,9 @@ static int node_cover(struct pass *pass, Dwarf_Die *die, int parent)
 				if (pass->node_count == pass->node_capacity) {
 					pass->node_capacity =
 						pass->node_capacity ? pass->node_capacity * 2 : 256;
-					pass->nodes = realloc(pass->nodes,
-							      (size_t)pass->node_capacity *
-								      sizeof(*pass->nodes));
+					pass->nodes =
+						realloc(pass->nodes, (size_t)pass->node_capacity *
+									     sizeof(*pass->nodes));
 					if (!pass->nodes)
 						abort();
 				}
@@ -278,7 +277,8 @@ static const char *node_function(struct pass *pass, struct node *node)
 	declaration = node->die;
 	die_declaration(&declaration);
 	node->exact = !pass->qualified;
-	node->function = pass->qualified ? scope_qualify(pass->scopes, &declaration, name) : strdup(name);
+	node->function =
+		pass->qualified ? scope_qualify(pass->scopes, &declaration, name) : strdup(name);
 	return node->function;
 }
 

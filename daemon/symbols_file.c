@@ -146,9 +146,9 @@ int symbols_find_debug(const char *path, const char *build_id, const char *link,
 	}
 	/* A link is a plain name; anything else would lead out of the folders meant. */
 	if (fd < 0 && link[0] && !strchr(link, '/') && slash) {
-		static const char *const places[][2] = {
-			{ "", "" }, { "", "/.debug" }, { DEBUG_ROOT, "" }
-		};
+		static const char *const places[][2] = { { "", "" },
+							 { "", "/.debug" },
+							 { DEBUG_ROOT, "" } };
 
 		for (unsigned i = 0; i < 3 && fd < 0; i++) {
 			free(candidate);

@@ -25,7 +25,7 @@ struct module {
 	const struct symbols_request *request;
 	struct symbols_sink *sink;
 	Dwfl *dwfl;
-	char *debug_path;  /* of the separate debug file, once found */
+	char *debug_path; /* of the separate debug file, once found */
 	uint64_t *addresses;
 	bool *answered;
 	struct elf_symbol *symbols;
@@ -117,9 +117,9 @@ static int module_open(struct module *module)
 		return fd;
 	if (fd >= 0)
 		close(fd);
-	fd = request->build_id[0] ?
-		     symbols_find_debug(request->path, request->build_id, "", 0, &debug_path) :
-		     -ENOENT;
+	fd = request->build_id[0]
+		     ? symbols_find_debug(request->path, request->build_id, "", 0, &debug_path)
+		     : -ENOENT;
 	module->debug_path = debug_path;
 	if (fd < 0)
 		module_note(module, why);
@@ -168,8 +168,8 @@ static void symbols_load(struct module *module, Dwfl_Module *mod)
 		GElf_Addr address;
 		GElf_Word section;
 		Elf *elf;
-		const char *name = dwfl_module_getsym_info(mod, i, &symbol, &address, &section,
-							   &elf, NULL);
+		const char *name =
+			dwfl_module_getsym_info(mod, i, &symbol, &address, &section, &elf, NULL);
 		unsigned type = GELF_ST_TYPE(symbol.st_info);
 
 		if (!name || !name[0] || section == SHN_UNDEF || section == SHN_ABS || !address)
@@ -203,8 +203,8 @@ static const struct elf_symbol *symbol_at(const struct module *module, uint64_t 
 
 		if (best && symbol->start != best->start)
 			break;
-		if (symbol->end > symbol->start ? address < symbol->end :
-						  symbol->start == module->symbols[low - 1].start)
+		if (symbol->end > symbol->start ? address < symbol->end
+						: symbol->start == module->symbols[low - 1].start)
 			if (!best || symbol->rank > best->rank)
 				best = symbol;
 	}

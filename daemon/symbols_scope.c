@@ -81,7 +81,8 @@ static Dwarf_Off scopes_list(struct scope_unit *unit, Dwarf_Die *outer, uint32_t
 
 			if (at == unit->capacity) {
 				size_t capacity = at ? at * 2 : 256;
-				void *larger = realloc(unit->scopes, capacity * sizeof(*unit->scopes));
+				void *larger =
+					realloc(unit->scopes, capacity * sizeof(*unit->scopes));
 
 				if (!larger)
 					return last;
@@ -115,7 +116,8 @@ static struct scope_unit *unit_of(struct scope_units *units, Dwarf_Die *target)
 		return NULL;
 	units->units = unit;
 	unit += units->count++;
-	*unit = (struct scope_unit){ .offset = offset, .rust = dwarf_srclang(&outer) == DW_LANG_Rust };
+	*unit = (struct scope_unit){ .offset = offset,
+				     .rust = dwarf_srclang(&outer) == DW_LANG_Rust };
 	scopes_list(unit, &outer, 0, 0);
 	return unit;
 }

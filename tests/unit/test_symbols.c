@@ -171,7 +171,8 @@ static int setup(void **state)
 	store_close(db);
 	sql("INSERT INTO runs(run_id, command, cwd, started_at, state, version)"
 	    " VALUES(1, 'x', %Q, 1000000000 * (unixepoch() + 10), 'complete', '0');"
-	    "INSERT INTO processes(process_id, run_id, pid, executable, command, started_ns, ending)"
+	    "INSERT INTO processes(process_id, run_id, pid, executable, command, started_ns, "
+	    "ending)"
 	    " VALUES(1, 1, 1, 'x', 'x', 0, 'exited')",
 	    folder);
 	return 0;
@@ -183,7 +184,8 @@ static int teardown(void **state)
 	return run("rm -rf %s/*", folder) ? 0 : -1;
 }
 
-static void check_place(const char *what, uint64_t offset, int depth, const char *function, int line)
+static void check_place(const char *what, uint64_t offset, int depth, const char *function,
+			int line)
 {
 	const char *got = ask("SELECT function || ' ' || line FROM frames WHERE offset = %lld"
 			      " AND inline_depth = %d AND file LIKE '%%/test_symbols.c'",
@@ -322,7 +324,8 @@ static void test_symbol_tables(void **state)
 static void test_small_debug_data(void **state)
 {
 	(void)state;
-	if (!run("command -v xz >/dev/null && cd %s && objcopy -S --remove-section .comment %s mini.all"
+	if (!run("command -v xz >/dev/null && cd %s && objcopy -S --remove-section .comment %s "
+		 "mini.all"
 		 " -g && strip -g -o mini.syms %s && objcopy --only-keep-debug %s mini.debug &&"
 		 " objcopy -S --keep-symbol=plain --keep-symbol=outer mini.debug mini.names &&"
 		 " xz -f mini.names && strip -o mini %s &&"
@@ -332,7 +335,8 @@ static void test_small_debug_data(void **state)
 	module(1, in_folder("mini"), self_id);
 	frames_of_self(1);
 	assert_int_equal(resolve(0).symbol, 2);
-	assert_string_equal(ask("SELECT function FROM frames WHERE offset = %lld", (long long)plain()),
+	assert_string_equal(ask("SELECT function FROM frames WHERE offset = %lld",
+				(long long)plain()),
 			    "plain");
 }
 
@@ -342,8 +346,8 @@ static void test_replaced_file(void **state)
 	module(1, self, "0123456789abcdef0123456789abcdef01234567");
 	frames_of_self(1);
 	assert_int_equal(resolve(0).unknown, 2);
-	assert_string_equal(ask("SELECT text LIKE '%%build id differs%%' FROM notes WHERE run_id = 1"),
-			    "1");
+	assert_string_equal(
+		ask("SELECT text LIKE '%%build id differs%%' FROM notes WHERE run_id = 1"), "1");
 	assert_string_equal(ask("SELECT count(*) FROM notes"), "1");
 }
 
@@ -387,9 +391,10 @@ static void test_what_is_no_module(void **state)
 	assert_int_equal(result.unknown + result.symbol, 20);
 	assert_string_equal(ask("SELECT count(*) FROM frames WHERE symbol_state = 'pending'"), "0");
 	assert_true(atoi(ask("SELECT count(*) FROM notes")) >= 9);
-	assert_string_equal(ask("SELECT function FROM frames WHERE module_id = 11 AND offset = %lld",
-				(long long)plain()),
-			    "plain");
+	assert_string_equal(
+		ask("SELECT function FROM frames WHERE module_id = 11 AND offset = %lld",
+		    (long long)plain()),
+		"plain");
 }
 
 /* Every kind of damage to a real module: the others keep their names, and all ends. */
@@ -530,19 +535,20 @@ static void test_jit_map(void **state)
 	sql("UPDATE runs SET started_at = 1000000000 * (unixepoch() - 10)");
 	resolve(0);
 	unlink(path);
-	assert_string_equal(ask("SELECT group_concat(x) FROM (SELECT coalesce(function, '?') || ' ' ||"
-				" coalesce(file, '') || ' ' || coalesce(line, '') || ' ' || symbol_state"
-				" AS x FROM frames ORDER BY offset)"),
-			    "work /app/main.js 12 resolved,late   symbol,load /app/a.py  resolved,"
-			    "?   unknown");
+	assert_string_equal(
+		ask("SELECT group_concat(x) FROM (SELECT coalesce(function, '?') || ' ' ||"
+		    " coalesce(file, '') || ' ' || coalesce(line, '') || ' ' || symbol_state"
+		    " AS x FROM frames ORDER BY offset)"),
+		"work /app/main.js 12 resolved,late   symbol,load /app/a.py  resolved,"
+		"?   unknown");
 }
 
 /* A map older than the process belongs to an earlier one of the same number. */
 static void test_stale_jit_map(void **state)
 {
 	(void)state;
-	if (!run("printf '1000 100 other\\n' >%s/perf-1.map && touch -d '-1 hour' %s/perf-1.map", folder,
-		 folder))
+	if (!run("printf '1000 100 other\\n' >%s/perf-1.map && touch -d '-1 hour' %s/perf-1.map",
+		 folder, folder))
 		skip();
 	module(1, in_folder("perf-1.map"), "process-1");
 	frame(1, 0x1008);
