@@ -15,6 +15,7 @@
 #define CHUNK_HEADER_BYTES 24
 #define CHUNK_SUM_OFFSET 16
 #define CHUNK_FLAG_UNSORTED 1u
+#define CHUNK_MAX_THREADS (1u << 24) /* thread numbers are below */
 
 /*    NAME     most bytes per event */
 #define CHUNK_STREAMS(ROW) \
@@ -50,7 +51,7 @@ enum chunk_stream {
 /* Bits of an OP byte above the kind (bits 0 to 3). */
 #define OP_KIND 0x0fu
 #define OP_ODD 0x80u            /* a byte in ODD */
-#define OP_STACK_FOLLOWS 0x10u  /* blocks: the stack that followed the last one before */
+#define OP_STACK_FOLLOWS 0x10u  /* blocks: the stack that followed the last one's before */
 #define OP_SIZE_SAME 0x20u      /* blocks: size and usable size as last time from this stack */
 #define OP_ADDRESS_FREED 0x40u  /* blocks: the last block of that usable size that was freed */
 #define OP_FREE_REF 0x10u       /* free: of a block allocated in this chunk */
@@ -61,6 +62,7 @@ enum chunk_stream {
 #define ODD_GAP 2u          /* not that thread's next sequence number: difference in GAP */
 #define ODD_BACK 4u         /* the time goes back */
 #define ODD_BY_ALLOCATOR 8u
+#define ODD_BY 16u          /* literal: allocated by another thread than the literal before: BY */
 
 #define TIME_ESCAPE 0xffu /* in TIME_HIGH: the step is in TIME_LONG, and TIME_LOW is 0 */
 

@@ -19,7 +19,8 @@ struct cursor {
 
 struct site {
 	uint64_t size_bytes, usable_bytes;
-	uint32_t stack_id, follower, class;
+	uint32_t stack_id, class;
+	uint32_t follower[2]; /* as in chunk_write.c */
 };
 
 struct size_class {
@@ -29,10 +30,10 @@ struct size_class {
 struct chunk_reader {
 	ZSTD_DCtx *zstd;
 	uint8_t *streams; /* room for each stream at its largest, so that reading past a short one
-			   * stays inside; decode() notices at the end */
+			   * stays inside; decoding notices it at the end */
 	size_t streams_bytes;
 	struct cursor cursor[CHUNK_STREAM_COUNT];
-	unsigned events, blocks_most;
+	unsigned events;
 	uint8_t *columns; /* all arrays, in one allocation */
 	uint64_t *at_ns, *seq, *address, *size_bytes, *usable_bytes, *allocated_at_ns, *old_address,
 		*old_size_bytes, *old_usable_bytes;
@@ -40,12 +41,16 @@ struct chunk_reader {
 	uint8_t *kind;
 	uint32_t *block_event; /* event of the n-th allocation */
 	uint8_t *block_class;
+	uint8_t *odd;          /* of each event; valid where OP_ODD is set */
+	uint32_t *old_written; /* events whose old_* were written: the others are 0 */
+	unsigned old_written_count;
 	struct site *sites;
 	uint64_t *next_seq;
 	uint32_t thread_capacity;
 	struct size_class classes[CLASS_MAX + 2];
-	unsigned class_count, site_count, last_site;
+	unsigned class_count, site_count, last_site[2];
 	uint64_t last_allocated_ns;
+	uint32_t last_by;
 	char error[160];
 };
 
@@ -68,7 +73,8 @@ static const char *const stream_names[CHUNK_STREAM_COUNT] = {
 };
 
 #define WIDE_COLUMNS 9
-#define NARROW_COLUMNS 5 /* four columns and block_event */
+#define NARROW_COLUMNS 6 /* four columns, block_event and old_written */
+#define BYTE_COLUMNS 3   /* kind, block_class and odd */
 
 struct chunk_reader *chunk_reader_new(void)
 {
@@ -84,7 +90,7 @@ struct chunk_reader *chunk_reader_new(void)
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (reader->streams == MAP_FAILED)
 		reader->streams = NULL;
-	reader->columns = malloc(n * (8 * WIDE_COLUMNS + 4 * NARROW_COLUMNS + 2));
+	reader->columns = calloc(n, 8 * WIDE_COLUMNS + 4 * NARROW_COLUMNS + BYTE_COLUMNS);
 	reader->sites = malloc(n * sizeof(*reader->sites));
 	reader->thread_capacity = 64;
 	reader->next_seq = calloc(reader->thread_capacity, sizeof(*reader->next_seq));
@@ -100,7 +106,7 @@ struct chunk_reader *chunk_reader_new(void)
 		&reader->old_usable_bytes};
 	uint32_t **narrow[NARROW_COLUMNS] = {&reader->stack_id, &reader->thread,
 					     &reader->allocated_by, &reader->old_stack_id,
-					     &reader->block_event};
+					     &reader->block_event,  &reader->old_written};
 	uint8_t *at = reader->columns;
 
 	for (unsigned i = 0; i < WIDE_COLUMNS; i++, at += 8 * n)
@@ -109,6 +115,7 @@ struct chunk_reader *chunk_reader_new(void)
 		*narrow[i] = (uint32_t *)at;
 	reader->kind = at;
 	reader->block_class = at + n;
+	reader->odd = at + 2 * n;
 	return reader;
 }
 
@@ -171,8 +178,9 @@ static inline uint64_t get_varint(struct cursor *cursor)
 
 #define CURSOR(NAME) (&reader->cursor[CHUNK_##NAME##_STREAM])
 
-/* Checks the header and unpacks every stream. */
-static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t bytes)
+/* Checks the header and unpacks the streams in `needed`; the others become empty. */
+static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t bytes,
+			uint32_t needed)
 {
 	size_t at = CHUNK_DATA_OFFSET;
 	uint64_t sum;
@@ -192,9 +200,7 @@ static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t
 	if (sum != chunk_sum(blob, bytes))
 		return bad(reader, "its checksum does not match");
 	reader->events = get32(blob + 8);
-	reader->blocks_most = get32(blob + 12);
-	if (reader->events == 0 || reader->events > CHUNK_MAX_EVENTS ||
-	    reader->blocks_most > reader->events)
+	if (reader->events == 0 || reader->events > CHUNK_MAX_EVENTS)
 		return bad(reader, "its number of events");
 
 	uint8_t *to = reader->streams;
@@ -206,7 +212,9 @@ static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t
 		if (raw > (size_t)stream_most[i] * reader->events || stored > bytes - at ||
 		    stored > raw)
 			return bad(reader, "a stream's size");
-		if (stored == raw)
+		if (!(needed >> i & 1))
+			raw = 0;
+		else if (stored == raw)
 			memcpy(to, blob + at, raw);
 		else if (ZSTD_decompressDCtx(reader->zstd, to, raw, blob + at, stored) != raw) {
 			snprintf(reader->error, sizeof(reader->error),
@@ -222,10 +230,11 @@ static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t
 	return 0;
 }
 
-static inline int get_stack(struct chunk_reader *reader, bool follows, uint32_t *ret_stack)
+static inline int get_stack(struct chunk_reader *reader, bool follows, unsigned old,
+			    uint32_t *ret_stack)
 {
-	struct site *last = &reader->sites[reader->last_site];
-	uint32_t site = last->follower;
+	struct site *last = &reader->sites[reader->last_site[old]];
+	uint32_t site = last->follower[old];
 
 	if (!follows) {
 		site = *CURSOR(STACK_LOW)->at++;
@@ -239,17 +248,17 @@ static inline int get_stack(struct chunk_reader *reader, bool follows, uint32_t 
 		} else if (site >= reader->site_count) {
 			return -EBADMSG;
 		}
-		last->follower = site;
+		last->follower[old] = site;
 	}
-	reader->last_site = site;
+	reader->last_site[old] = site;
 	*ret_stack = reader->sites[site].stack_id;
 	return 0;
 }
 
-static inline int get_size(struct chunk_reader *reader, bool same, uint64_t *ret_size,
-			   uint64_t *ret_usable, uint32_t *ret_class)
+static inline int get_size(struct chunk_reader *reader, bool same, unsigned old,
+			   uint64_t *ret_size, uint64_t *ret_usable, uint32_t *ret_class)
 {
-	struct site *site = &reader->sites[reader->last_site];
+	struct site *site = &reader->sites[reader->last_site[old]];
 
 	if (!same) {
 		uint32_t class = *CURSOR(CLASS)->at++;
@@ -294,42 +303,56 @@ static inline uint64_t get_address(struct chunk_reader *reader, bool freed, uint
 	return of->last;
 }
 
+/* What the core loop decodes; the compiler makes one loop of each. */
+enum depth { DEPTH_SIZES, DEPTH_ADDRESSES, DEPTH_ALL };
+
 struct old_block {
 	uint64_t address, size_bytes, usable_bytes, allocated_at_ns;
 	uint32_t stack_id, allocated_by;
 };
 
-static inline int get_old(struct chunk_reader *reader, unsigned bits, unsigned blocks,
-			  struct old_block *old)
+static inline __attribute__((always_inline)) int
+get_old(struct chunk_reader *reader, unsigned bits, unsigned odd, unsigned blocks,
+	enum depth depth, struct old_block *old)
 {
 	uint32_t class;
 
 	if (bits & OP_FREE_REF) {
 		uint64_t distance = get_varint(CURSOR(REF));
 
-		if (distance == 0 || distance > blocks)
+		if (distance - 1 >= blocks)
 			return -EBADMSG;
 
 		uint32_t event = reader->block_event[blocks - distance];
 
-		old->address = reader->address[event];
 		old->size_bytes = reader->size_bytes[event];
 		old->usable_bytes = reader->usable_bytes[event];
-		old->allocated_at_ns = reader->at_ns[event];
 		old->stack_id = reader->stack_id[event];
-		old->allocated_by = reader->thread[event];
-		reader->classes[reader->block_class[blocks - distance]].freed = old->address;
+		if (depth >= DEPTH_ADDRESSES) {
+			old->address = reader->address[event];
+			reader->classes[reader->block_class[blocks - distance]].freed =
+				old->address;
+		}
+		if (depth == DEPTH_ALL) {
+			old->allocated_at_ns = reader->at_ns[event];
+			old->allocated_by = reader->thread[event];
+		}
 		return 0;
 	}
-	if (get_stack(reader, bits & OP_FREE_FOLLOWS, &old->stack_id) ||
-	    get_size(reader, bits & OP_FREE_SAME, &old->size_bytes, &old->usable_bytes, &class))
+	if (get_stack(reader, bits & OP_FREE_FOLLOWS, 1, &old->stack_id) ||
+	    get_size(reader, bits & OP_FREE_SAME, 1, &old->size_bytes, &old->usable_bytes, &class))
 		return -EBADMSG;
-	old->address = get_address(reader, false, class);
-	reader->classes[class].freed = old->address;
-
-	reader->last_allocated_ns += (uint64_t)unzigzag(get_varint(CURSOR(AGE)));
-	old->allocated_at_ns = reader->last_allocated_ns;
-	old->allocated_by = (uint32_t)get_varint(CURSOR(BY));
+	if (depth >= DEPTH_ADDRESSES) {
+		old->address = get_address(reader, false, class);
+		reader->classes[class].freed = old->address;
+	}
+	if (depth == DEPTH_ALL) {
+		reader->last_allocated_ns += (uint64_t)unzigzag(get_varint(CURSOR(AGE)));
+		if (odd & ODD_BY)
+			reader->last_by = (uint32_t)get_varint(CURSOR(BY));
+		old->allocated_at_ns = reader->last_allocated_ns;
+		old->allocated_by = reader->last_by;
+	}
 	return 0;
 }
 
@@ -348,142 +371,267 @@ static void get_pages(struct chunk_reader *reader, unsigned i, uint64_t *last_pa
 	reader->allocated_by[i] = (uint32_t)get_varint(pages);
 	reader->old_stack_id[i] = (uint32_t)get_varint(pages);
 	reader->stack_id[i] = (uint32_t)get_varint(pages);
+	reader->old_written[reader->old_written_count++] = i;
 }
 
-static int decode(struct chunk_reader *reader)
+/* Blocks and pages: sizes and stacks always, the rest by depth. */
+static inline __attribute__((always_inline)) int decode_core(struct chunk_reader *reader,
+							     const uint8_t *ops, enum depth depth)
 {
-	uint64_t now = 0, last_page = 0;
-	uint32_t thread = 0;
+	uint64_t last_page = 0;
 	unsigned blocks = 0;
 
-	reader->class_count = 0;
-	reader->site_count = 1;
-	reader->last_site = 0;
-	reader->last_allocated_ns = 0;
-	reader->sites[0] = (struct site){0};
-	memset(reader->classes, 0, sizeof(reader->classes));
-	memset(reader->next_seq, 0, reader->thread_capacity * sizeof(*reader->next_seq));
-	if (CURSOR(OP)->end - CURSOR(OP)->at != (ptrdiff_t)reader->events)
-		return bad(reader, "its number of events");
 	for (unsigned i = 0; i < reader->events; i++) {
-		unsigned op = *CURSOR(OP)->at++, kind = op & OP_KIND, odd = 0;
-
-		if (op & OP_ODD)
-			odd = *CURSOR(ODD)->at++;
-		if (odd & ODD_THREAD) {
-			thread = (uint32_t)get_varint(CURSOR(THREAD));
-			if (thread >= reader->thread_capacity) {
-				uint32_t capacity = reader->thread_capacity;
-				uint64_t *next_seq;
-
-				if (thread >= 1u << 24)
-					return bad_event(reader, i, "a thread number");
-				while (capacity <= thread)
-					capacity *= 2;
-				next_seq = realloc(reader->next_seq, capacity * sizeof(*next_seq));
-				if (!next_seq)
-					return -ENOMEM;
-				memset(next_seq + reader->thread_capacity, 0,
-				       (capacity - reader->thread_capacity) * sizeof(*next_seq));
-				reader->next_seq = next_seq;
-				reader->thread_capacity = capacity;
-			}
-		}
-		if (odd & ODD_GAP)
-			reader->next_seq[thread] += (uint64_t)unzigzag(get_varint(CURSOR(GAP)));
-		reader->seq[i] = reader->next_seq[thread]++;
-		reader->thread[i] = thread;
-
-		uint64_t step = *CURSOR(TIME_LOW)->at++;
-
-		step |= (uint64_t)*CURSOR(TIME_HIGH)->at++ << 8;
-		if (step >> 8 == TIME_ESCAPE)
-			step = get_varint(CURSOR(TIME_LONG));
-
-		now += odd & ODD_BACK ? -step : step;
-		reader->at_ns[i] = now;
-		reader->kind[i] = (uint8_t)(kind | (odd & ODD_BY_ALLOCATOR ? EVENT_BY_ALLOCATOR : 0));
-		reader->allocated_at_ns[i] = 0;
-		reader->allocated_by[i] = 0;
-		reader->old_address[i] = 0;
-		reader->old_size_bytes[i] = 0;
-		reader->old_usable_bytes[i] = 0;
-		reader->old_stack_id[i] = 0;
-
+		unsigned op = ops[i], kind = op & OP_KIND, odd = op & OP_ODD ? reader->odd[i] : 0;
 		struct old_block old;
+		uint32_t class;
 
 		if (kind == EVENT_FREE) {
-			if (get_old(reader, op, blocks, &old))
+			if (get_old(reader, op, odd, blocks, depth, &old))
 				return bad_event(reader, i, "a free");
-			reader->address[i] = old.address;
 			reader->size_bytes[i] = old.size_bytes;
 			reader->usable_bytes[i] = old.usable_bytes;
-			reader->allocated_at_ns[i] = old.allocated_at_ns;
-			reader->allocated_by[i] = old.allocated_by;
 			reader->stack_id[i] = old.stack_id;
-		} else if (event_is_block((uint8_t)kind)) {
-			uint32_t class;
-			if (kind == EVENT_REALLOC) {
-				unsigned bits = *CURSOR(OLD)->at++;
+			if (depth >= DEPTH_ADDRESSES)
+				reader->address[i] = old.address;
+			if (depth == DEPTH_ALL) {
+				reader->allocated_at_ns[i] = old.allocated_at_ns;
+				reader->allocated_by[i] = old.allocated_by;
+			}
+			continue;
+		}
+		if (!event_is_block((uint8_t)kind)) {
+			if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT)
+				return bad_event(reader, i, "an unknown kind");
+			get_pages(reader, i, &last_page);
+			continue;
+		}
+		if (depth == DEPTH_ALL) {
+			reader->allocated_at_ns[i] = 0;
+			reader->allocated_by[i] = 0;
+		}
+		if (kind == EVENT_REALLOC) {
+			unsigned bits = *CURSOR(OLD)->at++;
 
-				if (bits != OLD_NONE) {
-					if (get_old(reader, bits, blocks, &old))
-						return bad_event(reader, i, "a realloc");
+			if (bits != OLD_NONE) {
+				if (get_old(reader, bits, odd, blocks, depth, &old))
+					return bad_event(reader, i, "a realloc");
+				reader->old_size_bytes[i] = old.size_bytes;
+				reader->old_usable_bytes[i] = old.usable_bytes;
+				reader->old_stack_id[i] = old.stack_id;
+				if (depth >= DEPTH_ADDRESSES)
 					reader->old_address[i] = old.address;
-					reader->old_size_bytes[i] = old.size_bytes;
-					reader->old_usable_bytes[i] = old.usable_bytes;
+				if (depth == DEPTH_ALL) {
 					reader->allocated_at_ns[i] = old.allocated_at_ns;
 					reader->allocated_by[i] = old.allocated_by;
-					reader->old_stack_id[i] = old.stack_id;
 				}
+				reader->old_written[reader->old_written_count++] = i;
 			}
-			if (get_stack(reader, op & OP_STACK_FOLLOWS, &reader->stack_id[i]) ||
-			    get_size(reader, op & OP_SIZE_SAME, &reader->size_bytes[i],
-				     &reader->usable_bytes[i], &class))
-				return bad_event(reader, i, "a block");
-			reader->address[i] = get_address(reader, op & OP_ADDRESS_FREED, class);
-			reader->block_event[blocks] = i;
-			reader->block_class[blocks++] = (uint8_t)class;
-		} else if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT) {
-			return bad_event(reader, i, "an unknown kind");
-		} else {
-			get_pages(reader, i, &last_page);
 		}
+		if (get_stack(reader, op & OP_STACK_FOLLOWS, 0, &reader->stack_id[i]) ||
+		    get_size(reader, op & OP_SIZE_SAME, 0, &reader->size_bytes[i],
+			     &reader->usable_bytes[i], &class))
+			return bad_event(reader, i, "a block");
+		if (depth >= DEPTH_ADDRESSES) {
+			reader->address[i] = get_address(reader, op & OP_ADDRESS_FREED, class);
+			reader->block_class[blocks] = (uint8_t)class;
+		}
+		reader->block_event[blocks++] = i;
 	}
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
-		if (reader->cursor[i].at != reader->cursor[i].end)
-			return bad(reader, "a stream does not end with the last event");
 	return 0;
 }
+
+/* Kinds and, of the events that have them, the ODD bytes. */
+static void decode_kinds(struct chunk_reader *reader, const uint8_t *ops)
+{
+	const uint8_t *odd = CURSOR(ODD)->at;
+
+	for (unsigned i = 0; i < reader->events; i++)
+		reader->kind[i] = ops[i] & OP_KIND;
+	if (CURSOR(ODD)->at == CURSOR(ODD)->end)
+		return;
+	for (unsigned i = 0; i < reader->events; i++) {
+		if (!(ops[i] & OP_ODD))
+			continue;
+		reader->odd[i] = *odd++;
+		if (reader->odd[i] & ODD_BY_ALLOCATOR)
+			reader->kind[i] |= EVENT_BY_ALLOCATOR;
+	}
+	CURSOR(ODD)->at = odd;
+}
+
+static int thread_room(struct chunk_reader *reader, uint32_t thread)
+{
+	uint32_t capacity = reader->thread_capacity;
+	uint64_t *next_seq;
+
+	if (thread >= CHUNK_MAX_THREADS)
+		return bad(reader, "a thread number");
+	while (capacity <= thread)
+		capacity *= 2;
+	next_seq = realloc(reader->next_seq, capacity * sizeof(*next_seq));
+	if (!next_seq)
+		return -ENOMEM;
+	memset(next_seq + reader->thread_capacity, 0,
+	       (capacity - reader->thread_capacity) * sizeof(*next_seq));
+	reader->next_seq = next_seq;
+	reader->thread_capacity = capacity;
+	return 0;
+}
+
+static int decode_threads(struct chunk_reader *reader, const uint8_t *ops)
+{
+	uint32_t thread = 0;
+	uint64_t seq = 0;
+
+	memset(reader->next_seq, 0, reader->thread_capacity * sizeof(*reader->next_seq));
+	for (unsigned i = 0; i < reader->events; i++) {
+		unsigned odd = ops[i] & OP_ODD ? reader->odd[i] : 0;
+
+		if (odd & ODD_THREAD) {
+			reader->next_seq[thread] = seq;
+			thread = (uint32_t)get_varint(CURSOR(THREAD));
+			if (thread >= reader->thread_capacity) {
+				int error = thread_room(reader, thread);
+
+				if (error)
+					return error;
+			}
+			seq = reader->next_seq[thread];
+		}
+		if (odd & ODD_GAP)
+			seq += (uint64_t)unzigzag(get_varint(CURSOR(GAP)));
+		reader->seq[i] = seq++;
+		reader->thread[i] = thread;
+	}
+	return 0;
+}
+
+static void decode_times(struct chunk_reader *reader, const uint8_t *ops)
+{
+	const uint8_t *low = CURSOR(TIME_LOW)->at, *high = CURSOR(TIME_HIGH)->at;
+	uint64_t now = 0;
+
+	for (unsigned i = 0; i < reader->events; i++) {
+		uint64_t step = (uint64_t)high[i] << 8 | low[i];
+
+		if (high[i] == TIME_ESCAPE)
+			step = get_varint(CURSOR(TIME_LONG));
+		if (ops[i] & OP_ODD && reader->odd[i] & ODD_BACK)
+			step = -step;
+		reader->at_ns[i] = now += step;
+	}
+	CURSOR(TIME_LOW)->at += reader->events;
+	CURSOR(TIME_HIGH)->at += reader->events;
+}
+
+/* Forgets what the last chunk left in columns that are mostly 0. */
+static void old_clear(struct chunk_reader *reader)
+{
+	for (unsigned i = 0; i < reader->old_written_count; i++) {
+		unsigned event = reader->old_written[i];
+
+		reader->old_address[event] = 0;
+		reader->old_size_bytes[event] = 0;
+		reader->old_usable_bytes[event] = 0;
+		reader->old_stack_id[event] = 0;
+	}
+	reader->old_written_count = 0;
+}
+
+static int decode_blocks(struct chunk_reader *reader, const uint8_t *ops, enum depth depth)
+{
+	reader->class_count = 0;
+	reader->site_count = 1;
+	reader->last_site[0] = reader->last_site[1] = 0;
+	reader->last_allocated_ns = 0;
+	reader->last_by = 0;
+	reader->sites[0] = (struct site){0};
+	reader->classes[CLASS_ESCAPE] = (struct size_class){0};
+	if (depth == DEPTH_SIZES)
+		return decode_core(reader, ops, DEPTH_SIZES);
+	if (depth == DEPTH_ADDRESSES)
+		return decode_core(reader, ops, DEPTH_ADDRESSES);
+	return decode_core(reader, ops, DEPTH_ALL);
+}
+
+#define STREAM(NAME) (1u << CHUNK_##NAME##_STREAM)
+#define STREAMS_ALWAYS (STREAM(OP) | STREAM(ODD))
+#define STREAMS_THREADS (STREAM(THREAD) | STREAM(GAP))
+#define STREAMS_TIMES (STREAM(TIME_LOW) | STREAM(TIME_HIGH) | STREAM(TIME_LONG))
+#define STREAMS_SIZES                                                                          	(STREAM(REF) | STREAM(STACK_LOW) | STREAM(STACK_HIGH) | STREAM(STACK_NEW) |            	 STREAM(CLASS) | STREAM(CLASS_NEW) | STREAM(SLACK) | STREAM(OLD) | STREAM(PAGES))
+#define STREAMS_ADDRESSES STREAM(ADDRESS)
+#define STREAMS_ALLOCATED (STREAM(AGE) | STREAM(BY))
 
 int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t bytes,
 			unsigned wanted, struct chunk_columns *ret_columns)
 {
-	int error = streams_open(reader, blob, bytes);
+	bool threads = wanted & (CHUNK_SEQ | CHUNK_THREAD | CHUNK_ALLOCATED);
+	bool times = wanted & (CHUNK_AT_NS | CHUNK_ALLOCATED);
+	bool blocks = wanted & (CHUNK_SIZE | CHUNK_STACK | CHUNK_ADDRESS | CHUNK_OLD |
+				CHUNK_ALLOCATED);
+	enum depth depth = wanted & CHUNK_ALLOCATED ? DEPTH_ALL
+			   : wanted & (CHUNK_ADDRESS | CHUNK_OLD) ? DEPTH_ADDRESSES
+								  : DEPTH_SIZES;
+	uint32_t needed = STREAMS_ALWAYS;
+	const uint8_t *ops;
+	int error;
 
-	(void)wanted;
-	if (!error)
-		error = decode(reader);
+	needed |= threads ? STREAMS_THREADS : 0;
+	needed |= times ? STREAMS_TIMES : 0;
+	needed |= blocks ? STREAMS_SIZES : 0;
+	needed |= blocks && depth >= DEPTH_ADDRESSES ? STREAMS_ADDRESSES : 0;
+	needed |= blocks && depth == DEPTH_ALL ? STREAMS_ALLOCATED : 0;
+	error = streams_open(reader, blob, bytes, needed);
 	if (error)
 		return error;
+	ops = CURSOR(OP)->at;
+	if (CURSOR(OP)->end - ops != (ptrdiff_t)reader->events)
+		return bad(reader, "its number of events");
+	CURSOR(OP)->at = CURSOR(OP)->end;
+	old_clear(reader);
+	decode_kinds(reader, ops);
+	if (threads)
+		error = decode_threads(reader, ops);
+	if (!error && times)
+		decode_times(reader, ops);
+	if (!error && blocks)
+		error = decode_blocks(reader, ops, depth);
+	if (error)
+		return error;
+	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
+		if (reader->cursor[i].at != reader->cursor[i].end)
+			return bad(reader, "a stream does not end with the last event");
+
 	*ret_columns = (struct chunk_columns){
 		.events = reader->events,
 		.sorted = !(((const uint8_t *)blob)[6] & CHUNK_FLAG_UNSORTED),
-		.at_ns = reader->at_ns,
-		.seq = reader->seq,
-		.address = reader->address,
-		.size_bytes = reader->size_bytes,
-		.usable_bytes = reader->usable_bytes,
-		.allocated_at_ns = reader->allocated_at_ns,
-		.old_address = reader->old_address,
-		.old_size_bytes = reader->old_size_bytes,
-		.old_usable_bytes = reader->old_usable_bytes,
-		.stack_id = reader->stack_id,
-		.thread = reader->thread,
-		.allocated_by = reader->allocated_by,
-		.old_stack_id = reader->old_stack_id,
 		.kind = reader->kind,
 	};
+	if (wanted & CHUNK_AT_NS)
+		ret_columns->at_ns = reader->at_ns;
+	if (wanted & CHUNK_SEQ)
+		ret_columns->seq = reader->seq;
+	if (wanted & CHUNK_THREAD)
+		ret_columns->thread = reader->thread;
+	if (wanted & CHUNK_ADDRESS)
+		ret_columns->address = reader->address;
+	if (wanted & CHUNK_SIZE) {
+		ret_columns->size_bytes = reader->size_bytes;
+		ret_columns->usable_bytes = reader->usable_bytes;
+	}
+	if (wanted & CHUNK_STACK)
+		ret_columns->stack_id = reader->stack_id;
+	if (wanted & CHUNK_ALLOCATED) {
+		ret_columns->allocated_at_ns = reader->allocated_at_ns;
+		ret_columns->allocated_by = reader->allocated_by;
+	}
+	if (wanted & CHUNK_OLD) {
+		ret_columns->old_address = reader->old_address;
+		ret_columns->old_size_bytes = reader->old_size_bytes;
+		ret_columns->old_usable_bytes = reader->old_usable_bytes;
+		ret_columns->old_stack_id = reader->old_stack_id;
+	}
 	return 0;
 }
 

@@ -16,13 +16,17 @@
 struct block {
 	uint64_t address, at_ns;
 	uint32_t size_bytes, stack_id, thread;
+	uint16_t next; /* block of the same hash before it, + 1 */
 	uint8_t class; /* CLASS_ESCAPE: it cannot be referred to */
 };
+
+/* A free looks no further than this for its block; what it does not find is stored as a literal. */
+#define CHAIN_MOST 8
 
 /* What is remembered of each stack of this chunk. */
 struct site {
 	uint32_t stack_id;
-	uint32_t follower; /* stack index that came next last time */
+	uint32_t follower[2]; /* which came next last time: allocated, freed */
 	uint64_t size_bytes, usable_bytes;
 	uint32_t class;
 };
@@ -32,16 +36,16 @@ struct size_class {
 	uint64_t usable_bytes, last, freed;
 };
 
-/* An open-addressing table of indices + 1. */
+/* Indices + 1 by hash: heads of the chains of blocks, and an open-addressing table of sites. */
 struct slots {
 	uint16_t *slot;
-	uint32_t mask, used;
+	uint32_t mask;
 };
 
 struct chunk_writer {
 	struct chunk_bounds bounds;
 	uint64_t last_ns, last_page, last_allocated_ns;
-	uint32_t last_thread, last_site;
+	uint32_t last_thread, last_by, last_site[2];
 	uint32_t block_count, site_count, class_count;
 	bool unsorted;
 	uint8_t *at[CHUNK_STREAM_COUNT];
@@ -98,14 +102,12 @@ static int slots_init(struct slots *slots)
 {
 	slots->slot = calloc(SLOTS_FIRST, sizeof(*slots->slot));
 	slots->mask = SLOTS_FIRST - 1;
-	slots->used = 0;
 	return slots->slot ? 0 : -ENOMEM;
 }
 
 static void slots_clear(struct slots *slots)
 {
 	memset(slots->slot, 0, ((size_t)slots->mask + 1) * sizeof(*slots->slot));
-	slots->used = 0;
 }
 
 static inline uint32_t hash_of(uint64_t key)
@@ -153,7 +155,8 @@ static void writer_clear(struct chunk_writer *writer)
 	writer->last_page = 0;
 	writer->last_allocated_ns = 0;
 	writer->last_thread = 0;
-	writer->last_site = 0;
+	writer->last_by = 0;
+	writer->last_site[0] = writer->last_site[1] = 0;
 	writer->block_count = 0;
 	writer->site_count = 1;
 	writer->class_count = 0;
@@ -219,70 +222,77 @@ static inline void put_varint(uint8_t **at, uint64_t value)
 #define PUT(NAME, value) put_varint(&writer->at[CHUNK_##NAME##_STREAM], (value))
 #define PUT_BYTE(NAME, value) (*writer->at[CHUNK_##NAME##_STREAM]++ = (uint8_t)(value))
 
-/* Doubles a table that is half full. `keys` gives each index's key. */
-static int slots_grow(struct slots *slots, const void *entries, size_t entry_bytes, bool wide)
+/* The block allocated at an address in this chunk, taken out of its chain; NULL: none is known. */
+static inline struct block *block_take(struct chunk_writer *writer, uint64_t address)
 {
-	uint32_t size = (slots->mask + 1) * 4, mask = size - 1;
-	uint16_t *slot = calloc(size, sizeof(*slot));
+	uint16_t *link = &writer->block_slots.slot[hash_of(address) & writer->block_slots.mask];
 
-	if (!slot)
-		return -ENOMEM;
-	for (uint32_t i = 0; i <= slots->mask; i++) {
-		uint16_t index = slots->slot[i];
-		const uint8_t *entry;
-		uint64_t key = 0;
+	for (unsigned steps = 0; *link && steps < CHAIN_MOST; steps++) {
+		struct block *block = &writer->blocks[*link - 1];
 
-		if (!index)
-			continue;
-		entry = (const uint8_t *)entries + (index - 1) * entry_bytes;
-		memcpy(&key, entry, wide ? 8 : 4);
-
-		uint32_t to = hash_of(key) & mask;
-
-		while (slot[to])
-			to = (to + 1) & mask;
-		slot[to] = index;
-	}
-	free(slots->slot);
-	slots->slot = slot;
-	slots->mask = mask;
-	return 0;
-}
-
-/* The latest block at an address, NULL when it was not allocated in this chunk. */
-static inline struct block *block_find(const struct chunk_writer *writer, uint64_t address)
-{
-	const struct slots *slots = &writer->block_slots;
-
-	for (uint32_t i = hash_of(address) & slots->mask; slots->slot[i];
-	     i = (i + 1) & slots->mask) {
-		struct block *block = &writer->blocks[slots->slot[i] - 1];
-
-		if (block->address == address)
+		if (block->address == address) {
+			*link = block->next;
 			return block;
+		}
+		link = &block->next;
 	}
 	return NULL;
 }
 
-static inline void block_insert(struct chunk_writer *writer, const struct event_row *row,
-				uint32_t class)
+static inline void block_put(struct chunk_writer *writer, const struct event_row *row,
+			     uint32_t class)
 {
-	struct slots *slots = &writer->block_slots;
-	uint32_t i = hash_of(row->address) & slots->mask;
-
-	while (slots->slot[i] && writer->blocks[slots->slot[i] - 1].address != row->address)
-		i = (i + 1) & slots->mask;
-	slots->used += !slots->slot[i];
-
+	uint16_t *head = &writer->block_slots.slot[hash_of(row->address) & writer->block_slots.mask];
 	struct block *block = &writer->blocks[writer->block_count++];
 
-	slots->slot[i] = (uint16_t)writer->block_count;
 	block->address = row->address;
 	block->at_ns = row->at_ns;
 	block->size_bytes = (uint32_t)row->size_bytes;
 	block->stack_id = row->stack_id;
 	block->thread = row->thread;
+	block->next = *head;
 	block->class = row->size_bytes > UINT32_MAX ? CLASS_ESCAPE : (uint8_t)class;
+	*head = (uint16_t)writer->block_count;
+}
+
+/* Four times the slots. Blocks that were freed come back into their chains, harmlessly. */
+static int block_slots_grow(struct chunk_writer *writer)
+{
+	struct slots *slots = &writer->block_slots;
+	uint32_t mask = slots->mask * 4 + 3;
+	uint16_t *slot = calloc((size_t)mask + 1, sizeof(*slot));
+
+	if (!slot)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < writer->block_count; i++) {
+		uint16_t *head = &slot[hash_of(writer->blocks[i].address) & mask];
+
+		writer->blocks[i].next = *head;
+		*head = (uint16_t)(i + 1);
+	}
+	free(slots->slot);
+	*slots = (struct slots){slot, mask};
+	return 0;
+}
+
+static int site_slots_grow(struct chunk_writer *writer)
+{
+	struct slots *slots = &writer->site_slots;
+	uint32_t mask = slots->mask * 4 + 3;
+	uint16_t *slot = calloc((size_t)mask + 1, sizeof(*slot));
+
+	if (!slot)
+		return -ENOMEM;
+	for (uint32_t i = 1; i < writer->site_count; i++) {
+		uint32_t to = hash_of(writer->sites[i].stack_id) & mask;
+
+		while (slot[to])
+			to = (to + 1) & mask;
+		slot[to] = (uint16_t)(i + 1);
+	}
+	free(slots->slot);
+	*slots = (struct slots){slot, mask};
+	return 0;
 }
 
 static inline uint32_t site_find(struct chunk_writer *writer, uint32_t stack_id, bool *ret_new)
@@ -298,7 +308,6 @@ static inline uint32_t site_find(struct chunk_writer *writer, uint32_t stack_id,
 
 	*ret_new = true;
 	slots->slot[i] = (uint16_t)++writer->site_count;
-	slots->used++;
 	*site = (struct site){.stack_id = stack_id, .usable_bytes = UINT64_MAX};
 	return writer->site_count - 1;
 }
@@ -324,15 +333,16 @@ static inline uint32_t class_find(struct chunk_writer *writer, uint64_t usable_b
 	return class;
 }
 
-/* Writes a stack; true when it is the one that followed last time, and nothing was written. */
-static inline bool put_stack(struct chunk_writer *writer, uint32_t stack_id)
+/* Writes a stack; true when it is the one that followed last time, and nothing was written. Stacks
+ * of blocks allocated (`old` 0) and of blocks freed (1) are two sequences. */
+static inline bool put_stack(struct chunk_writer *writer, uint32_t stack_id, unsigned old)
 {
-	struct site *last = &writer->sites[writer->last_site];
+	struct site *last = &writer->sites[writer->last_site[old]];
+	uint32_t site = last->follower[old];
 	bool is_new = false;
-	uint32_t site;
 
-	if (writer->sites[last->follower].stack_id == stack_id && last->follower) {
-		writer->last_site = last->follower;
+	if (site && writer->sites[site].stack_id == stack_id) {
+		writer->last_site[old] = site;
 		return true;
 	}
 	site = site_find(writer, stack_id, &is_new);
@@ -340,16 +350,16 @@ static inline bool put_stack(struct chunk_writer *writer, uint32_t stack_id)
 	PUT_BYTE(STACK_HIGH, site >> 8);
 	if (is_new)
 		PUT(STACK_NEW, zigzag((int64_t)stack_id - last->stack_id));
-	last->follower = site;
-	writer->last_site = site;
+	last->follower[old] = site;
+	writer->last_site[old] = site;
 	return false;
 }
 
 /* Writes sizes; true when they are as last time from this stack, and nothing was written. */
 static inline bool put_size(struct chunk_writer *writer, uint64_t size_bytes, uint64_t usable_bytes,
-			    uint32_t *ret_class)
+			    unsigned old, uint32_t *ret_class)
 {
-	struct site *site = &writer->sites[writer->last_site];
+	struct site *site = &writer->sites[writer->last_site[old]];
 	bool is_new = false;
 
 	if (site->usable_bytes == usable_bytes && site->size_bytes == size_bytes &&
@@ -408,9 +418,9 @@ static inline void bound_address(struct chunk_writer *writer, uint64_t address)
 /* A block allocated earlier: by reference when it is in this chunk. Returns OP_FREE_* bits. */
 static inline unsigned put_old(struct chunk_writer *writer, const struct event_row *row,
 			       uint64_t address, uint64_t size_bytes, uint64_t usable_bytes,
-			       uint32_t stack_id)
+			       uint32_t stack_id, unsigned *odd)
 {
-	struct block *block = block_find(writer, address);
+	struct block *block = block_take(writer, address);
 	uint32_t class;
 	unsigned op = 0;
 
@@ -422,15 +432,19 @@ static inline unsigned put_old(struct chunk_writer *writer, const struct event_r
 		writer->classes[block->class].freed = address;
 		return OP_FREE_REF;
 	}
-	if (put_stack(writer, stack_id))
+	if (put_stack(writer, stack_id, 1))
 		op |= OP_FREE_FOLLOWS;
-	if (put_size(writer, size_bytes, usable_bytes, &class))
+	if (put_size(writer, size_bytes, usable_bytes, 1, &class))
 		op |= OP_FREE_SAME;
 	put_address(writer, address, class, false);
 	writer->classes[class].freed = address;
 	PUT(AGE, zigzag((int64_t)(row->allocated_at_ns - writer->last_allocated_ns)));
 	writer->last_allocated_ns = row->allocated_at_ns;
-	PUT(BY, row->allocated_by);
+	if (row->allocated_by != writer->last_by) {
+		*odd |= ODD_BY;
+		PUT(BY, row->allocated_by);
+		writer->last_by = row->allocated_by;
+	}
 	bound_stack(writer, stack_id);
 	if (row->allocated_at_ns < writer->bounds.oldest_ns)
 		writer->bounds.oldest_ns = row->allocated_at_ns;
@@ -458,7 +472,7 @@ static int threads_grow(struct chunk_writer *writer, uint32_t thread)
 	uint32_t capacity = writer->thread_capacity;
 	uint64_t *next_seq;
 
-	if (thread >= 1u << 24)
+	if (thread >= CHUNK_MAX_THREADS)
 		return -EINVAL;
 	while (capacity <= thread)
 		capacity *= 2;
@@ -478,10 +492,10 @@ static int make_room(struct chunk_writer *writer, const struct event_row *row)
 
 	if (row->thread >= writer->thread_capacity)
 		error = threads_grow(writer, row->thread);
-	if (!error && writer->block_slots.used * 2 > writer->block_slots.mask)
-		error = slots_grow(&writer->block_slots, writer->blocks, sizeof(struct block), true);
-	if (!error && (writer->site_slots.used + 2) * 2 > writer->site_slots.mask)
-		error = slots_grow(&writer->site_slots, writer->sites, sizeof(struct site), false);
+	if (!error && writer->block_count > writer->block_slots.mask)
+		error = block_slots_grow(writer);
+	if (!error && (writer->site_count + 2) * 2 > writer->site_slots.mask)
+		error = site_slots_grow(writer);
 	return error;
 }
 
@@ -498,8 +512,8 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 	    writer->block_count == 0xffff)
 		return -ENOSPC;
 	if (row->thread >= writer->thread_capacity ||
-	    writer->block_slots.used * 2 > writer->block_slots.mask ||
-	    (writer->site_slots.used + 2) * 2 > writer->site_slots.mask) {
+	    writer->block_count > writer->block_slots.mask ||
+	    (writer->site_count + 2) * 2 > writer->site_slots.mask) {
 		int error = make_room(writer, row);
 
 		if (error)
@@ -546,7 +560,7 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 	if (event_is_block(row->kind)) {
 		if (kind == EVENT_FREE) {
 			op |= put_old(writer, row, row->address, row->size_bytes, row->usable_bytes,
-				      row->stack_id);
+				      row->stack_id, &odd);
 		} else {
 			uint32_t class;
 
@@ -558,20 +572,20 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 					unsigned bits = put_old(writer, row, row->old_address,
 								row->old_size_bytes,
 								row->old_usable_bytes,
-								row->old_stack_id);
+								row->old_stack_id, &odd);
 
 					*old = (uint8_t)(OLD_SOME | bits);
 					bound_address(writer, row->old_address);
 				}
 			}
-			if (put_stack(writer, row->stack_id))
+			if (put_stack(writer, row->stack_id, 0))
 				op |= OP_STACK_FOLLOWS;
-			if (put_size(writer, row->size_bytes, row->usable_bytes, &class))
+			if (put_size(writer, row->size_bytes, row->usable_bytes, 0, &class))
 				op |= OP_SIZE_SAME;
 			if (put_address(writer, row->address, class, true))
 				op |= OP_ADDRESS_FREED;
 			bound_stack(writer, row->stack_id);
-			block_insert(writer, row, class);
+			block_put(writer, row, class);
 		}
 		bound_address(writer, row->address);
 	} else {
@@ -638,7 +652,6 @@ int chunk_writer_finish(struct chunk_writer *writer, struct chunk_press *press,
 	press->out[5] = CHUNK_STREAM_COUNT;
 	press->out[6] = writer->unsorted ? CHUNK_FLAG_UNSORTED : 0;
 	put32(press->out + 8, writer->bounds.events);
-	put32(press->out + 12, writer->block_count);
 
 	chunk_seal(press->out, at);
 	writer->bounds.raw_bytes = (uint32_t)raw_bytes;
