@@ -375,7 +375,8 @@ static char *module_path(sqlite3_stmt *statement)
 	const char *cwd = (const char *)sqlite3_column_text(statement, 5);
 	char *joined;
 
-	if (!path || path[0] == '/' || path[0] == '[' || !cwd || !cwd[0])
+	if (!path || path[0] == '/' || !cwd || !cwd[0] ||
+	    strncmp(path, SYMBOLS_KERNEL_PREFIX, strlen(SYMBOLS_KERNEL_PREFIX)) == 0)
 		return strdup(path ? path : "");
 	return asprintf(&joined, "%s/%s", cwd, path) < 0 ? NULL : joined;
 }

@@ -121,6 +121,9 @@ void symbols_module(const struct symbols_request *request, struct symbols_sink *
 
 /* A regular file's descriptor, or a negative errno: -EINVAL for anything that is no file. */
 int symbols_open(const char *path);
+/* The code the kernel maps into every process (linux-vdso.so.1), which is no file. */
+#define SYMBOLS_KERNEL_PREFIX "linux-"
+int symbols_open_kernel(void);
 /* The ELF build id as hexadecimal text; '' none. -ENOEXEC when `fd` is no ELF file. */
 int symbols_build_id(int fd, char *ret_hex, size_t hex_bytes);
 /* The separate debug file of the module `path`: by build id, by .gnu_debuglink's name and

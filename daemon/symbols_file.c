@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +33,28 @@ int symbols_open(const char *path)
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
 		close(fd);
 		return -EINVAL;
+	}
+	return fd;
+}
+
+int symbols_open_kernel(void)
+{
+	const Elf64_Ehdr *header = (const Elf64_Ehdr *)getauxval(AT_SYSINFO_EHDR);
+	size_t bytes, page = (size_t)sysconf(_SC_PAGESIZE);
+	int fd;
+
+	if (!header || header->e_ident[EI_CLASS] != ELFCLASS64)
+		return -ENOENT;
+	/* The section headers come last, within whole pages. */
+	bytes = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
+	if (bytes > 16 * page)
+		return -ENOEXEC;
+	fd = memfd_create("vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, header, bytes) != (ssize_t)bytes) {
+		close(fd);
+		return -EIO;
 	}
 	return fd;
 }

@@ -93,7 +93,9 @@ static const Dwfl_Callbacks callbacks = {
 static int module_open(struct module *module)
 {
 	const struct symbols_request *request = module->request;
-	int fd = symbols_open(request->path);
+	bool kernel = strncmp(request->path, SYMBOLS_KERNEL_PREFIX,
+			      strlen(SYMBOLS_KERNEL_PREFIX)) == 0;
+	int fd = kernel ? symbols_open_kernel() : symbols_open(request->path);
 	char id[160] = "", *debug_path = NULL;
 	struct stat status;
 	const char *why = NULL;
@@ -107,7 +109,8 @@ static int module_open(struct module *module)
 	} else if (symbols_build_id(fd, id, sizeof(id)) < 0) {
 		why = "not an ELF file, or a damaged one";
 	} else if (strcmp(id, request->build_id) != 0 && request->build_id[0]) {
-		why = "the file was replaced since it ran (its build id differs)";
+		why = kernel ? "another kernel runs now" :
+			       "the file was replaced since it ran (its build id differs)";
 	} else if (!request->build_id[0] && request->mapped_at && fstat(fd, &status) == 0 &&
 		   status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >
 			   request->mapped_at) {

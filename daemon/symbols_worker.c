@@ -117,6 +117,9 @@ static _Noreturn void worker_child(int fd, const struct symbols_request *request
 	/* Whatever its parent does on a signal, a worker ends. */
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
+	/* Programs are being recorded meanwhile. */
+	(void)!nice(5);
+	setenv("DEBUGINFOD_TIMEOUT", "20", 0);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_CPU, CPU_LIMIT_SECONDS);
 	if (LIMIT_MEMORY)
