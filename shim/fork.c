@@ -9,14 +9,18 @@
 #include "shim/stack_table.h"
 #include "shim/thread.h"
 
+bool ht_forking;
+
 static void prepare(void)
 {
+	ht_forking = true;
 	ht_alloc_fork_prepare();
 }
 
 static void parent(void)
 {
 	ht_alloc_fork_parent();
+	ht_forking = false;
 }
 
 /* The parent's shared memory is never written again: from the copied pages on which recorders lie
@@ -38,6 +42,7 @@ static void child(void)
 		__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
 	else
 		ht_link_off(NULL, 0);
+	ht_forking = false;
 }
 
 void ht_fork_watch(void)

@@ -5,6 +5,12 @@
 #ifndef HEAPTAPE_SHIM_FORK_H
 #define HEAPTAPE_SHIM_FORK_H
 
+#include <stdbool.h>
+
+/* fork is under way: what looks like a child that was made behind our back may be the one that
+ * will call us in a moment. */
+extern bool ht_forking;
+
 /* Has fork call us. */
 void ht_fork_watch(void);
 

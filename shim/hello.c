@@ -44,7 +44,7 @@ static void put_text(struct wire_put *put, unsigned field, const char *text)
 
 static void put_executable(struct wire_put *put)
 {
-	char path[4096];
+	static char path[4096];
 	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
 
 	if (bytes > 0)
@@ -55,30 +55,20 @@ static void put_executable(struct wire_put *put)
 static void put_command(struct wire_put *put)
 {
 	static const char path[] = "/proc/self/cmdline";
-	char text[4096];
-	char word[COMMAND_MAX_BYTES];
-	size_t used = 0, total = 0;
+	static char text[COMMAND_MAX_BYTES + 1];
 	long fd = sys_call4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	size_t used = 0;
 	long bytes;
 
 	if (fd < 0)
 		return;
-	while (total < COMMAND_MAX_BYTES &&
-	       (bytes = sys_call3(SYS_read, fd, text, sizeof(text))) > 0) {
-		total += (size_t)bytes;
-		for (long i = 0; i < bytes; i++) {
-			if (text[i]) {
-				if (used < sizeof(word))
-					word[used++] = text[i];
-				continue;
-			}
-			wire_put_bytes(put, HELLO_COMMAND, word, used);
-			used = 0;
-		}
-	}
-	if (used)
-		wire_put_bytes(put, HELLO_COMMAND, word, used);
+	while (used < COMMAND_MAX_BYTES &&
+	       (bytes = sys_call3(SYS_read, fd, text + used, COMMAND_MAX_BYTES - used)) > 0)
+		used += (size_t)bytes;
 	sys_call1(SYS_close, fd);
+	text[used] = 0;
+	for (const char *word = text; word < text + used; word += strlen(word) + 1)
+		put_text(put, HELLO_COMMAND, word);
 }
 
 static void put_clock(struct wire_put *put)

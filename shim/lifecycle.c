@@ -25,7 +25,8 @@ bool ht_stacks_on;
 
 static int say_hello(bool forked)
 {
-	uint8_t frame[HELLO_MAX_BYTES];
+	/* Not on the stack: a thread with a small one may be the one that forks. */
+	static uint8_t frame[HELLO_MAX_BYTES];
 	struct iovec iov = { frame, ht_hello_frame(frame, forked) };
 
 	return ht_link_first(&iov, 1, ht_ring.shared ? ht_ring.fd : -1);

@@ -1,8 +1,15 @@
+#include <signal.h>
+
 #include "shim/batch.h"
+#include "shim/fork.h"
 #include "shim/link.h"
 #include "shim/record.h"
 #include "shim/ring.h"
+#include "shim/sys.h"
 #include "shim/thread.h"
+
+/* Signal handlers that interrupt the recording of one another's events. */
+#define RECORD_NESTING 4
 
 /* Until the constructor has looked at the environment, everything is recorded: into the bootstrap
  * buffer, which is forgotten when there is nobody to send it to. */
@@ -22,21 +29,55 @@ static struct ring_buffer *unrecorded(void)
 	return NULL;
 }
 
+/* A signal's own frame is larger than this, our functions' frames down to here are smaller. */
+#define SIGNAL_FRAME_BYTES 640
+
+/* Was the frame that made the buffer busy left for good? A handler's frames lie below those it
+ * interrupted, except on an alternate signal stack, which may be anywhere. */
+static bool was_left(const struct ring_buffer *buffer)
+{
+	stack_t stack;
+
+	if ((int32_t)(record_token() + SIGNAL_FRAME_BYTES - buffer->busy) < 0)
+		return false;
+	return sys_call2(SYS_sigaltstack, 0, &stack) == 0 && !(stack.ss_flags & SS_ONSTACK);
+}
+
+/* The recorder whose buffer may be written now: the thread's own, or that of its signal handlers. */
+static struct recorder *free_recorder(struct recorder *recorder)
+{
+	for (unsigned depth = 0; recorder && depth < RECORD_NESTING; depth++) {
+		if (!recorder->buffer->busy)
+			return recorder;
+		if (was_left(recorder->buffer)) {
+			recorder->buffer->busy = 0;
+			return recorder;
+		}
+		if (!recorder->nested)
+			recorder->nested = ht_thread_nested();
+		recorder = recorder->nested;
+	}
+	return NULL;
+}
+
 static struct ring_buffer *make_room(uint32_t events, uint32_t details)
 {
 	struct recorder *recorder = ht_recorder;
 
 	if (!recorder->buffer) {
 		if (ht_ring.alive && !*ht_ring.alive) {
-			/* A child that a raw system call forked: it is not ours to record. */
-			ht_link_off(NULL, 0);
+			/* A child that a raw system call forked is not ours to record. The one
+			 * that fork is just making will begin its own record in a moment. */
+			if (!ht_forking)
+				ht_link_off(NULL, 0);
 			return NULL;
 		}
 		recorder = ht_thread_begin();
 		if (!recorder)
 			return ht_link.state == LINK_OFF ? NULL : unrecorded();
 	}
-	if (recorder->buffer->busy)
+	recorder = free_recorder(recorder);
+	if (!recorder)
 		return unrecorded();
 	if (has_room(recorder->buffer, events, details))
 		return recorder->buffer;
@@ -52,18 +93,17 @@ struct ring_buffer *ht_record_room(void)
 	return make_room(RECORD_EVENT_LIMIT, RECORD_DETAIL_LIMIT);
 }
 
-/* The buffer is open. */
-static void append_pages(struct ring_buffer *buffer, unsigned kind, uintptr_t address,
-			 const uint64_t *details, uint32_t stack)
+static void pages_into(struct ring_buffer *buffer, unsigned kind, uintptr_t address,
+		       const uint64_t *details, uint32_t stack)
 {
-	uint32_t at = buffer->count, used = buffer->details_used;
-	int words = event_details((uint8_t)kind, 0);
+	uint32_t at = record_begin(buffer);
+	uint32_t words = (uint32_t)event_details((uint8_t)kind, 0);
 
 	record_stamp(buffer, at, false);
 	record_entry(buffer, at, kind, 0, address, 0, stack);
-	for (int i = 0; i < words; i++)
-		buffer->details[used + (uint32_t)i] = details[i];
-	record_close(buffer, (uint32_t)words);
+	for (uint32_t i = 0; i < words; i++)
+		buffer->details[buffer->details_used + i] = details[i];
+	record_close(buffer, words);
 }
 
 /* Uses the part of the buffer that is kept for page events before it sends anything. */
@@ -71,13 +111,10 @@ static struct ring_buffer *open_reserve(void)
 {
 	struct ring_buffer *buffer = ht_recorder->buffer;
 
-	if (!buffer || buffer->busy ||
-	    !has_room(buffer, RING_EVENTS, RING_DETAILS - EVENT_MAX_DETAILS))
-		buffer = make_room(RING_EVENTS, RING_DETAILS - EVENT_MAX_DETAILS);
-	if (buffer)
-		buffer->busy = 1;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return buffer;
+	if (buffer && !buffer->busy &&
+	    has_room(buffer, RING_EVENTS, RING_DETAILS - EVENT_MAX_DETAILS))
+		return buffer;
+	return make_room(RING_EVENTS, RING_DETAILS - EVENT_MAX_DETAILS);
 }
 
 void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details)
@@ -88,7 +125,7 @@ void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details)
 		return;
 	buffer = open_reserve();
 	if (buffer)
-		append_pages(buffer, kind, address, details, 0);
+		pages_into(buffer, kind, address, details, 0);
 }
 
 void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *details, uint32_t stack)
@@ -96,5 +133,5 @@ void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *detail
 	struct ring_buffer *buffer = record_open();
 
 	if (buffer)
-		append_pages(buffer, kind, address, details, stack);
+		pages_into(buffer, kind, address, details, stack);
 }

@@ -3,9 +3,10 @@
  * proto/ring.h. No lock, no allocation, no system call, errno untouched; only when the buffer is
  * full does the slow path send it (record.c, batch.c).
  *
- * An event is written between record_open() and record_close(). In between the buffer is `busy`:
- * the daemon knows that an event is being stamped, and a signal handler that allocates right then
- * sees that it must not touch the buffer and is counted in Losses.unrecorded_events instead.
+ * An event is written into the entry after the last one, between record_begin() and
+ * record_close(). In between the buffer is `busy`: the daemon knows that an event is being stamped,
+ * and a signal handler that allocates right then sees that it must not touch the buffer; its events
+ * go to a buffer of their own, as those of another thread with the same tid.
  *
  * Each thread's `struct recorder` lies on pages that a fork wipes, so a child made behind our back
  * (a raw clone system call) finds no buffer there and never writes into its parent's record.
@@ -74,8 +75,8 @@ static inline uint32_t meta_stack(uint64_t site)
 /* One thread's recorder. Lives on wipe-on-fork pages, slot by slot like the ring's buffers. */
 struct recorder {
 	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
-	uint64_t
-		frame; /* number of the frame that holds its events and is not sent entirely, or 0 */
+	struct recorder *nested;    /* of signal handlers that interrupt this one, or NULL */
+	uint64_t frame; /* the frame its events are in while not all of it is sent, or 0 */
 	uint32_t slot;
 	bool announced; /* ThreadStart went through the socket */
 } __attribute__((aligned(64)));
@@ -117,24 +118,33 @@ static RECORD_INLINE struct ring_buffer *record_ready(void)
 	return buffer;
 }
 
-/* Marks it as being written. */
-static RECORD_INLINE void record_begin(struct ring_buffer *buffer)
+/* Never 0. Says whose frame is at work, so that one that was left by siglongjmp can be told from
+ * one that was interrupted. */
+static RECORD_INLINE uint32_t record_token(void)
 {
-	buffer->busy = 1;
+	uintptr_t sp;
+
+#if defined(__x86_64__)
+	__asm__("mov %%rsp, %0" : "=r"(sp));
+#else
+	sp = (uintptr_t)__builtin_frame_address(0);
+#endif
+	return (uint32_t)sp | 1;
+}
+
+/* The index of the entry to write. */
+static RECORD_INLINE uint32_t record_begin(struct ring_buffer *buffer)
+{
+	buffer->busy = record_token();
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return buffer->count;
 }
 
 static RECORD_INLINE struct ring_buffer *record_open(void)
 {
 	struct ring_buffer *buffer = record_ready();
 
-	if (unlikely(!buffer)) {
-		buffer = ht_record_room();
-		if (!buffer)
-			return NULL;
-	}
-	record_begin(buffer);
-	return buffer;
+	return likely(buffer != NULL) ? buffer : ht_record_room();
 }
 
 /* The time of entry `at`, which is being written; within a thread it never goes down. last_ticks
@@ -180,12 +190,14 @@ static RECORD_INLINE void record_alloc_into(struct ring_buffer *buffer, bool cyc
 					    size_t usable_bytes, struct block_meta *meta,
 					    uint32_t stack)
 {
-	uint32_t at = buffer->count, used = buffer->details_used;
+	uint32_t at = record_begin(buffer);
 	uint64_t ticks = record_stamp(buffer, at, cycles);
 
 	if (unlikely(class == 0)) {
-		buffer->details[used] = size_bytes;
-		buffer->details[used + 1] = usable_bytes;
+		uint64_t *words = &buffer->details[buffer->details_used];
+
+		words[0] = size_bytes;
+		words[1] = usable_bytes;
 	}
 	record_entry(buffer, at, kind, class, (uintptr_t)block, class ? (uint32_t)size_bytes : 0,
 		     stack);
@@ -201,12 +213,11 @@ static inline void ht_record_alloc(unsigned kind, void *block, size_t size_bytes
 {
 	struct ring_buffer *buffer = record_open();
 
-	if (unlikely(!buffer)) {
-		if (meta)
-			meta->ticks = 0;
-		return;
-	}
-	record_alloc_into(buffer, false, kind, block, size_bytes, class, usable_bytes, meta, stack);
+	if (likely(buffer != NULL))
+		record_alloc_into(buffer, false, kind, block, size_bytes, class, usable_bytes, meta,
+				  stack);
+	else if (meta)
+		meta->ticks = 0;
 }
 
 /* What a free or realloc says about the old block's birth. */
@@ -238,16 +249,17 @@ static RECORD_INLINE void record_free_into(struct ring_buffer *buffer, bool cycl
 					   unsigned class, size_t size_bytes, size_t usable_bytes,
 					   struct birth birth)
 {
-	uint32_t at = buffer->count, used = buffer->details_used;
+	uint32_t at = record_begin(buffer);
+	uint64_t *words = &buffer->details[buffer->details_used];
 
 	record_stamp(buffer, at, cycles);
 	record_entry(buffer, at, EVENT_FREE, class, (uintptr_t)block,
 		     class ? (uint32_t)size_bytes : 0, birth.stack);
-	buffer->details[used] = birth.ticks;
-	buffer->details[used + 1] = birth.thread;
+	words[0] = birth.ticks;
+	words[1] = birth.thread;
 	if (unlikely(class == 0)) {
-		buffer->details[used + 2] = size_bytes;
-		buffer->details[used + 3] = usable_bytes;
+		words[2] = size_bytes;
+		words[3] = usable_bytes;
 	}
 	record_close(buffer, class ? 2 : 4);
 }
@@ -286,25 +298,15 @@ struct realloc_old {
 	struct block_meta meta;
 };
 
-static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned class,
-				     size_t usable_bytes, struct block_meta *meta,
-				     const struct realloc_old *old, uint32_t stack)
+static inline void record_realloc_into(struct ring_buffer *buffer, void *block, size_t size_bytes,
+				       unsigned class, size_t usable_bytes, struct block_meta *meta,
+				       const struct realloc_old *old, struct birth birth,
+				       uint32_t stack)
 {
-	struct ring_buffer *buffer = record_open();
-	struct birth birth = { 0, 0, 0 };
-	uint64_t ticks, *words;
-	uint32_t at;
+	uint32_t at = record_begin(buffer);
+	uint64_t ticks = record_stamp(buffer, at, false);
+	uint64_t *words = &buffer->details[buffer->details_used];
 
-	if (unlikely(!buffer)) {
-		if (meta && block)
-			meta->ticks = 0;
-		return;
-	}
-	if (old->meta.ticks)
-		birth = meta_birth(old->meta.ticks, old->meta.site);
-	at = buffer->count;
-	ticks = record_stamp(buffer, at, false);
-	words = &buffer->details[buffer->details_used];
 	words[0] = (uintptr_t)old->block;
 	words[1] = birth.ticks;
 	words[2] = (uint64_t)birth.stack << 32 | birth.thread;
@@ -321,6 +323,23 @@ static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned cl
 		meta->site = meta_site(size_bytes, buffer->meta_thread, stack);
 	}
 	record_close(buffer, class ? 5 : 7);
+}
+
+static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned class,
+				     size_t usable_bytes, struct block_meta *meta,
+				     const struct realloc_old *old, uint32_t stack)
+{
+	struct birth birth = { 0, 0, 0 };
+	struct ring_buffer *buffer;
+
+	if (old->meta.ticks)
+		birth = meta_birth(old->meta.ticks, old->meta.site);
+	buffer = record_open();
+	if (likely(buffer != NULL))
+		record_realloc_into(buffer, block, size_bytes, class, usable_bytes, meta, old,
+				    birth, stack);
+	else if (meta && block)
+		meta->ticks = 0;
 }
 
 #endif

@@ -92,36 +92,55 @@ static uint32_t find_slot(void)
 	return slot;
 }
 
-static struct recorder *take_slot(void)
+/* A recorder with an empty buffer for the calling thread, NULL when all are taken. The lock is held,
+ * and may be given up meanwhile. */
+static struct recorder *take_slot(struct link_hold *hold)
 {
 	struct ring_head *head = ht_ring.head;
-	struct recorder *recorder = NULL;
+	uint8_t frame[THREAD_FRAME_BYTES];
+	struct iovec iov = { frame, 0 };
+	struct recorder *recorder;
+	uint32_t slot = find_slot();
+
+	if (slot == head->buffer_count && reclaim(hold))
+		slot = find_slot();
+	if (slot == head->buffer_count)
+		return NULL;
+	first_free = slot + 1;
+	recorder = &ht_ring.recorders[slot];
+	*recorder = (struct recorder){ .slot = slot, .buffer = ht_ring_buffer(&ht_ring, slot) };
+	start_buffer(recorder->buffer, ++threads);
+	if (slot >= head->buffers_used)
+		__atomic_store_n(&head->buffers_used, slot + 1, __ATOMIC_RELEASE);
+	iov.iov_len = ht_thread_start_frame(frame, recorder->buffer, slot);
+	recorder->announced = ht_link_send(&iov, 1) == 0;
+	return recorder;
+}
+
+static struct recorder *take_own_slot(void)
+{
 	struct link_hold hold;
-	uint32_t slot;
 
 	ht_link_lock(&hold);
-	if (ht_recorder->buffer) { /* a signal handler was first */
-		ht_link_unlock(&hold);
-		return ht_recorder;
-	}
-	slot = find_slot();
-	if (slot == head->buffer_count && reclaim(&hold))
-		slot = find_slot();
-	if (slot < head->buffer_count) {
-		uint8_t frame[THREAD_FRAME_BYTES];
-		struct iovec iov = { frame, 0 };
+	if (!ht_recorder->buffer) { /* else a signal handler was first */
+		struct recorder *recorder = take_slot(&hold);
 
-		first_free = slot + 1;
-		recorder = &ht_ring.recorders[slot];
-		*recorder =
-			(struct recorder){ .slot = slot, .buffer = ht_ring_buffer(&ht_ring, slot) };
-		start_buffer(recorder->buffer, ++threads);
-		if (slot >= head->buffers_used)
-			__atomic_store_n(&head->buffers_used, slot + 1, __ATOMIC_RELEASE);
-		ht_recorder = recorder;
-		iov.iov_len = ht_thread_start_frame(frame, recorder->buffer, slot);
-		recorder->announced = ht_link_send(&iov, 1) == 0;
+		if (recorder)
+			ht_recorder = recorder;
 	}
+	ht_link_unlock(&hold);
+	return ht_recorder->buffer ? ht_recorder : NULL;
+}
+
+struct recorder *ht_thread_nested(void)
+{
+	struct recorder *recorder = NULL;
+	struct link_hold hold;
+
+	if (ht_link.state != LINK_ON)
+		return NULL;
+	ht_link_lock(&hold);
+	recorder = take_slot(&hold);
 	ht_link_unlock(&hold);
 	return recorder;
 }
@@ -140,7 +159,7 @@ struct recorder *ht_thread_begin(void)
 	}
 	if (ht_link.state != LINK_ON)
 		return NULL;
-	recorder = take_slot();
+	recorder = take_own_slot();
 	if (recorder && have_end_key)
 		pthread_setspecific(end_key, (void *)END_ROUNDS);
 	return recorder;
@@ -148,7 +167,7 @@ struct recorder *ht_thread_begin(void)
 
 void ht_thread_adopt_bootstrap(void)
 {
-	struct recorder *recorder = take_slot();
+	struct recorder *recorder = take_own_slot();
 	struct ring_buffer *to = recorder->buffer, *from = &bootstrap_buffer;
 	uint32_t count = from->count;
 
@@ -167,40 +186,50 @@ void ht_thread_adopt_bootstrap(void)
 	bootstrap.buffer = NULL;
 }
 
+/* Sends a recorder's last events and frees its slot. */
+static void finish(struct recorder *recorder)
+{
+	struct ring_buffer *buffer = recorder->buffer;
+	struct link_hold hold;
+	int error;
+
+	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
+	for (;;) {
+		ht_batch_send(recorder);
+		ht_link_lock(&hold);
+		error = buffer->count ? -EAGAIN : send_end(recorder);
+		if (error != -EAGAIN || ht_link.state != LINK_ON)
+			break;
+		ht_link_unlock(&hold);
+		ht_link_wait();
+	}
+	if (ht_recorder == recorder)
+		ht_recorder = &nobody;
+	recorder->buffer = NULL;
+	__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
+	if (recorder->slot < first_free)
+		first_free = recorder->slot;
+	ht_link_unlock(&hold);
+}
+
 /* The thread ends: its last events go out and its buffer is free for another. Should it still
  * allocate or free afterwards, it begins anew under another number. */
 static void end_thread(void *rounds)
 {
-	struct recorder *recorder = ht_recorder;
-	struct ring_buffer *buffer = recorder->buffer;
-	struct link_hold hold;
+	struct recorder *recorder = ht_recorder, *nested;
 
 	if ((uintptr_t)rounds > 1) {
 		pthread_setspecific(end_key, (void *)((uintptr_t)rounds - 1));
 		return;
 	}
 	ht_stack_thread_end();
-	if (!buffer || ht_link.state != LINK_ON)
+	if (!recorder->buffer || ht_link.state != LINK_ON)
 		return;
-	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
-	for (int attempt = 0; attempt < 50; attempt++) {
-		int error;
-
-		ht_batch_send(recorder);
-		ht_link_lock(&hold);
-		error = buffer->count ? -EAGAIN : send_end(recorder);
-		if (!error || error == -EPIPE || attempt == 49) {
-			ht_recorder = &nobody;
-			recorder->buffer = NULL;
-			__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
-			if (recorder->slot < first_free)
-				first_free = recorder->slot;
-			ht_link_unlock(&hold);
-			return;
-		}
-		ht_link_unlock(&hold);
-		ht_link_wait();
-	}
+	do {
+		nested = recorder->nested;
+		finish(recorder);
+		recorder = nested;
+	} while (recorder);
 }
 
 void ht_threads_init(void)

@@ -10,6 +10,9 @@
  * buffer. NULL when there is none to be had. Callable in a signal handler. */
 struct recorder *ht_thread_begin(void);
 
+/* A second recorder of the calling thread, for signal handlers that interrupt the first one. */
+struct recorder *ht_thread_nested(void);
+
 /* Moves what the bootstrap buffer holds into the ring's first slot, which is the calling thread's
  * from now on. The ring was just made. */
 void ht_thread_adopt_bootstrap(void);

@@ -58,7 +58,6 @@ static inline __attribute__((always_inline)) void *malloc_here(size_t size_bytes
 	class = span_class(span);
 	if (class == 0)
 		__builtin_unreachable();
-	record_begin(buffer);
 	record_alloc_into(buffer, true, EVENT_MALLOC, block, size_bytes, class, 0,
 			  &meta[block_index(span, block)], stack);
 	return block;
@@ -158,7 +157,6 @@ RECORDED void free_recorded(void *block)
 	class = span_class(span);
 	if (class == 0)
 		__builtin_unreachable();
-	record_begin(buffer);
 	record_free_into(buffer, true, block, class, size_bytes, 0, meta_take(meta));
 	block_release_own(span, block);
 }

@@ -201,21 +201,34 @@ static void full_buffer_refuses(void **state)
 	check_details(count + RECORD_PAGE_EVENTS);
 }
 
-/* What a signal handler meets that interrupts the writing of an event. */
+/* What a signal handler meets that interrupts the writing of an event, when it cannot have a buffer
+ * of its own: there is no connection. */
 static void busy_buffer_refuses(void **state)
 {
-	struct block_meta meta = {1, 1};
-	uint64_t words[2] = {1, 2};
+	struct block_meta meta = { 1, 1 };
+	uint64_t words[2] = { 1, 2 };
+	uint32_t token = record_token() + (64 << 10);
 
 	(void)state;
-	buffer->busy = 1;
+	buffer->busy = token;
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
 	ht_record_free((void *)0x1000, 1, 1, 16, &meta);
-	ht_control = &(const uint32_t){RING_CONTROL_RECORD};
+	ht_control = &(const uint32_t){ RING_CONTROL_RECORD };
 	ht_record_pages(EVENT_SBRK, 0x7000, words);
 	assert_int_equal(buffer->count, 0);
-	assert_int_equal(buffer->busy, 1);
+	assert_int_equal(buffer->busy, token);
 	assert_int_equal(meta.ticks, 0);
+}
+
+/* The frame that was writing is gone: a handler jumped out of it. */
+static void left_buffer_is_used_again(void **state)
+{
+	struct block_meta meta = { 0, 0 };
+
+	(void)state;
+	buffer->busy = record_token() - (64 << 10);
+	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
+	check_details(1);
 }
 
 static void time_never_goes_down(void **state)
@@ -239,6 +252,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(realloc_is_one_event, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(full_buffer_refuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(busy_buffer_refuses, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(left_buffer_is_used_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(time_never_goes_down, set_up, tear_down),
 	};
 
