@@ -178,6 +178,7 @@ variants() {
 	check "$language O2 stripped" "stripped/$language" "$source"
 }
 
+# shellcheck disable=SC2317 # called by variants
 rust() { # -O0|-O2 -o PROGRAM SOURCE
 	rustc -g -C opt-level="${1#-O}" "$2" "$3" "$4"
 }
