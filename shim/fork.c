@@ -36,7 +36,6 @@ static void child(void)
 	ht_stacks_detach();
 	ht_threads_forget();
 	ht_link_forget();
-	ht_ring_drop(&ht_ring);
 	ht_epoch_ticks = ht_clock_ticks();
 	if (was_on && ht_begin(true))
 		__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);

@@ -32,6 +32,14 @@ static int say_hello(bool forked)
 	return ht_link_first(&iov, 1, ht_ring.shared ? ht_ring.fd : -1);
 }
 
+/* The memory stays mapped; who has the descriptor is the daemon. */
+static void drop_descriptor(void)
+{
+	if (ht_ring.fd >= 0)
+		sys_call1(SYS_close, ht_ring.fd);
+	ht_ring.fd = -1;
+}
+
 static void watch(void)
 {
 	__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
@@ -39,21 +47,20 @@ static void watch(void)
 
 bool ht_begin(bool forked)
 {
-	int error = ht_link_open(ht_settings.socket);
+	int error = forked ? ht_ring_renew(&ht_ring) : ht_ring_make(&ht_ring);
 
-	if (error) {
-		ht_link_off("cannot reach heaptaped", -error);
-		return false;
-	}
-	error = ht_ring_make(&ht_ring);
 	if (error) {
 		ht_link_off("no memory to record in", -error);
 		return false;
 	}
+	error = ht_link_open(ht_settings.socket);
+	if (error) {
+		drop_descriptor();
+		ht_link_off("cannot reach heaptaped", -error);
+		return false;
+	}
 	error = say_hello(forked);
-	if (ht_ring.fd >= 0)
-		sys_call1(SYS_close, ht_ring.fd);
-	ht_ring.fd = -1;
+	drop_descriptor();
 	if (error) {
 		ht_link_off("cannot send to heaptaped", -error);
 		return false;
@@ -105,8 +112,10 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		ht_link_off(NULL, 0);
 		return;
 	}
-	if (!ht_begin(false))
+	if (!ht_begin(false)) {
+		ht_ring_drop(&ht_ring);
 		return;
+	}
 	ht_threads_init();
 	ht_thread_adopt_bootstrap();
 	watch();

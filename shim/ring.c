@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -68,10 +69,10 @@ static int make_memfd(size_t bytes)
 	return (int)fd;
 }
 
-static void *map(size_t bytes, int flags, int fd)
+static void *map(void *place, size_t bytes, int flags, int fd)
 {
-	long ret = sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
-			     flags | MAP_NORESERVE, fd, 0);
+	long ret = sys_call6(SYS_mmap, (long)place, (long)bytes, PROT_READ | PROT_WRITE,
+			     flags | MAP_NORESERVE | (place ? MAP_FIXED : 0), fd, 0);
 
 	return ret < 0 && ret > -4096 ? NULL : (void *)ret;
 }
@@ -80,7 +81,7 @@ static void *map(size_t bytes, int flags, int fd)
 static bool map_recorders(struct ring *ring, uint32_t count)
 {
 	size_t bytes = PAGE_BYTES + round_up(count * sizeof(struct recorder));
-	char *memory = map(bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *memory = map(NULL, bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	if (!memory)
 		return false;
@@ -91,46 +92,40 @@ static bool map_recorders(struct ring *ring, uint32_t count)
 	return true;
 }
 
+/* Maps a ring's memory, at `place` unless that is NULL. False: not like this. */
+static bool map_ring(struct ring *ring, void *place, size_t bytes, bool shared)
+{
+	int fd = shared ? make_memfd(bytes) : -1;
+
+	if (shared && fd < 0)
+		return false;
+	ring->head = map(place, bytes, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd);
+	if (!ring->head) {
+		if (fd >= 0)
+			sys_call1(SYS_close, fd);
+		return false;
+	}
+	ring->bytes = bytes;
+	ring->fd = fd;
+	ring->shared = shared;
+	return true;
+}
+
 /* The largest that fits, shared if at all possible. */
-static const struct ring_size *map_ring(struct ring *ring, bool shared)
+static const struct ring_size *map_largest(struct ring *ring)
 {
 	size_t limit = room(RLIMIT_AS, 8);
 
-	for (const struct ring_size *size = sizes; size < sizes + SIZES; size++) {
-		size_t bytes = size_bytes(size);
-		int fd = bytes > limit || !shared ? -1 : make_memfd(bytes);
-
-		if (bytes > limit || (shared && fd < 0))
-			continue;
-		ring->head = map(bytes, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd);
-		if (ring->head) {
-			ring->bytes = bytes;
-			ring->fd = fd;
-			ring->shared = shared;
-			return size;
-		}
-		if (fd >= 0)
-			sys_call1(SYS_close, fd);
-	}
+	for (int shared = 1; shared >= 0; shared--)
+		for (const struct ring_size *size = sizes; size < sizes + SIZES; size++)
+			if (size_bytes(size) <= limit &&
+			    map_ring(ring, NULL, size_bytes(size), shared))
+				return size;
 	return NULL;
 }
 
-int ht_ring_make(struct ring *ring)
+static void start(struct ring_head *head, const struct ring_size *size)
 {
-	const struct ring_size *size;
-	struct ring_head *head;
-
-	*ring = (struct ring){.fd = -1};
-	size = map_ring(ring, true);
-	if (!size)
-		size = map_ring(ring, false);
-	if (!size)
-		return -ENOMEM;
-	head = ring->head;
-	if (!map_recorders(ring, size->buffers)) {
-		ht_ring_drop(ring);
-		return -ENOMEM;
-	}
 	head->version = RING_VERSION;
 	head->buffer_count = size->buffers;
 	head->buffer_stride_bytes = (uint32_t)stride_bytes();
@@ -143,6 +138,39 @@ int ht_ring_make(struct ring *ring)
 	for (unsigned i = 0; i < 8; i++)
 		head->lost[i] = __atomic_exchange_n(&early_losses[i], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&head->magic, RING_MAGIC, __ATOMIC_RELEASE);
+}
+
+int ht_ring_make(struct ring *ring)
+{
+	const struct ring_size *size;
+
+	*ring = (struct ring){ .fd = -1 };
+	size = map_largest(ring);
+	if (!size)
+		return -ENOMEM;
+	if (!map_recorders(ring, size->buffers)) {
+		ht_ring_drop(ring);
+		return -ENOMEM;
+	}
+	start(ring->head, size);
+	return 0;
+}
+
+int ht_ring_renew(struct ring *ring)
+{
+	const struct ring_size *size = sizes;
+	void *place = ring->head;
+
+	if (!place)
+		return ht_ring_make(ring);
+	while (size_bytes(size) != ring->bytes)
+		size++;
+	if (!map_ring(ring, place, ring->bytes, true) && !map_ring(ring, place, ring->bytes, false))
+		return -ENOMEM;
+	if (*ring->alive) /* a kernel that does not wipe */
+		memset(ring->recorders, 0, size->buffers * sizeof(struct recorder));
+	*ring->alive = 1;
+	start(ring->head, size);
 	return 0;
 }
 

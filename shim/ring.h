@@ -23,6 +23,10 @@ extern struct ring ht_ring;
 /* Makes and maps it, empty. 0 or -errno. */
 int ht_ring_make(struct ring *ring);
 
+/* In a fork child: another one, empty, at the same addresses. The parent's is never written again,
+ * not even by a frame that the fork (in a signal handler) interrupted. 0 or -errno. */
+int ht_ring_renew(struct ring *ring);
+
 /* Unmaps it; closes fd when it is still open. */
 void ht_ring_drop(struct ring *ring);
 
