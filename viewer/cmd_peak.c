@@ -10,7 +10,7 @@
 #include "viewer/tree.h"
 
 static struct {
-	bool top_down, bottom_up;
+	bool top_down, bottom_up, whole;
 	const char *min;
 	const char *group;
 	const char *suppressions;
@@ -28,6 +28,8 @@ static const struct option_row rows[] = {
 	{ "depth", 0, "N", "levels of the tree (default: all)", OPTION_NUMBER, &options.depth },
 	{ "group", 0, "BY", "function, module or file (default: function)", OPTION_TEXT,
 	  &options.group },
+	{ "whole", 0, NULL, "do not fold long chains of single callers", OPTION_FLAG,
+	  &options.whole },
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
 	{ "pid", 0, "PID", "of this process (default: the one with the highest peak)",
@@ -79,9 +81,36 @@ static void print_node(const struct printer *printer, uint32_t node, const char 
 	free(fitted);
 }
 
+/* Where a chain in which nothing is added or lost is folded: after so many lines, when more than
+ * one line is saved. */
+#define CHAIN_SHOWN 4
+
+static uint32_t only_child(const struct printer *printer, uint32_t node)
+{
+	uint32_t child = printer->tree->nodes[node].first_child;
+
+	return child && !printer->tree->nodes[child].next &&
+			       printer->tree->nodes[child].values[METRIC_PEAK_BYTES] ==
+				       printer->tree->nodes[node].values[METRIC_PEAK_BYTES]
+		       ? child
+		       : 0;
+}
+
+/* Nodes from `node` on to the chain's end, when it ends without a fork; else 0. */
+static unsigned chain_tail(const struct printer *printer, uint32_t node, uint32_t *ret_last)
+{
+	unsigned length = 0;
+
+	for (*ret_last = node; node; node = only_child(printer, node)) {
+		*ret_last = node;
+		length++;
+	}
+	return printer->tree->nodes[*ret_last].first_child ? 0 : length;
+}
+
 /* A chain of single callers goes straight down; only a fork indents. */
 static void print_children(const struct printer *printer, uint32_t node, const char *prefix,
-			   int64_t depth)
+			   int64_t depth, unsigned chain)
 {
 	uint32_t count = shown_children(printer, node), seen = 0;
 
@@ -89,18 +118,26 @@ static void print_children(const struct printer *printer, uint32_t node, const c
 		return;
 	for (uint32_t at = printer->tree->nodes[node].first_child; at;
 	     at = printer->tree->nodes[at].next) {
-		bool fork = count > 1, last;
+		bool again = node && only_child(printer, node), last;
 		char *own, *below;
+		uint32_t end;
+		unsigned tail;
 
 		if (printer->tree->nodes[at].values[METRIC_PEAK_BYTES] < printer->least)
 			continue;
 		last = ++seen == count;
-		own = must_print("%s%s", prefix, !fork ? "" : last ? "└ " : "├ ");
-		below = must_print("%s%s", prefix, !fork ? "" : last ? "  " : "│ ");
-		print_node(printer, at, own,
-			   node && printer->tree->nodes[at].values[METRIC_PEAK_BYTES] ==
-					   printer->tree->nodes[node].values[METRIC_PEAK_BYTES]);
-		print_children(printer, at, below, depth + 1);
+		own = must_print("%s%s", prefix, again ? "" : last ? "└ " : "├ ");
+		below = must_print("%s%s", prefix, again ? "" : last ? "  " : "│ ");
+		tail = again && chain >= CHAIN_SHOWN && !options.whole
+			       ? chain_tail(printer, at, &end)
+			       : 0;
+		if (tail > 2) {
+			printf("%30s  %s⋮ %u more\n", "", own, tail - 1);
+			print_node(printer, end, own, true);
+		} else {
+			print_node(printer, at, own, again);
+			print_children(printer, at, below, depth + 1, again ? chain + 1 : 1);
+		}
 		free(own);
 		free(below);
 	}
@@ -212,7 +249,7 @@ static void show(const struct run *run, const struct printer *printer)
 	       "Blocks",
 	       options.top_down ? "From main to the call sites" : "Call sites, and who called them",
 	       style_on(stdout, STYLE_OFF));
-	print_children(printer, 0, "", 1);
+	print_children(printer, 0, "", 1, 0);
 }
 
 static int peak_main(int argc, char **argv)

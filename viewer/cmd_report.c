@@ -176,10 +176,16 @@ static void report_text(sqlite3 *db, const struct run *run)
 		print_section("Processes", processes_table(db, run));
 	profile_load(db, run, 0, &profile);
 	count = sites_group(&profile, &sites);
+	if (profile.total_count == 1 && !profile.totals[0].stack)
+		printf("\nCall stacks were not recorded, so there are no call sites to name.\n");
 	for (size_t i = 0; i < site_list_count; i++)
 		print_section(site_lists[i].title,
-			      site_list_table(&site_lists[i], &profile, sites, count, options.top,
-					      options.stacks));
+			      profile.total_count == 1 && !profile.totals[0].stack
+				      ? NULL
+				      : site_list_table(&site_lists[i], &profile, sites, count,
+							options.top, options.stacks));
+	if (profile.pending)
+		printf("\nFunction names are still being looked up; ask again in a moment.\n");
 	sites_free(sites, count);
 	profile_release(&profile);
 	print_section("Sizes", size_bands_table(db, run));

@@ -58,7 +58,8 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 	profile->frame_count = ids_of(db, "SELECT coalesce(max(frame_id), 0) FROM frames");
 	profile->frames = must_alloc(profile->frame_count * sizeof(*profile->frames));
 	row = db_query(db,
-		       "SELECT frame_id, module_id, offset, outer_frame_id, function, file, line "
+		       "SELECT frame_id, module_id, offset, outer_frame_id, function, file, line, "
+		       "symbol_state = 'pending' "
 		       "FROM frames WHERE frame_id > 0",
 		       "");
 	while (db_next(row)) {
@@ -70,6 +71,7 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 		frame->function = column_copy(row, 4);
 		frame->file = column_copy(row, 5);
 		frame->line = (int32_t)sqlite3_column_int64(row, 6);
+		frame->pending = sqlite3_column_int64(row, 7);
 		frame->allocator = profile->modules[frame->module].shim ||
 				   (frame->function && site_is_allocator(frame->function));
 	}
@@ -124,6 +126,60 @@ static void load_totals(sqlite3 *db, const struct run *run, int64_t process_id,
 	}
 }
 
+/* One call of an unnamed frame: which frame called it. */
+struct call {
+	uint32_t frame, caller;
+};
+
+static int compare_calls(const void *a, const void *b)
+{
+	const struct call *one = a, *other = b;
+
+	if (one->frame != other->frame)
+		return one->frame < other->frame ? -1 : 1;
+	return (one->caller > other->caller) - (one->caller < other->caller);
+}
+
+/*
+ * In a stripped program xmalloc has no name to know it by. But no other function has a single place
+ * that allocates and that is reached from so many others.
+ */
+#define WRAPPER_CALLERS 16
+
+static void find_wrappers(struct profile *profile)
+{
+	struct call *calls = must_alloc((profile->total_count + 1) * sizeof(*calls));
+	uint32_t walk[64];
+	size_t count = 0, callers = 0;
+
+	for (size_t i = 0; i < profile->total_count; i++) {
+		size_t depth = profile_frames(profile, profile->totals[i].stack, walk, 64), at = 0;
+
+		while (at < depth && profile->frames[walk[at]].allocator)
+			at++;
+		if (at + 1 < depth && !profile->frames[walk[at]].function)
+			calls[count++] = (struct call){ walk[at], walk[at + 1] };
+	}
+	if (count)
+		qsort(calls, count, sizeof(*calls), compare_calls);
+	for (size_t i = 0; i < count; i++) {
+		if (!i || calls[i].frame != calls[i - 1].frame)
+			callers = 1;
+		else if (calls[i].caller != calls[i - 1].caller)
+			callers++;
+		if (callers == WRAPPER_CALLERS)
+			profile->frames[calls[i].frame].allocator = true;
+	}
+	free(calls);
+}
+
+static void count_pending(struct profile *profile)
+{
+	for (size_t i = 0; i < profile->total_count; i++)
+		profile->pending +=
+			profile->frames[profile_site(profile, profile->totals[i].stack)].pending;
+}
+
 void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
 		  struct profile *ret_profile)
 {
@@ -132,6 +188,10 @@ void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
 	load_frames(db, ret_profile);
 	load_stacks(db, ret_profile);
 	load_totals(db, run, process_id, ret_profile);
+	/* Twice: wrappers are wrapped too. */
+	find_wrappers(ret_profile);
+	find_wrappers(ret_profile);
+	count_pending(ret_profile);
 }
 
 void profile_release(struct profile *profile)

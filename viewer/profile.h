@@ -42,6 +42,7 @@ struct frame {
 	char *function; /* NULL: not known */
 	char *file;	/* NULL: not known */
 	int32_t line;
+	bool pending;	/* its function is still being looked up */
 	bool allocator; /* malloc, operator new, allocator classes: not the program's own doing */
 };
 
@@ -63,6 +64,7 @@ struct profile {
 	struct total *totals;			       /* one per stack, processes added up */
 	size_t total_count;
 	int64_t sums[METRIC_COUNT];
+	size_t pending; /* call sites whose names are still being looked up */
 };
 
 /* A walk never takes more steps than this, whatever the file says. */

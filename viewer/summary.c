@@ -92,7 +92,9 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	}
 	if (run->processes > 1)
 		line(out, "processes", "%s%s", format_count(run->processes),
-		     context->still_running ? "" : " (the numbers below are of all together)");
+		     context->still_running
+			     ? ""
+			     : ", counted together; the peak is that of the largest");
 	if (context->still_running)
 		line(out, "", "%s still running and recorded on",
 		     format_plural(context->still_running, "process is", "processes are"));

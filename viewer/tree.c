@@ -66,15 +66,37 @@ const char *tree_frame_label(const struct profile *profile, uint32_t id, enum tr
 	return module->path && *module->path ? module->name : "(no module)";
 }
 
+/* Frames outside of main, or of a thread's own function: the same for every stack. */
+static size_t without_startup(const struct profile *profile, const uint32_t *frames, size_t count)
+{
+	size_t kept = count;
+
+	while (kept > 1) {
+		const struct frame *frame = &profile->frames[frames[kept - 1]];
+		const struct frame *inner = &profile->frames[frames[kept - 2]];
+		bool start = frame->function ? !strcmp(frame->function, "_start")
+					     : profile->modules[inner->module].runtime;
+
+		/* _start of a stripped program has no name, but calls the C library. */
+		if (!profile->modules[frame->module].runtime && !(start && kept == count))
+			break;
+		kept--;
+	}
+	return profile->modules[profile->frames[frames[kept - 1]].module].runtime ? count : kept;
+}
+
 /* The stack's frames as the tree takes them, innermost first. */
 static size_t tree_frames(const struct profile *profile, const struct tree_options *options,
 			  uint32_t stack, uint32_t *frames)
 {
 	size_t count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX), skip = 0;
+	uint32_t site = options->whole ? 0 : profile_site(profile, stack);
 
+	if (!options->whole && count)
+		count = without_startup(profile, frames, count);
 	while (skip < count &&
 	       (options->whole ? profile->modules[profile->frames[frames[skip]].module].shim
-			       : profile->frames[frames[skip]].allocator))
+			       : frames[skip] != site))
 		skip++;
 	if (skip == count)
 		skip = 0;

@@ -32,7 +32,7 @@ struct tree {
 struct tree_options {
 	enum tree_group group;
 	bool bottom_up;	  /* the root's children are the call sites, not the outermost callers */
-	bool whole;	  /* with the allocators' own frames */
+	bool whole;	  /* with the allocators' frames inside and the start-up outside */
 	enum metric sort; /* stacks without any of it stay out */
 	bool all;	  /* no stack stays out */
 };

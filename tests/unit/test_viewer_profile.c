@@ -189,7 +189,7 @@ static void test_tree(void **state)
 	tree_sort(&tree);
 	top = tree.nodes[0].first_child;
 	assert_string_equal(tree_label(&tree, top), "app");
-	assert_int_equal(tree.nodes[top].values[METRIC_ALLOCATED_BYTES], 170);
+	assert_int_equal(tree.nodes[top].values[METRIC_ALLOCATED_BYTES], 200);
 	tree_release(&tree);
 }
 
