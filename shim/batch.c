@@ -104,16 +104,30 @@ static void restart(struct ring_buffer *buffer)
 	__atomic_store_n(&buffer->first_seq, next, __ATOMIC_RELEASE);
 }
 
-static int send_start(struct recorder *recorder)
+int ht_batch_send_start(struct recorder *recorder)
 {
 	uint8_t frame[THREAD_FRAME_BYTES];
-	struct iovec iov = { frame,
-			     ht_thread_start_frame(frame, recorder->buffer, recorder->slot) };
-	int error = ht_link_send(&iov, 1);
+	struct iovec iov = { frame, 0 };
+	int error;
 
-	if (!error)
-		recorder->announced = true;
+	if (recorder->announced)
+		return 0;
+	iov.iov_len = ht_thread_start_frame(frame, recorder->buffer, recorder->slot);
+	error = ht_link_send(&iov, 1);
+	recorder->announced = !error;
 	return error;
+}
+
+int ht_batch_send_end(struct recorder *recorder)
+{
+	uint8_t frame[THREAD_FRAME_BYTES];
+	struct iovec iov = { frame, 0 };
+	int error = recorder->buffer->count ? -EAGAIN : ht_batch_send_start(recorder);
+
+	if (error)
+		return error;
+	iov.iov_len = ht_thread_end_frame(frame, recorder->buffer);
+	return ht_link_send(&iov, 1);
 }
 
 /* True when the frame that this recorder's events are in is on its way entirely. */
@@ -125,7 +139,7 @@ static bool arrived(const struct recorder *recorder)
 /* What must precede the batch: the thread's start and the stacks it names. */
 static int send_before(struct recorder *recorder)
 {
-	int error = recorder->announced ? 0 : send_start(recorder);
+	int error = ht_batch_send_start(recorder);
 
 	if (error || !ht_stacks_pending())
 		return error;
@@ -136,13 +150,16 @@ static int send_before(struct recorder *recorder)
 	return ht_link.state == LINK_ON ? -EAGAIN : -EPIPE;
 }
 
-/* One attempt, the lock held. A frame taken only in part keeps its events in the buffer, where the
- * daemon finds them should this process die before the rest is sent. */
-static int try_send(struct recorder *recorder)
+/* A frame taken only in part keeps its events in the buffer, where the daemon finds them should this
+ * process die before the rest is sent. */
+int ht_batch_try(struct recorder *recorder)
 {
 	struct batch batch;
 	int error;
 
+	/* A signal handler may have sent it while we waited. */
+	if (!recorder->buffer->count)
+		return 0;
 	if (recorder->frame) {
 		error = arrived(recorder) ? 0 : ht_link_push();
 		if (error)
@@ -170,12 +187,10 @@ void ht_batch_send(struct recorder *recorder)
 
 	for (;;) {
 		struct link_hold hold;
-		int error = 0;
+		int error;
 
 		ht_link_lock(&hold);
-		/* A signal handler may have sent it while we waited. */
-		if (recorder->buffer->count)
-			error = try_send(recorder);
+		error = ht_batch_try(recorder);
 		if (error == -EAGAIN && ht_link.drop_when_full && !recorder->frame) {
 			ht_loss_add(LOSS_DROPPED, recorder->buffer->count);
 			restart(recorder->buffer);

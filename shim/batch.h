@@ -35,4 +35,14 @@ size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer);
  */
 void ht_batch_send(struct recorder *recorder);
 
+/* The parts of it, each one attempt with the lock held, returning as ht_link_send:
+ * the thread's start, unless it was sent already; */
+int ht_batch_send_start(struct recorder *recorder);
+
+/* the events, if there are any, and what must precede them; */
+int ht_batch_try(struct recorder *recorder);
+
+/* the thread's end, once its buffer is empty (else -EAGAIN). */
+int ht_batch_send_end(struct recorder *recorder);
+
 #endif

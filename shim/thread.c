@@ -46,12 +46,15 @@ static bool owner_is_gone(const struct ring_buffer *buffer)
 	return sys_call3(SYS_tgkill, sys_call0(SYS_getpid), buffer->tid, 0) == -ESRCH;
 }
 
-static int send_end(struct recorder *recorder)
+/* The lock is held. */
+static void free_slot(struct recorder *recorder)
 {
-	uint8_t frame[THREAD_FRAME_BYTES];
-	struct iovec iov = { frame, ht_thread_end_frame(frame, recorder->buffer) };
+	struct ring_buffer *buffer = recorder->buffer;
 
-	return ht_link_send(&iov, 1);
+	recorder->buffer = NULL;
+	__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
+	if (recorder->slot < first_free)
+		first_free = recorder->slot;
 }
 
 /* Takes a slot from a thread that went away in silence. Its last events must go first, so the lock
@@ -70,11 +73,8 @@ static bool reclaim(struct link_hold *hold)
 		ht_link_unlock(hold);
 		ht_batch_send(recorder);
 		ht_link_lock(hold);
-		send_end(recorder);
-		recorder->buffer = NULL;
-		__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
-		if (slot < first_free)
-			first_free = slot;
+		ht_batch_send_end(recorder);
+		free_slot(recorder);
 		return true;
 	}
 	return false;
@@ -97,8 +97,6 @@ static uint32_t find_slot(void)
 static struct recorder *take_slot(struct link_hold *hold)
 {
 	struct ring_head *head = ht_ring.head;
-	uint8_t frame[THREAD_FRAME_BYTES];
-	struct iovec iov = { frame, 0 };
 	struct recorder *recorder;
 	uint32_t slot = find_slot();
 
@@ -112,8 +110,7 @@ static struct recorder *take_slot(struct link_hold *hold)
 	start_buffer(recorder->buffer, ++threads);
 	if (slot >= head->buffers_used)
 		__atomic_store_n(&head->buffers_used, slot + 1, __ATOMIC_RELEASE);
-	iov.iov_len = ht_thread_start_frame(frame, recorder->buffer, slot);
-	recorder->announced = ht_link_send(&iov, 1) == 0;
+	ht_batch_send_start(recorder);
 	return recorder;
 }
 
@@ -186,29 +183,30 @@ void ht_thread_adopt_bootstrap(void)
 	bootstrap.buffer = NULL;
 }
 
-/* Sends a recorder's last events and frees its slot. */
+/* Sends a recorder's last events and frees its slot. When that would mean to wait and events may be
+ * dropped rather than waited for, the slot just stays, as that of a thread that went in silence. */
 static void finish(struct recorder *recorder)
 {
-	struct ring_buffer *buffer = recorder->buffer;
 	struct link_hold hold;
 	int error;
 
-	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
+	sys_call2(SYS_prctl, PR_GET_NAME, recorder->buffer->name);
 	for (;;) {
-		ht_batch_send(recorder);
+		if (!ht_link.drop_when_full)
+			ht_batch_send(recorder);
 		ht_link_lock(&hold);
-		error = buffer->count ? -EAGAIN : send_end(recorder);
-		if (error != -EAGAIN || ht_link.state != LINK_ON)
+		error = ht_batch_try(recorder);
+		if (!error)
+			error = ht_batch_send_end(recorder);
+		if (error != -EAGAIN || ht_link.drop_when_full)
 			break;
 		ht_link_unlock(&hold);
 		ht_link_wait();
 	}
 	if (ht_recorder == recorder)
 		ht_recorder = &nobody;
-	recorder->buffer = NULL;
-	__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
-	if (recorder->slot < first_free)
-		first_free = recorder->slot;
+	if (error != -EAGAIN)
+		free_slot(recorder);
 	ht_link_unlock(&hold);
 }
 
