@@ -352,7 +352,16 @@ static int open_writer(const char *path, enum store_mode mode, sqlite3 **ret_db,
 			 "PRAGMA page_size = %d; PRAGMA journal_mode = WAL;"
 			 "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = %d",
 			 PAGE_BYTES, CHECKPOINT_PAGES);
-		code = store_exec(db, pragmas, error);
+		/* when two programs make the file at once, the change to WAL mode is refused
+		 * without waiting, whatever the busy timeout says */
+		sqlite3_busy_timeout(db, 0);
+		for (int waited_ms = 0; waited_ms < STORE_BUSY_MS; waited_ms += 10) {
+			code = store_exec(db, pragmas, error);
+			if (code != -EBUSY)
+				break;
+			sqlite3_sleep(10);
+		}
+		sqlite3_busy_timeout(db, STORE_BUSY_MS);
 	}
 	if (!code && version != STORE_VERSION)
 		code = make_current(db, path, error);
