@@ -56,18 +56,20 @@ static int find_debuginfo_cb(Dwfl_Module *mod, void **data, const char *name, Dw
 	int fd;
 
 	(void)mod, (void)data, (void)name, (void)base, (void)path;
-	if (current->debug_path) {
-		/* A second question is about what debug files share (dwz). */
+	/* A name with a folder, or without a checksum, is that of what several debug files share
+	 * (dwz); it lies relative to the file that names it. */
+	if (current->debug_path || (link && (!crc || strchr(link, '/')))) {
+		const char *from =
+			current->debug_path ? current->debug_path : current->request->path;
+		const char *slash = strrchr(from, '/');
 		char *joined = NULL;
-		const char *slash = strrchr(current->debug_path, '/');
 
 		if (!link)
 			return -1;
 		if (link[0] == '/' || !slash) {
 			fd = symbols_open(link);
 		} else {
-			if (asprintf(&joined, "%.*s/%s", (int)(slash - current->debug_path),
-				     current->debug_path, link) < 0)
+			if (asprintf(&joined, "%.*s/%s", (int)(slash - from), from, link) < 0)
 				return -1;
 			fd = symbols_open(joined);
 			free(joined);
@@ -93,8 +95,8 @@ static const Dwfl_Callbacks callbacks = {
 static int module_open(struct module *module)
 {
 	const struct symbols_request *request = module->request;
-	bool kernel = strncmp(request->path, SYMBOLS_KERNEL_PREFIX,
-			      strlen(SYMBOLS_KERNEL_PREFIX)) == 0;
+	bool kernel =
+		strncmp(request->path, SYMBOLS_KERNEL_PREFIX, strlen(SYMBOLS_KERNEL_PREFIX)) == 0;
 	int fd = kernel ? symbols_open_kernel() : symbols_open(request->path);
 	char id[160] = "", *debug_path = NULL;
 	struct stat status;
@@ -109,8 +111,8 @@ static int module_open(struct module *module)
 	} else if (symbols_build_id(fd, id, sizeof(id)) < 0) {
 		why = "not an ELF file, or a damaged one";
 	} else if (strcmp(id, request->build_id) != 0 && request->build_id[0]) {
-		why = kernel ? "another kernel runs now" :
-			       "the file was replaced since it ran (its build id differs)";
+		why = kernel ? "another kernel runs now"
+			     : "the file was replaced since it ran (its build id differs)";
 	} else if (!request->build_id[0] && request->mapped_at && fstat(fd, &status) == 0 &&
 		   status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >
 			   request->mapped_at) {
