@@ -19,7 +19,8 @@ CC = $(CLANG)
 SANFLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 else ifdef SANITIZE
 B ?= build-san$(if $(filter-out address$(comma)undefined,$(SANITIZE)),-$(subst $(comma),-,$(SANITIZE)))
-SANFLAGS = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+# -Wclobbered has false alarms with them.
+SANFLAGS = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-clobbered
 else ifdef DEBUG
 B ?= build-debug
 else

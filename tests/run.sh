@@ -26,7 +26,8 @@ build() {
 	else
 		echo failed >>"$work/results"
 		echo "FAILED  build $variant"
-		grep -E -A4 'error|Error|warning' "$work/build.log" | head -40 | sed 's/^/        /'
+		grep -E '(error|warning): |undefined reference|\*\*\* ' "$work/build.log" | head -20 |
+			cut -c1-200 | sed 's/^/        /'
 	fi
 }
 

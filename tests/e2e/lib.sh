@@ -11,7 +11,7 @@ case $B in /*) ;; *) B=$top/$B ;; esac
 if [ "${HT_CLEAN:-}" != 1 ]; then
 	exec env -i PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HT_CLEAN=1 HT_BUILD="$B" \
 		HT_KEEP="${HT_KEEP:-}" HT_SCALE="${HT_SCALE:-1}" LC_ALL=C.UTF-8 \
-		ASAN_OPTIONS="${ASAN_OPTIONS:-}" TMPDIR="${TMPDIR:-/tmp}" sh "$0" "$@"
+		ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" TMPDIR="${TMPDIR:-/tmp}" sh "$0" "$@"
 fi
 
 T=$(mktemp -d "$TMPDIR/heaptape-test.XXXXXX")

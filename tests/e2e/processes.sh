@@ -9,7 +9,7 @@ pid_of() { sed -n "s/^$1,//p" out; }
 # rows NAME: ending and exit code of each program this process has been.
 rows() {
 	query "SELECT ending, exit_code FROM processes WHERE pid = $(pid_of "$1")
-		ORDER BY process_id" | tr '\n' ' '
+		ORDER BY started_ns" | tr '\n' ' '
 }
 # sizes NAME SIZE: allocations and frees of blocks of that size in this process.
 sizes() {
