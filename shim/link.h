@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 /* No frame of the shim's is longer, its length included. */
-#define LINK_MAX_FRAME (64u << 10)
+#define LINK_MAX_FRAME (256u << 10)
 
 enum link_state {
 	LINK_NONE, /* not connected yet: before the constructor */

@@ -12,11 +12,11 @@
 static const struct ring_size {
 	uint32_t buffers;
 	uint32_t nodes;
-} sizes[] = { { 4096, 8u << 20 },
-	      { 1024, 2u << 20 },
-	      { 256, 256u << 10 },
-	      { 64, 32u << 10 },
-	      { 16, 8u << 10 } };
+} sizes[] = { { 2048, 8u << 20 },
+	      { 512, 2u << 20 },
+	      { 128, 256u << 10 },
+	      { 32, 32u << 10 },
+	      { 8, 8u << 10 } };
 
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
@@ -105,6 +105,8 @@ static bool map_ring(struct ring *ring, void *place, size_t bytes, bool shared)
 			sys_call1(SYS_close, fd);
 		return false;
 	}
+	/* A core dump is the program's, not ours. */
+	sys_call3(SYS_madvise, ring->head, bytes, MADV_DONTDUMP);
 	ring->bytes = bytes;
 	ring->fd = fd;
 	ring->shared = shared;

@@ -16,7 +16,7 @@
 #include "shim/process_end.h"
 #include "shim/settings.h"
 
-static uint8_t bytes[128 << 10];
+static uint8_t bytes[512 << 10];
 
 /* Puts the parts one after another and decodes the frame, whose length must be right. */
 static Heaptape__Frame *decode(const struct iovec *parts, unsigned count)
@@ -80,7 +80,7 @@ static void check_columns(const Heaptape__EventBatch *batch, const struct ring_b
 /* Lengths around the places where a varint grows by a byte, up to a full buffer. */
 static void batches_of_every_length(void **state)
 {
-	static const unsigned counts[] = {1, 2, 15, 16, 31, 32, 127, 128, 129, 500, 1023, 1024};
+	static const unsigned counts[] = {1, 2, 15, 16, 31, 32, 127, 128, 129, 500, 1024, 4095, 4096};
 	struct ring_buffer *buffer = new_buffer();
 
 	(void)state;
@@ -90,7 +90,7 @@ static void batches_of_every_length(void **state)
 		buffer->ticks[i] = i * 0x123456789abcull;
 		buffer->addresses[i] = ~(uint64_t)i;
 		buffer->sizes[i] = i * 3;
-		buffer->stacks[i] = i << 20;
+		buffer->stacks[i] = i << 16;
 		buffer->details[2 * i] = i;
 		buffer->details[2 * i + 1] = ~0ull - i;
 	}
