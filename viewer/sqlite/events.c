@@ -6,6 +6,7 @@
 
 #include "proto/event.h"
 #include "viewer/sqlite/constraint.h"
+#include "viewer/sqlite/order.h"
 #include "viewer/sqlite/scan.h"
 #include "viewer/sqlite/tables.h"
 
@@ -63,14 +64,23 @@ struct table {
 	double rows;
 };
 
+/* Bits of idxNum above the chunk columns. */
+#define PLAN_ORDERED (1 << 16)
+#define PLAN_DESCENDING (1 << 17)
+
 struct cursor {
 	sqlite3_vtab_cursor base;
 	struct scan scan;
+	struct order order; /* PLAN_ORDERED */
 	struct constraint_set set;
-	bool check; /* rows of an opened chunk may not match */
-	bool began; /* the scan is in a process */
+	bool ordered, descending;
+	unsigned check; /* CHUNK_* bits of what rows of an opened chunk may not match */
+	bool began;     /* the scan is in a process */
 	bool done;
+	/* the current row */
+	const struct chunk_columns *columns;
 	unsigned row;
+	int64_t chunk_id;
 };
 
 static int events_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
@@ -98,17 +108,42 @@ static int events_disconnect(sqlite3_vtab *base)
 	return SQLITE_OK;
 }
 
+static bool is_order(const sqlite3_index_info *info, int first, int column)
+{
+	return info->aOrderBy[first].iColumn == column &&
+	       info->aOrderBy[first].desc == info->aOrderBy[0].desc;
+}
+
+/* Within one process events come in order of time, and processes in order of their number. */
+static bool order_is_natural(const sqlite3_index_info *info, const int *usable_equal)
+{
+	if (info->nOrderBy == 1)
+		return is_order(info, 0, COLUMN_AT_NS) && usable_equal[COLUMN_PROCESS_ID];
+	if (info->nOrderBy == 2)
+		return is_order(info, 0, COLUMN_PROCESS_ID) && is_order(info, 1, COLUMN_AT_NS);
+	return false;
+}
+
 static int events_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 {
 	struct table *table = (struct table *)base;
+	int usable_equal[COLUMN_COUNT] = {0};
 	unsigned needs = 0;
 
 	for (int i = 0; i < COLUMN_COUNT; i++)
 		if (info->colUsed & (1ull << i))
 			needs |= column_needs[i];
+	for (int i = 0; i < info->nConstraint; i++)
+		if (info->aConstraint[i].usable && info->aConstraint[i].iColumn >= 0 &&
+		    info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_EQ)
+			usable_equal[info->aConstraint[i].iColumn] = 1;
 	if (table->rows <= 0)
 		table->rows = constraint_rows(table->db);
 	info->idxNum = (int)needs;
+	if (order_is_natural(info, usable_equal)) {
+		info->orderByConsumed = 1;
+		info->idxNum |= PLAN_ORDERED | (info->aOrderBy[0].desc ? PLAN_DESCENDING : 0);
+	}
 	return constraint_plan(info, pushed, table->rows);
 }
 
@@ -126,22 +161,30 @@ static int events_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
 
 static int events_close(sqlite3_vtab_cursor *base)
 {
-	scan_release(&((struct cursor *)base)->scan);
+	struct cursor *cursor = (struct cursor *)base;
+
+	order_release(&cursor->order);
+	scan_release(&cursor->scan);
 	sqlite3_free(base);
 	return SQLITE_OK;
 }
 
-static bool row_matches(const struct cursor *cursor, unsigned i)
+static bool row_matches(const struct cursor *cursor)
 {
-	const struct chunk_columns *columns = &cursor->scan.columns;
+	const struct chunk_columns *columns = cursor->columns;
 	const struct constraint_set *set = &cursor->set;
+	unsigned i = cursor->row, check = cursor->check;
 
-	return (!columns->kind || set->kinds >> event_kind_of(columns->kind[i]) & 1) &&
-	       in_range(set->range[COLUMN_AT_NS], (int64_t)columns->at_ns[i]) &&
-	       in_range(set->range[COLUMN_STACK_ID], columns->stack_id[i]) &&
-	       in_range(set->range[COLUMN_ADDRESS], (int64_t)columns->address[i]) &&
-	       in_range(set->range[COLUMN_THREAD_ID],
-			scan_thread_id(&cursor->scan, columns->thread[i]));
+	return (!(check & CHUNK_KIND) || set->kinds >> event_kind_of(columns->kind[i]) & 1) &&
+	       (!(check & CHUNK_AT_NS) ||
+		in_range(set->range[COLUMN_AT_NS], (int64_t)columns->at_ns[i])) &&
+	       (!(check & CHUNK_STACK) ||
+		in_range(set->range[COLUMN_STACK_ID], columns->stack_id[i])) &&
+	       (!(check & CHUNK_ADDRESS) ||
+		in_range(set->range[COLUMN_ADDRESS], (int64_t)columns->address[i])) &&
+	       (!(check & CHUNK_THREAD) ||
+		in_range(set->range[COLUMN_THREAD_ID],
+			 scan_thread_id(&cursor->scan, columns->thread[i])));
 }
 
 static int table_fail(struct cursor *cursor, int rc)
@@ -156,51 +199,77 @@ static int table_fail(struct cursor *cursor, int rc)
 	return rc;
 }
 
-/* From `cursor->row` on, the first row that matches, in this chunk or a later one. */
-static int settle(struct cursor *cursor)
+/* The next row of the chunks at hand; false: they are through. */
+static bool step(struct cursor *cursor)
+{
+	if (cursor->ordered) {
+		if (!order_next(&cursor->order, cursor->descending))
+			return false;
+		cursor->columns = &cursor->order.parts[cursor->order.current].columns;
+		cursor->chunk_id = cursor->order.parts[cursor->order.current].chunk_id;
+		cursor->row = order_row(&cursor->order, cursor->descending);
+		return true;
+	}
+	return ++cursor->row < cursor->scan.columns.events;
+}
+
+/* Loads the next chunk of this process or a later one, and stands before its first row. */
+static int load(struct cursor *cursor)
 {
 	for (;;) {
-		if (cursor->check)
-			while (cursor->row < cursor->scan.columns.events &&
-			       !row_matches(cursor, cursor->row))
-				cursor->row++;
-		if (cursor->row < cursor->scan.columns.events)
-			return SQLITE_OK;
-
 		int rc = SQLITE_DONE;
 
 		if (cursor->began)
-			rc = scan_next_chunk(&cursor->scan);
-		if (rc == SQLITE_DONE) {
-			rc = scan_next_process(&cursor->scan);
-			if (rc == SQLITE_DONE) {
-				cursor->done = true;
-				return SQLITE_OK;
-			}
-			cursor->began = true;
-			if (rc == SQLITE_ROW)
-				continue;
+			rc = cursor->ordered ? order_load(&cursor->order, &cursor->scan)
+					     : scan_next_chunk(&cursor->scan);
+		if (rc != SQLITE_DONE) {
+			cursor->columns = &cursor->scan.columns;
+			cursor->chunk_id = cursor->scan.chunk_id;
+			cursor->row = UINT32_MAX;
+			return rc;
 		}
+		rc = scan_next_process(&cursor->scan);
 		if (rc != SQLITE_ROW)
-			return table_fail(cursor, rc);
-		cursor->row = 0;
+			return rc;
+		cursor->began = true;
 	}
 }
 
-static int events_filter(sqlite3_vtab_cursor *base, int needs, const char *plan, int argc,
+static int advance(struct cursor *cursor)
+{
+	for (;;) {
+		int rc;
+
+		while (cursor->began && step(cursor))
+			if (!cursor->check || row_matches(cursor))
+				return SQLITE_OK;
+		rc = load(cursor);
+		if (rc == SQLITE_DONE) {
+			cursor->done = true;
+			return SQLITE_OK;
+		}
+		if (rc != SQLITE_ROW)
+			return table_fail(cursor, rc);
+	}
+}
+
+static int events_filter(sqlite3_vtab_cursor *base, int number, const char *plan, int argc,
 			 sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
 	struct table *table = (struct table *)base->pVtab;
+	unsigned wanted = (unsigned)number & CHUNK_ALL;
 	struct scan_filter filter;
 	int rc;
 
 	scan_release(&cursor->scan);
-	cursor->row = 0;
+	cursor->order.count = 0;
 	cursor->began = false;
 	cursor->done = constraint_set_load(&cursor->set, plan, argc, argv, COLUMN_KIND);
 	if (cursor->done)
 		return SQLITE_OK;
+	cursor->ordered = number & PLAN_ORDERED;
+	cursor->descending = number & PLAN_DESCENDING;
 	filter = (struct scan_filter){
 		.run = cursor->set.range[COLUMN_RUN_ID],
 		.process = cursor->set.range[COLUMN_PROCESS_ID],
@@ -210,26 +279,29 @@ static int events_filter(sqlite3_vtab_cursor *base, int needs, const char *plan,
 		.address = cursor->set.range[COLUMN_ADDRESS],
 		.known_ns = RANGE_ALL,
 		.kinds = cursor->set.kinds,
+		.descending = cursor->descending,
 	};
-	cursor->check = cursor->set.kinds != ~0u || !range_is_all(filter.thread_id) ||
-			!range_is_all(filter.at_ns) || !range_is_all(filter.stack) ||
-			!range_is_all(filter.address);
-	if (cursor->check)
-		needs |= CHUNK_KIND | CHUNK_AT_NS | CHUNK_STACK | CHUNK_ADDRESS | CHUNK_THREAD;
-	rc = scan_init(&cursor->scan, table->db, &filter, (unsigned)needs);
+	cursor->check = (filter.kinds != ~0u ? CHUNK_KIND : 0) |
+			(range_is_all(filter.thread_id) ? 0 : CHUNK_THREAD) |
+			(range_is_all(filter.at_ns) ? 0 : CHUNK_AT_NS) |
+			(range_is_all(filter.stack) ? 0 : CHUNK_STACK) |
+			(range_is_all(filter.address) ? 0 : CHUNK_ADDRESS);
+	wanted |= cursor->check | (cursor->ordered ? CHUNK_AT_NS : 0);
+	rc = scan_init(&cursor->scan, table->db, &filter, wanted);
 	if (rc != SQLITE_OK)
 		return table_fail(cursor, rc);
-	return settle(cursor);
+	return advance(cursor);
 }
 
 static int events_next(sqlite3_vtab_cursor *base)
 {
 	struct cursor *cursor = (struct cursor *)base;
 
-	cursor->row++;
-	if (cursor->row < cursor->scan.columns.events && !cursor->check)
+	if (!cursor->check && !cursor->ordered && ++cursor->row < cursor->scan.columns.events)
 		return SQLITE_OK;
-	return settle(cursor);
+	if (!cursor->check && !cursor->ordered)
+		cursor->row--;
+	return advance(cursor);
 }
 
 static int events_eof(sqlite3_vtab_cursor *base)
@@ -248,7 +320,7 @@ static int events_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 {
 	const struct cursor *cursor = (const struct cursor *)base;
 	const struct scan *scan = &cursor->scan;
-	const struct chunk_columns *columns = &scan->columns;
+	const struct chunk_columns *columns = cursor->columns;
 	unsigned i = cursor->row;
 
 	switch ((enum event_column)column) {
@@ -310,7 +382,7 @@ static int events_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 					     scan_thread_id(scan, columns->allocated_by[i]));
 		break;
 	case COLUMN_CHUNK_ID:
-		sqlite3_result_int64(context, scan->chunk_id);
+		sqlite3_result_int64(context, cursor->chunk_id);
 		break;
 	case COLUMN_COUNT:
 		break;
@@ -322,7 +394,7 @@ static int events_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 {
 	const struct cursor *cursor = (const struct cursor *)base;
 
-	*ret_rowid = cursor->scan.chunk_id * CHUNK_MAX_EVENTS + cursor->row;
+	*ret_rowid = cursor->chunk_id * CHUNK_MAX_EVENTS + cursor->row;
 	return SQLITE_OK;
 }
 

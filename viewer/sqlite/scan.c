@@ -19,9 +19,9 @@ static int processes_load(struct scan *scan)
 	sqlite3_stmt *list = NULL;
 	unsigned capacity = 0;
 	int rc = sqlite3_prepare_v2(scan->db,
-				    "SELECT process_id, run_id, peak_blocks FROM processes WHERE process_id "
-				    "BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
-				    "ORDER BY process_id",
+				    "SELECT process_id, run_id, peak_blocks FROM processes "
+				    "WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
+				    "ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
 				    -1, &list, NULL);
 
 	if (rc != SQLITE_OK)
@@ -30,6 +30,7 @@ static int processes_load(struct scan *scan)
 	sqlite3_bind_int64(list, 2, scan->filter.process.high);
 	sqlite3_bind_int64(list, 3, scan->filter.run.low);
 	sqlite3_bind_int64(list, 4, scan->filter.run.high);
+	sqlite3_bind_int(list, 5, scan->filter.descending);
 	while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
 		if (scan->process_count == capacity) {
 			struct scan_process *more;
@@ -90,6 +91,7 @@ static int threads_load(struct scan *scan)
 
 int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted)
 {
+	char *sql;
 	int rc;
 
 	memset(scan, 0, sizeof(*scan));
@@ -102,13 +104,17 @@ int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, 
 	rc = processes_load(scan);
 	if (rc != SQLITE_OK)
 		return rc;
-	rc = sqlite3_prepare_v2(
-		db,
-		"SELECT chunk_id, thread_low, thread_high, blob FROM chunks "
-		"WHERE process_id = ?1 AND first_ns <= ?2 AND last_ns >= ?3 AND kinds & ?4 "
-		"AND stack_low <= ?5 AND stack_high >= ?6 AND address_low <= ?7 "
-		"AND address_high >= ?8 AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY first_ns, chunk_id",
-		-1, &scan->chunks, NULL);
+	sql = sqlite3_mprintf("SELECT chunk_id, thread_low, thread_high, first_ns, last_ns, blob "
+			      "FROM chunks WHERE process_id = ?1 AND first_ns <= ?2 "
+			      "AND last_ns >= ?3 AND kinds & ?4 AND stack_low <= ?5 "
+			      "AND stack_high >= ?6 AND address_low <= ?7 AND address_high >= ?8 "
+			      "AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY %s",
+			      filter->descending ? "last_ns DESC, chunk_id DESC"
+						 : "first_ns, chunk_id");
+	if (!sql)
+		return SQLITE_NOMEM;
+	rc = sqlite3_prepare_v2(db, sql, -1, &scan->chunks, NULL);
+	sqlite3_free(sql);
 	return rc == SQLITE_OK ? rc : fail_sqlite(scan, rc);
 }
 
@@ -138,22 +144,23 @@ static bool threads_match(const struct scan *scan)
 	return false;
 }
 
-static int chunk_open(struct scan *scan)
+int scan_decode_chunk(struct scan *scan, struct chunk_reader *reader,
+		      struct chunk_columns *ret_columns)
 {
-	const void *blob = sqlite3_column_blob(scan->chunks, 3);
-	int bytes = sqlite3_column_bytes(scan->chunks, 3);
+	const void *blob = sqlite3_column_blob(scan->chunks, 5);
+	int bytes = sqlite3_column_bytes(scan->chunks, 5);
 	int error;
 
-	scan->chunk_id = sqlite3_column_int64(scan->chunks, 0);
+	scan->found = false;
 	scan->opened++;
 	scan_chunks_opened++;
-	error = chunk_reader_decode(scan->reader, blob ? blob : "", (size_t)bytes, scan->wanted,
-				    &scan->columns);
+	error = chunk_reader_decode(reader, blob ? blob : "", (size_t)bytes, scan->wanted,
+				    ret_columns);
 	if (!error)
 		return SQLITE_ROW;
 	sqlite3_free(scan->error);
 	scan->error = sqlite3_mprintf("chunk %lld of process %lld: %s", scan->chunk_id,
-				      scan->process.process_id, chunk_reader_error(scan->reader));
+				      scan->process.process_id, chunk_reader_error(reader));
 	return error == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT_VTAB;
 }
 
@@ -165,7 +172,7 @@ int scan_next_process(struct scan *scan)
 	if (scan->process_next == scan->process_count)
 		return SQLITE_DONE;
 	scan->process = scan->processes[scan->process_next++];
-	sqlite3_reset(scan->chunks);
+	scan_rewind_process(scan);
 	sqlite3_bind_int64(scan->chunks, 1, scan->process.process_id);
 	sqlite3_bind_int64(scan->chunks, 2, filter->at_ns.high);
 	sqlite3_bind_int64(scan->chunks, 3, filter->at_ns.low);
@@ -183,14 +190,31 @@ int scan_next_process(struct scan *scan)
 void scan_rewind_process(struct scan *scan)
 {
 	sqlite3_reset(scan->chunks);
+	scan->found = false;
+	scan->through = false;
+}
+
+int scan_find_chunk(struct scan *scan)
+{
+	int rc = SQLITE_ROW;
+
+	if (scan->through)
+		return SQLITE_DONE;
+	while (!scan->found && (rc = sqlite3_step(scan->chunks)) == SQLITE_ROW)
+		scan->found = threads_match(scan);
+	if (rc == SQLITE_ROW) {
+		scan->chunk_id = sqlite3_column_int64(scan->chunks, 0);
+		scan->chunk_first_ns = sqlite3_column_int64(scan->chunks, 3);
+		scan->chunk_last_ns = sqlite3_column_int64(scan->chunks, 4);
+		return rc;
+	}
+	scan->through = true;
+	return rc == SQLITE_DONE ? rc : fail_sqlite(scan, rc);
 }
 
 int scan_next_chunk(struct scan *scan)
 {
-	int rc;
+	int rc = scan_find_chunk(scan);
 
-	while ((rc = sqlite3_step(scan->chunks)) == SQLITE_ROW)
-		if (threads_match(scan))
-			return chunk_open(scan);
-	return rc == SQLITE_DONE ? rc : fail_sqlite(scan, rc);
+	return rc == SQLITE_ROW ? scan_decode_chunk(scan, scan->reader, &scan->columns) : rc;
 }

@@ -33,6 +33,7 @@ struct scan_filter {
 	struct range at_ns;     /* of the event */
 	struct range known_ns; /* at_ns or allocated_at_ns: of anything in the event */
 	uint32_t kinds; /* bit k: kind k is wanted */
+	bool descending; /* the latest first */
 };
 
 struct scan_process {
@@ -50,7 +51,9 @@ struct scan {
 	int64_t *thread_ids; /* by number, of the current process; 0 unknown */
 	unsigned thread_count;
 	sqlite3_stmt *chunks;
-	int64_t chunk_id;
+	bool found;   /* `chunks` is at a chunk that was not decoded yet */
+	bool through; /* `chunks` has no more; stepping it again would begin anew */
+	int64_t chunk_id, chunk_first_ns, chunk_last_ns;
 	struct chunk_columns columns;
 	unsigned opened; /* chunks decoded since the scan began */
 	char *error;     /* sqlite3_malloc'ed, when a function failed */
@@ -63,6 +66,11 @@ void scan_release(struct scan *scan);
  * further one; or an error. */
 int scan_next_process(struct scan *scan);
 int scan_next_chunk(struct scan *scan);
+/* The two halves of scan_next_chunk: finds the next chunk (or stays at the one found), and decodes
+ * the one found with any reader. */
+int scan_find_chunk(struct scan *scan);
+int scan_decode_chunk(struct scan *scan, struct chunk_reader *reader,
+		      struct chunk_columns *ret_columns);
 /* Goes back to before the first chunk of the process. */
 void scan_rewind_process(struct scan *scan);
 
