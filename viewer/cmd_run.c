@@ -72,8 +72,9 @@ static void environment_set(struct environment *environment, const char *name, c
 	if (!environment->all[count]) {
 		environment->all =
 			must_grow(environment->all, (count + 2) * sizeof(*environment->all));
-		environment->all[count + 1] = NULL;
+		environment->all[count] = environment->all[count + 1] = NULL;
 	}
+	free(environment->all[count]);
 	environment->all[count] = must_print("%s=%s", name, value);
 }
 
@@ -95,7 +96,8 @@ static void environment_init(struct environment *environment)
 	while (environ[count])
 		count++;
 	environment->all = must_alloc((count + 1) * sizeof(*environment->all));
-	memcpy(environment->all, environ, count * sizeof(*environment->all));
+	for (size_t i = 0; i < count; i++)
+		environment->all[i] = must_copy(environ[i]);
 	environment_setting(environment, "HEAPTAPE_ON_FULL", options.on_full);
 	environment_setting(environment, "HEAPTAPE_STACKS", options.no_stacks ? "0" : "1");
 	if (options.depth)
@@ -104,13 +106,23 @@ static void environment_init(struct environment *environment)
 		environment_setting(environment, "HEAPTAPE_ON_ERROR", on_error);
 }
 
-/* LD_PRELOAD knows no quoting: a path with a space or a colon is reached through a link. */
-static char *preloadable(const struct recorder *recorder, char *shim)
+static void environment_free(struct environment *environment)
+{
+	for (size_t i = 0; environment->all[i]; i++)
+		free(environment->all[i]);
+	for (size_t i = 0; i < environment->setting_count; i++)
+		free(environment->settings[i]);
+	free(environment->all);
+}
+
+/* LD_PRELOAD knows no quoting: a path with a space or a colon is reached through a link.
+ * A heap copy. */
+static char *preloadable(const struct recorder *recorder, const char *shim)
 {
 	char *link;
 
 	if (!strpbrk(shim, " :\t") || !recorder->folder)
-		return shim;
+		return must_copy(shim);
 	link = must_print("%s/libheaptape.so", recorder->folder);
 	if (symlink(shim, link))
 		die("cannot make the link '%s': %s", link, strerror(errno));
@@ -118,12 +130,15 @@ static char *preloadable(const struct recorder *recorder, char *shim)
 }
 
 static void environment_finish(struct environment *environment, const struct recorder *recorder,
-			       char *shim)
+			       const char *shim)
 {
 	const char *preload = getenv("LD_PRELOAD");
-	char *list = preload && *preload ? must_print("%s:%s", shim, preload) : shim;
+	char *path = preloadable(recorder, shim);
+	char *list = preload && *preload ? must_print("%s:%s", path, preload) : must_copy(path);
 
 	environment_set(environment, "LD_PRELOAD", list);
+	free(list);
+	free(path);
 	environment_set(environment, "HEAPTAPE_SOCKET", recorder->socket);
 	environment_set(environment, "HEAPTAPE_RUN", format_plain((int64_t)recorder->run_token));
 }
@@ -265,7 +280,6 @@ static int exit_status_of(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Run it without a recording: nothing of ours touches it. */
 static int record(const char *path, int argc, char **argv)
 {
 	struct recorder recorder = { .log = -1, .link = -1 };
@@ -294,12 +308,16 @@ static int record(const char *path, int argc, char **argv)
 		start_run(&recorder, &environment, argc, argv);
 	if (!ready) {
 		recorder_end(&recorder, false);
+		environment_free(&environment);
+		free(shim);
 		complain("'%s' was not started", argv[0]);
 		return STATUS_FAILED;
 	}
-	environment_finish(&environment, &recorder, preloadable(&recorder, shim));
+	environment_finish(&environment, &recorder, shim);
 	fflush(NULL);
 	launch_program(path, argv, environment.all, &pid, &end);
+	environment_free(&environment);
+	free(shim);
 	if (end.exec_error)
 		end.status = (end.exec_error == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE)
 			     << 8;
@@ -317,7 +335,7 @@ static int record(const char *path, int argc, char **argv)
 static int run_main(int argc, char **argv)
 {
 	char *path;
-	int found;
+	int found, status;
 
 	if (!argc)
 		return usage_error("run", "which program shall be run?");
@@ -336,7 +354,9 @@ static int run_main(int argc, char **argv)
 								   : strerror(-found));
 		return found == -ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE;
 	}
-	return record(path, argc, argv);
+	status = record(path, argc, argv);
+	free(path);
+	return status;
 }
 
 const struct command command_run = {
