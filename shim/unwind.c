@@ -169,8 +169,8 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_state *ret_join,
 		     unsigned *ret_kept, bool *ret_crossed)
 {
-	struct stack_state state = *ret_join, next;
-	struct stack_range range = w->range;
+	struct stack_state state = *ret_join, next, slow_from, slow_next;
+	struct stack_range range = w->range, slow_range;
 	unsigned depth = ht_stack_depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
 	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
@@ -216,7 +216,11 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			w->cut = STACK_CUT_BAD_CFA;
 			return taken;
 		case STEP_ODD:
-			w->cut = (enum stack_cut)ht_stack_step_slow(&state, row, &range, &next);
+			slow_from = state; /* copies, so that the quick steps stay in registers */
+			slow_range = range;
+			w->cut = (enum stack_cut)ht_stack_step_slow(&slow_from, row, &slow_range,
+								    &slow_next);
+			next = slow_next;
 			if (w->cut != STACK_CUT_NONE)
 				return taken;
 			if (!next.pc)
@@ -225,10 +229,11 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 				/* From a signal handler's own stack to the interrupted one. */
 				kept = 0;
 				*ret_crossed = true;
-				if (!ht_stack_range_find(next.sp, &range)) {
+				if (!ht_stack_range_find(next.sp, &slow_range)) {
 					w->cut = STACK_CUT_BAD_CFA;
 					return taken;
 				}
+				range = slow_range;
 			}
 			break;
 		}
