@@ -14,6 +14,9 @@
 /* An epoch of decay is at least this many freed pages. */
 #define EPOCH_LEAST ((size_t)2048)
 
+/* Less than this many free touched pages are no matter when the heap grows. */
+#define MAKE_UP_LEAST ((size_t)64)
+
 /* Doublings of an epoch. */
 #define PATIENCE_MOST 8
 
@@ -312,6 +315,21 @@ static bool grow_mapped(size_t pages)
 	return false;
 }
 
+/*
+ * The heap grows though it has free pages, only none that fit. As many touched ones are given back
+ * as come in, so that the program's resident memory does not grow with them; what that costs is
+ * bounded by the growth.
+ */
+static void make_up_for(size_t pages)
+{
+	struct page_heap *heap = &ht_page_heap;
+	size_t dirty = heap->free_dirty_pages;
+
+	if (dirty < MAKE_UP_LEAST || dirty < heap->system_pages / 16)
+		return;
+	ht_pages_purge_locked(dirty > pages ? dirty - pages : 0);
+}
+
 /* Gets pages from the system so that a run of `pages` exists. */
 static bool grow(size_t pages)
 {
@@ -319,6 +337,7 @@ static bool grow(size_t pages)
 	size_t step = heap->system_pages / 4, need = pages;
 	struct span *top;
 
+	make_up_for(step > pages ? step : pages);
 	if (!heap->break_foreign) {
 		if (!heap->break_end) {
 			if (grow_break(HEAP_FIRST_PAGES) && pages <= HEAP_FIRST_PAGES)
