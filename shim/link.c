@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "shim/link.h"
@@ -65,6 +66,14 @@ static int move_high(int fd)
 	return (int)high;
 }
 
+/* The socket's identity, 0 when fd is not open. */
+static uint64_t inode_of(int fd)
+{
+	struct stat status;
+
+	return sys_call4(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) < 0 ? 0 : status.st_ino;
+}
+
 int ht_link_open(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -90,6 +99,7 @@ int ht_link_open(const char *path)
 		return (int)ret;
 	}
 	ht_link.fd = move_high((int)fd);
+	ht_link.inode = inode_of(ht_link.fd);
 	ht_link.unsent_bytes = 0;
 	return 0;
 }
@@ -173,13 +183,24 @@ int ht_link_push(void)
 	return 0;
 }
 
+/* A program can close or replace our descriptor by system calls of its own making; what it has put
+ * there instead must not get our bytes. */
+static bool still_ours(void)
+{
+	if (inode_of(ht_link.fd) == ht_link.inode)
+		return true;
+	ht_link.fd = -1;
+	ht_link_off("the program closed the connection to heaptaped", EBADF);
+	return false;
+}
+
 int ht_link_send(struct iovec *iov, unsigned parts)
 {
 	int error = -EPIPE;
 	long ret = 0;
 
 	if (ht_link.state == LINK_ON)
-		error = ht_link_push();
+		error = still_ours() ? ht_link_push() : -EPIPE;
 	if (!error) {
 		ret = send_some(iov, parts, NULL, 0, MSG_DONTWAIT);
 		if (ret < 0)

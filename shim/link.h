@@ -28,9 +28,10 @@ enum link_state {
 struct link {
 	enum link_state state;
 	int fd;
+	uint64_t inode; /* of the socket, to tell whether fd is still it */
 	uint32_t lock;
 	bool drop_when_full;
-	bool refused; /* set when a frame was not taken */
+	bool refused;	 /* set when a frame was not taken */
 	uint64_t frames; /* taken, in full or in part */
 	uint32_t unsent_at;
 	uint32_t unsent_bytes;

@@ -81,8 +81,10 @@ static struct ring_buffer *make_room(uint32_t events, uint32_t details)
 		return unrecorded();
 	if (has_room(recorder->buffer, events, details))
 		return recorder->buffer;
-	if (ht_link.state == LINK_ON)
+	if (ht_link.state == LINK_ON) {
+		ht_thread_name(recorder->buffer);
 		ht_batch_send(recorder);
+	}
 	if (has_room(recorder->buffer, events, details))
 		return recorder->buffer;
 	return ht_link.state == LINK_OFF ? NULL : unrecorded();

@@ -26,10 +26,15 @@ static uint32_t first_free; /* no slot below this is free */
 static pthread_key_t end_key;
 static bool have_end_key;
 
+void ht_thread_name(struct ring_buffer *buffer)
+{
+	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
+}
+
 static void start_buffer(struct ring_buffer *buffer, uint32_t number)
 {
 	buffer->tid = (uint32_t)sys_call0(SYS_gettid);
-	sys_call2(SYS_prctl, PR_GET_NAME, buffer->name);
+	ht_thread_name(buffer);
 	buffer->first_seq = 0;
 	buffer->details_used = 0;
 	buffer->busy = 0;
@@ -190,7 +195,7 @@ static void finish(struct recorder *recorder)
 	struct link_hold hold;
 	int error;
 
-	sys_call2(SYS_prctl, PR_GET_NAME, recorder->buffer->name);
+	ht_thread_name(recorder->buffer);
 	for (;;) {
 		if (!ht_link.drop_when_full)
 			ht_batch_send(recorder);

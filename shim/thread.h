@@ -10,6 +10,9 @@
  * buffer. NULL when there is none to be had. Callable in a signal handler. */
 struct recorder *ht_thread_begin(void);
 
+/* The name the calling thread has now: it may have got another one since it began. */
+void ht_thread_name(struct ring_buffer *buffer);
+
 /* A second recorder of the calling thread, for signal handlers that interrupt the first one. */
 struct recorder *ht_thread_nested(void);
 

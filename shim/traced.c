@@ -47,9 +47,11 @@ static inline __attribute__((always_inline)) void *malloc_here(size_t size_bytes
 	unsigned class;
 	void *block;
 
-	if (unlikely(!buffer || !ht_clock_is_cycles || size_bytes > DIRECT_MAX_BYTES))
+	if (unlikely(!buffer || !ht_clock_is_cycles || size_bytes > SMALL_MAX_BYTES))
 		return malloc_slow(size_bytes, stack);
-	span = ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+	span = size_bytes <= DIRECT_MAX_BYTES
+		       ? ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]
+		       : ht_heap->current[size_class_of(size_bytes)];
 	block = span->free;
 	meta = span->meta;
 	if (unlikely(!block || !meta))
