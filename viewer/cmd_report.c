@@ -160,6 +160,18 @@ static void print_next(const struct run *run)
 	       format_plain(run->run_id));
 }
 
+#define PROCESSES_SHOWN 10
+
+static void print_processes(sqlite3 *db, const struct run *run)
+{
+	print_section(run->processes > PROCESSES_SHOWN ? "Processes with the most allocations"
+						       : "Processes",
+		      processes_table(db, run, PROCESSES_SHOWN));
+	if (run->processes > PROCESSES_SHOWN)
+		printf("  ... and %s more; the table 'processes' has them all\n",
+		       format_count(run->processes - PROCESSES_SHOWN));
+}
+
 static void report_text(sqlite3 *db, const struct run *run)
 {
 	struct profile profile;
@@ -173,7 +185,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 	}
 	print_totals(run);
 	if (run->processes > 1)
-		print_section("Processes", processes_table(db, run));
+		print_processes(db, run);
 	profile_load(db, run, 0, &profile);
 	count = sites_group(&profile, &sites);
 	if (profile.total_count == 1 && !profile.totals[0].stack)
@@ -286,7 +298,7 @@ static void report_data(sqlite3 *db, const struct run *run)
 		json_init(&json, stdout);
 		json_object(&json, NULL);
 		json_run(&json, run);
-		json_section(&json, "processes", processes_table(db, run));
+		json_section(&json, "processes", processes_table(db, run, 0));
 		json_section(&json, "threads", threads_table(db, run, 0));
 		json_section(&json, "sizes", sizes_table(db, run));
 		json_section(&json, "sites", sites_table(&profile, sites, count));

@@ -57,7 +57,7 @@ static const char *process_end(sqlite3_stmt *row, int ending, int code, int sign
 	return text;
 }
 
-struct table *processes_table(sqlite3 *db, const struct run *run)
+struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
 {
 	struct table *table = table_new(process_columns, COUNT_OF(process_columns));
 	sqlite3_stmt *row =
@@ -67,8 +67,11 @@ struct table *processes_table(sqlite3 *db, const struct run *run)
 			 "exit_code, exit_signal, events, lost_events, allocations, "
 			 "allocated_bytes, peak_bytes, "
 			 "peak_ns, live_blocks, live_bytes, executable, command "
-			 "FROM processes WHERE run_id = ?1 ORDER BY started_ns, process_id",
-			 "i", run->run_id);
+			 "FROM processes WHERE process_id IN (SELECT process_id FROM processes "
+			 "WHERE run_id = ?1 "
+			 "ORDER BY allocations DESC, process_id LIMIT iif(?2, ?2, -1)) "
+			 "ORDER BY started_ns, process_id",
+			 "ii", run->run_id, most);
 
 	while (db_next(row)) {
 		for (int i = 0; i < 5; i++)
