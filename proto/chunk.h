@@ -19,7 +19,7 @@
 struct chunk_bounds {
 	uint64_t first_ns, last_ns; /* lowest and highest at_ns */
 	uint64_t oldest_ns;         /* lowest at_ns or known allocated_at_ns */
-	uint64_t address_low, address_high; /* of block addresses, old_address of realloc included */
+	uint64_t address_low, address_high; /* of address, and of old_address of blocks */
 	uint32_t events;
 	uint32_t kinds; /* bit k: an event of kind k */
 	uint32_t thread_low, thread_high;

@@ -587,11 +587,11 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 			bound_stack(writer, row->stack_id);
 			block_put(writer, row, class);
 		}
-		bound_address(writer, row->address);
 	} else {
 		put_pages(writer, row);
 		bound_stack(writer, row->stack_id);
 	}
+	bound_address(writer, row->address);
 	if (odd) {
 		op |= OP_ODD;
 		PUT_BYTE(ODD, odd);

@@ -180,7 +180,7 @@ CREATE TABLE chunks(
   thread_high  INTEGER NOT NULL,
   stack_low    INTEGER NOT NULL,         -- stack_id, lowest and highest
   stack_high   INTEGER NOT NULL,
-  address_low  INTEGER NOT NULL,         -- lowest and highest block address
+  address_low  INTEGER NOT NULL,         -- lowest and highest address
   address_high INTEGER NOT NULL,
   oldest_ns    INTEGER NOT NULL,         -- lowest at_ns or allocated_at_ns inside
   raw_bytes    INTEGER NOT NULL,         -- size before compression

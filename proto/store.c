@@ -395,6 +395,8 @@ void store_close(sqlite3 *db)
 int store_put_chunk(sqlite3 *db, sqlite3_stmt **insert, int64_t process_id, const void *blob,
 		    size_t bytes, const struct chunk_bounds *bounds, int64_t *ret_chunk_id)
 {
+	/* the columns are signed: an address in the upper half leaves no bounds */
+	bool bounded = bounds->address_high <= INT64_MAX;
 	const int64_t values[] = {
 		process_id,
 		bounds->events,
@@ -405,8 +407,8 @@ int store_put_chunk(sqlite3 *db, sqlite3_stmt **insert, int64_t process_id, cons
 		bounds->thread_high,
 		bounds->stack_low,
 		bounds->stack_high,
-		(int64_t)bounds->address_low,
-		(int64_t)bounds->address_high,
+		bounded ? (int64_t)bounds->address_low : INT64_MIN,
+		bounded ? (int64_t)bounds->address_high : INT64_MAX,
 		(int64_t)bounds->oldest_ns,
 		bounds->raw_bytes,
 	};

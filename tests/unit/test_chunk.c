@@ -88,8 +88,9 @@ static unsigned round_trip(const struct history *history, size_t *ret_bytes)
 			assert_in_range(row.thread, bounds.thread_low, bounds.thread_high);
 			assert_in_range(row.stack_id, bounds.stack_low, bounds.stack_high);
 			assert_true(bounds.kinds >> event_kind_of(row.kind) & 1);
-			if (event_is_block(row.kind))
-				assert_in_range(row.address, bounds.address_low,
+			assert_in_range(row.address, bounds.address_low, bounds.address_high);
+			if (event_kind_of(row.kind) == EVENT_REALLOC && row.old_address)
+				assert_in_range(row.old_address, bounds.address_low,
 						bounds.address_high);
 			assert_true(bounds.oldest_ns <= row.at_ns);
 			if (event_kind_of(row.kind) == EVENT_FREE)
