@@ -295,7 +295,7 @@ static void put_parameters(struct dlang *d)
 static void put_function(struct dlang *d, const char *kind)
 {
 	const char *convention = call_convention(*d->at), *attributes, *after;
-	size_t start = d->bytes, middle, length;
+	size_t start, middle, length;
 
 	if (!convention) {
 		d->failed = true;

@@ -351,7 +351,8 @@ static void entry_report(struct pass *pass, struct unit *unit, struct entry *ent
 		if (dwarf_lineno(line, &number) == 0 && number > 0)
 			levels[0].line = (uint32_t)number;
 	}
-	for (int at = entry->node; at != NO_NODE && count < SYMBOL_LEVELS_MAX; count++) {
+	for (int at = entry->node; pass->nodes && at != NO_NODE && count < SYMBOL_LEVELS_MAX;
+	     count++) {
 		struct node *node = &pass->nodes[at];
 
 		levels[count].function = node_function(pass, node);

@@ -328,6 +328,7 @@ void symbols_module(const struct symbols_request *request, struct symbols_sink *
 out:
 	if (module.dwfl)
 		dwfl_end(module.dwfl);
+	current = NULL;
 	if (fd >= 0)
 		close(fd);
 	free(module.debug_path);

@@ -385,6 +385,8 @@ char *scope_qualify(struct scope_units *units, void *die, const char *name)
 		put_parameters(&closure, units, target, 0);
 		put(&closure, "}");
 		unit = unit_of(units, target);
+		if (!unit)
+			return strdup(name);
 	} else {
 		put(&closure, "(unnamed)");
 	}
