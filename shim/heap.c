@@ -5,6 +5,11 @@
 
 #include "shim/check.h"
 
+/* While the heap is small, empty spans of larger blocks than this are not kept: their pages serve
+ * other classes. */
+#define KEEP_MOST_BYTES 1024
+#define SMALL_HEAP_PAGES 4096
+
 /* Full spans looked at for remote frees before a new span is made. */
 #define FULL_LOOKS 8
 
@@ -176,7 +181,7 @@ static struct span *new_span(struct heap *heap, struct class_spans *spans, unsig
 		return NULL;
 	__atomic_store_n(&span->owner, heap, __ATOMIC_RELAXED);
 	__atomic_store_n(&span->fast_owner, span->meta ? NULL : heap, __ATOMIC_RELAXED);
-	span->trigger = span->used ? 0 : TRIGGER_NEVER;
+	span->trigger = 0;
 	span_list_add_last(&spans->partial, span);
 	spans->spans++;
 	return span;
@@ -234,7 +239,8 @@ void ht_heap_trigger(struct heap *heap, struct span *span)
 	}
 	if (span->used > 0)
 		return;
-	if (span == spans->partial.first)
+	if (span == spans->partial.first &&
+	    (span->block_bytes <= KEEP_MOST_BYTES || ht_page_heap.system_pages >= SMALL_HEAP_PAGES))
 		span->trigger = TRIGGER_NEVER;
 	else
 		release(heap, spans, span);

@@ -20,11 +20,6 @@
 /* Doublings of an epoch. */
 #define PATIENCE_MOST 8
 
-/* From this size on, growth asks for huge pages, which cost a quarter to touch; but only while most
- * of the heap is dense, or pages that nobody would have touched become resident. */
-#define HUGE_PAGE_BYTES ((uintptr_t)2 << 20)
-#define HUGE_PAGES_FROM ((size_t)8192)
-
 /* Free runs from mmap of at least this many pages are unmapped rather than purged. */
 #define UNMAP_LEAST ((size_t)256)
 
@@ -253,14 +248,6 @@ static bool add_run(uintptr_t start, size_t pages, bool from_break)
 	run->pages = pages;
 	run->from_break = from_break;
 	count_system(pages);
-	if (ht_page_heap.system_pages >= HUGE_PAGES_FROM &&
-	    ht_page_heap.dense_pages >= ht_page_heap.system_pages / 4 * 3) {
-		uintptr_t from = (start + HUGE_PAGE_BYTES - 1) & ~(HUGE_PAGE_BYTES - 1);
-		uintptr_t end = start + pages * PAGE_BYTES;
-
-		if (from < end)
-			prim_allow_huge((void *)from, end - from);
-	}
 	run_join(run);
 	return true;
 }

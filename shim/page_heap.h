@@ -35,7 +35,6 @@ struct page_heap {
 	size_t free_pages;       /* in the bins */
 	size_t free_dirty_pages; /* of those, touched */
 	size_t huge_bytes;       /* of blocks with a mapping of their own */
-	size_t dense_pages;      /* in spans of small blocks, which are touched all over */
 	size_t most_pages;       /* the most system_pages ever was */
 
 	size_t epoch_pages;     /* pages freed since the epoch began */

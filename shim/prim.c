@@ -7,9 +7,6 @@
 
 #include "shim/sys.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -46,16 +43,6 @@ bool prim_unmap(void *start, size_t bytes)
 bool prim_purge(void *start, size_t bytes)
 {
 	return !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
-}
-
-bool prim_touch(void *start, size_t bytes)
-{
-	return !failed(sys_call3(SYS_madvise, start, bytes, MADV_POPULATE_WRITE));
-}
-
-void prim_allow_huge(void *start, size_t bytes)
-{
-	sys_call3(SYS_madvise, start, bytes, MADV_HUGEPAGE);
 }
 
 bool prim_move_pages(void *from, void *to, size_t bytes)

@@ -25,13 +25,6 @@ bool prim_unmap(void *start, size_t bytes);
  * refused (locked pages), contents unknown. */
 bool prim_purge(void *start, size_t bytes);
 
-/* Makes pages present and writable in one call, as if each had been touched. False: not supported
- * or no memory; nothing is lost. */
-bool prim_touch(void *start, size_t bytes);
-
-/* Allows huge pages in the range; a hint. */
-void prim_allow_huge(void *start, size_t bytes);
-
 /* Moves the pages of [from, from + bytes) to `to`, replacing what is there; `from` stays mapped
  * and reads as zero. False: nothing was changed. */
 bool prim_move_pages(void *from, void *to, size_t bytes);

@@ -48,8 +48,6 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 		span->class = (uint8_t)class;
 		span->state = SPAN_SMALL;
 		span->reciprocal = UINT64_MAX / span->block_bytes + 1;
-		if (span->block_bytes <= SPAN_16_BYTES)
-			heap->dense_pages += span->pages;
 		tell_span(EVENT_SPAN, span);
 	}
 	ht_page_heap_unlock();
@@ -63,8 +61,6 @@ static void give_small_locked(struct span *span, bool keep_husk)
 
 	if (span->zero_from < touched)
 		span->zero_from = touched;
-	if (span->block_bytes <= SPAN_16_BYTES)
-		ht_page_heap.dense_pages -= span->pages;
 	tell_span(EVENT_UNSPAN, span);
 	if (span->meta_span) {
 		span->meta_span->zero_from = span->meta_span->pages;
