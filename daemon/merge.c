@@ -12,9 +12,9 @@
 #include <string.h>
 
 /* Events that may wait per thread before the threads behind are looked at. */
-#define WAITING_PER_THREAD 2048u
+#define WAITING_PER_THREAD (2 * RING_EVENTS)
 /* Beyond this, order gives way to memory. */
-#define WAITING_MAX (512u << 10)
+#define WAITING_MAX (1u << 20)
 /* An event stamped just now may not be visible to us yet, nor its buffer's `busy`. */
 #define SLACK_TICKS 20000u
 
@@ -249,8 +249,9 @@ static void retire(struct process *process)
 }
 
 /* One buffer: what its thread has not sent yet. `now`: ticks before anything was looked at. */
-static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, bool final)
+static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, enum peek how)
 {
+	bool final = how == PEEK_FINAL;
 	struct ring_buffer_head head;
 	struct thread *thread;
 	struct batch batch, *kept;
@@ -269,7 +270,7 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, bo
 		thread->dirty = true;
 		process->dirty = true;
 	}
-	if (thread->ended)
+	if (thread->ended || (how == PEEK_BEHIND && thread->first))
 		return;
 	/* Events before these are still in the socket, and come first. */
 	if (!final && head.first_seq > thread->next_seq)
@@ -311,14 +312,14 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, bo
 		slab_release(&batch.slabs);
 }
 
-void merge_peek(struct process *process, bool final)
+void merge_peek(struct process *process, enum peek how)
 {
 	uint64_t now = clock_ticks_now(process->cycles);
 
 	if (ring_refresh(&process->ring) != 0)
 		return;
 	for (uint32_t slot = 0; slot < process->ring.head.buffers_used; slot++)
-		peek_buffer(process, slot, now, final);
+		peek_buffer(process, slot, now, how);
 	if (now > process->unseen_ticks)
 		process->unseen_ticks = now;
 }
@@ -331,7 +332,7 @@ void merge_run(struct process *process)
 	}
 	take_until(process, watermark(process));
 	if (process->pending_events > WAITING_PER_THREAD * (process->active_count + 1)) {
-		merge_peek(process, false);
+		merge_peek(process, PEEK_BEHIND);
 		take_until(process, watermark(process));
 	}
 	if (process->pending_events > WAITING_MAX)

@@ -54,13 +54,24 @@ static void unmap(struct process *process, uint64_t start, uint64_t end, uint64_
 	process->mapping_count = kept;
 }
 
-int process_module(struct process *process, const Heaptape__Module *message)
+static void add_mapping(struct process *process, int64_t module_id, const struct mapping *mapping,
+			uint64_t at_ns)
 {
 	struct writer *writer = &process->daemon->writer;
+	sqlite3_stmt *statement = writer_statement(writer, SQL_MAPPING_ADD);
+
+	writer_bind(statement, 1,
+		    (uint64_t[]){ (uint64_t)process->process_id, (uint64_t)module_id, mapping->base,
+				  mapping->start, mapping->end, at_ns },
+		    6);
+	writer_run(writer, statement);
+}
+
+int process_module(struct process *process, const Heaptape__Module *message)
+{
 	char build_id[BUILD_ID_MAX * 2 + 1] = "";
 	uint64_t at_ns = clock_ns(&process->scale, message->ticks);
 	struct mapping *mappings;
-	sqlite3_stmt *statement;
 	int64_t module_id;
 	uint32_t at;
 
@@ -82,15 +93,10 @@ int process_module(struct process *process, const Heaptape__Module *message)
 		module_id = 0;
 	for (at = process->mapping_count; at && mappings[at - 1].start > message->start; at--)
 		mappings[at] = mappings[at - 1];
-	mappings[at] = (struct mapping){ message->load_bias, message->start, message->end, module_id };
+	mappings[at] =
+		(struct mapping){ message->load_bias, message->start, message->end, module_id };
 	process->mapping_count++;
-
-	statement = writer_statement(writer, SQL_MAPPING_ADD);
-	writer_bind(statement, 1,
-		    (uint64_t[]){ (uint64_t)process->process_id, (uint64_t)module_id,
-				  message->load_bias, message->start, message->end, at_ns },
-		    6);
-	writer_run(writer, statement);
+	add_mapping(process, module_id, &mappings[at], at_ns);
 	return 0;
 }
 
@@ -101,10 +107,10 @@ static int64_t jit_module(struct process *process)
 
 	if (!process->jit_module_id) {
 		symbols_jit_module(process->pid, process->process_id, path, build_id);
-		process->jit_module_id =
-			stacks_module(&process->daemon->stacks, path, build_id);
+		process->jit_module_id = stacks_module(&process->daemon->stacks, path, build_id);
 		if (process->jit_module_id < 0)
 			process->jit_module_id = 0;
+		add_mapping(process, process->jit_module_id, &(struct mapping){ 0 }, 0);
 	}
 	return process->jit_module_id;
 }
@@ -148,8 +154,8 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	if (node->stack_id)
 		return 0;
 	node->depth = process->nodes[parent].depth + 1;
-	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base) :
-			     stacks_frame(stacks, jit_module(process), pc);
+	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base)
+			   : stacks_frame(stacks, jit_module(process), pc);
 	if (frame_id < 0)
 		return 0; /* the database failed; the process goes on without */
 	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth);
@@ -164,8 +170,8 @@ int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 	    message->n_pcs > UINT32_MAX - message->first_node)
 		return -EPROTO;
 	for (size_t i = 0; i < message->n_pcs; i++) {
-		int error = define(process, message->first_node + (uint32_t)i,
-				   message->parents[i], message->pcs[i]);
+		int error = define(process, message->first_node + (uint32_t)i, message->parents[i],
+				   message->pcs[i]);
 
 		if (error)
 			return error;

@@ -120,8 +120,8 @@ void peer_free(struct peer *peer)
 
 			snprintf(text, sizeof(text), "connection of process %d ended: %s",
 				 (int)peer->process->pid, peer->bad);
-			writer_note(&server->daemon.writer, run->run_id,
-				    peer->process->process_id, peer->process->last_ns, text);
+			writer_note(&server->daemon.writer, run->run_id, peer->process->process_id,
+				    peer->process->last_ns, text);
 		}
 		run = peer->process->run;
 		process_finish(peer->process);
@@ -177,9 +177,10 @@ static int take_run_start(struct peer *peer, const Heaptape__RunStart *message)
 	char text[1200];
 
 	if (message->wire_version != WIRE_VERSION) {
-		snprintf(text, sizeof(text),
-			 "heaptaped %s speaks protocol %u, the command %u; use parts of one release",
-			 HEAPTAPE_VERSION, WIRE_VERSION, message->wire_version);
+		snprintf(
+			text, sizeof(text),
+			"heaptaped %s speaks protocol %u, the command %u; use parts of one release",
+			HEAPTAPE_VERSION, WIRE_VERSION, message->wire_version);
 		send_run_reply(peer, NULL, text);
 		return -EPROTONOSUPPORT;
 	}
@@ -284,7 +285,8 @@ static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
 /* Takes a descriptor that came along; only one, and only before the first frame is taken. */
 static void take_descriptors(struct peer *peer, struct msghdr *message)
 {
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
+	     part = CMSG_NXTHDR(message, part)) {
 		size_t count;
 
 		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)

@@ -25,7 +25,7 @@ struct peer {
 	struct event *readable;
 	enum peer_state state;
 	const char *bad; /* not NULL: why it is not listened to any more */
-	pid_t pid;       /* as the kernel says; 0 unknown */
+	pid_t pid;	 /* as the kernel says; 0 unknown */
 	uint64_t connected_ns;
 
 	int passed_fd; /* came with the first frame; -1 none */

@@ -51,8 +51,9 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 	int error;
 
 	add = writer_statement(writer, SQL_PROCESS_ADD);
-	writer_bind(add, 1, (uint64_t[]){ (uint64_t)process->run->run_id, (uint64_t)parent,
-					  hello->pid }, 3);
+	writer_bind(add, 1,
+		    (uint64_t[]){ (uint64_t)process->run->run_id, (uint64_t)parent, hello->pid },
+		    3);
 	if (add && !parent)
 		sqlite3_bind_null(add, 2);
 	writer_bind_text(add, 4, hello->executable);
@@ -172,8 +173,7 @@ int process_thread_end(struct process *process, const Heaptape__ThreadEnd *messa
 	return 0;
 }
 
-int process_batch(struct process *process, const Heaptape__EventBatch *message,
-		  struct slab **slabs)
+int process_batch(struct process *process, const Heaptape__EventBatch *message, struct slab **slabs)
 {
 	struct thread *thread;
 	struct batch batch;
@@ -192,7 +192,7 @@ void process_losses(struct process *process, const Heaptape__Losses *losses)
 {
 	uint64_t values[6] = { losses->dropped_events, losses->unrecorded_events,
 			       losses->cut_stacks,     losses->wait_ns,
-			       losses->waits,          losses->foreign_frees };
+			       losses->waits,	       losses->foreign_frees };
 
 	memcpy(process->losses, values, sizeof(values));
 	process->dirty = true;
@@ -224,7 +224,7 @@ uint64_t process_lost_events(const struct process *process)
 void process_poll(struct process *process)
 {
 	samples_rss(process);
-	merge_peek(process, false);
+	merge_peek(process, PEEK_ALL);
 	merge_run(process);
 }
 
@@ -234,7 +234,7 @@ static void drain(struct process *process)
 	const struct ring_head *head = &process->ring.head;
 
 	process_read_nodes(process, true);
-	merge_peek(process, true);
+	merge_peek(process, PEEK_FINAL);
 	if (process->ring.fd >= 0) {
 		for (int i = 0; i < 6; i++)
 			if (head->lost[i] > process->losses[i])
@@ -256,8 +256,8 @@ void process_finish(struct process *process)
 
 	ring_refresh(&process->ring);
 	drain(process);
-	ended_ns = process->end_ticks ? clock_ns(&process->scale, process->end_ticks) :
-					process->last_ns;
+	ended_ns = process->end_ticks ? clock_ns(&process->scale, process->end_ticks)
+				      : process->last_ns;
 	if (process->how == PROCESS_RUNNING || process->how == PROCESS_VANISHED) {
 		process->how = daemon->stopping ? PROCESS_CUT : PROCESS_VANISHED;
 		ended_ns = clock_monotonic_ns() - process->run->started_ns;

@@ -32,11 +32,13 @@ struct daemon {
 	struct stacks stacks;
 	struct chunk_press *press;
 	struct process *processes; /* running */
-	struct run *runs;          /* not ended */
+	struct run *runs;	   /* not ended */
 	struct thread *free_threads;
 	unsigned writers_in_use; /* chunk writers that hold events */
-	uint64_t failures_seen;  /* of the writer */
+	uint64_t failures_seen;	 /* of the writer */
 	bool stopping;
+	/* The run's rows are final and committed. */
+	void (*run_done)(struct daemon *daemon, int64_t run_id, bool has_stacks);
 };
 
 #define THREAD_NAME_BYTES 64
@@ -92,9 +94,9 @@ struct samples {
 /* The process's open chunk; chunks.c. */
 struct open_chunk {
 	struct chunk_writer *writer; /* NULL: no events */
-	uint64_t first_wall_ns;      /* when its first event came in */
-	int64_t tail_id;             /* a short chunk already written that this one contains */
-	void *tail_blob;             /* what it held, when it is not in `writer` */
+	int64_t tail_id;	     /* a short chunk already written that this one contains */
+	unsigned tail_events;
+	void *tail_blob; /* what it holds, while that is not in `writer` */
 	size_t tail_bytes;
 };
 
@@ -105,8 +107,8 @@ struct process {
 	struct peer *peer;
 
 	int64_t process_id;
-	pid_t pid;       /* as it calls itself */
-	pid_t peer_pid;  /* as the kernel calls it here; 0 unknown */
+	pid_t pid;	/* as it calls itself */
+	pid_t peer_pid; /* as the kernel calls it here; 0 unknown */
 	int pidfd;
 	bool cycles;
 	struct clock_scale scale; /* ticks to nanoseconds of the run */
@@ -133,7 +135,7 @@ struct process {
 	int64_t jit_module_id;
 
 	uint64_t pending_events;
-	uint64_t unseen_ticks;  /* no event of a thread not yet known is earlier */
+	uint64_t unseen_ticks;	/* no event of a thread not yet known is earlier */
 	uint64_t emitted_ticks; /* highest so far */
 
 	struct totals totals;
@@ -141,10 +143,10 @@ struct process {
 	struct open_chunk chunk;
 	uint64_t last_ns; /* of the latest event taken */
 
-	uint64_t stored_events;      /* committed */
+	uint64_t stored_events;	     /* committed */
 	uint64_t uncommitted_events; /* in the open transaction */
 	uint64_t discarded_events;   /* known, but not to be stored any more */
-	bool cut;                    /* the database cannot be written: events are discarded */
+	bool cut;		     /* the database cannot be written: events are discarded */
 
 	uint64_t losses[6]; /* as in message Losses */
 	enum process_end how;
@@ -182,8 +184,10 @@ int merge_add(struct process *process, struct thread *thread, struct batch *batc
 	      struct slab **slabs);
 /* Takes what is certain to be in order; looks into the shared memory when threads are behind. */
 void merge_run(struct process *process);
-/* Looks into every buffer. `final`: the process is gone, what is there is all there is. */
-void merge_peek(struct process *process, bool final);
+/* Looks into the buffers: of threads that nothing is in hand of, which hold up the others; of all;
+ * or for the last time, as the process is gone and what is there is all there is. */
+enum peek { PEEK_BEHIND, PEEK_ALL, PEEK_FINAL };
+void merge_peek(struct process *process, enum peek how);
 /* Takes everything that waits, in order of time. */
 void merge_flush(struct process *process);
 
@@ -202,6 +206,8 @@ void samples_release(struct process *process);
 int chunks_add(struct process *process, const struct event_row *row);
 /* Writes the open chunk. */
 void chunks_finish(struct process *process);
+/* The same, for viewers that wait; a short chunk is written anew when more events come. */
+void chunks_show(struct process *process);
 void chunks_release(struct process *process);
 
 /* save.c: rows of the process, its threads, stacks, sizes */

@@ -124,8 +124,8 @@ int ring_read_events(const struct ring *ring, uint32_t slot, const struct ring_b
 	} else if (head->count == 0) {
 		return -ENODATA;
 	}
-#define COLUMN(name, offset, skipped, n)                                                           \
-	column(ring, slot, offsetof(struct ring_buffer, name) + (offset), sizeof(*batch.name),     \
+#define COLUMN(name, offset, skipped, n)                                                       \
+	column(ring, slot, offsetof(struct ring_buffer, name) + (offset), sizeof(*batch.name), \
 	       skipped, n, &batch.slabs)
 	batch.kinds = COLUMN(kinds, 0, 0, head->count);
 	batch.classes = COLUMN(classes, 0, 0, head->count);

@@ -13,7 +13,7 @@
 #include "proto/ring.h"
 
 struct ring {
-	int fd; /* -1: the process shares no memory */
+	int fd;		       /* -1: the process shares no memory */
 	struct ring_head head; /* as last read; geometry as first checked */
 };
 

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/exit_status.h"
 #include "daemon/peer.h"
 #include "daemon/text.h"
 
@@ -53,6 +55,9 @@ static struct run *run_new(struct daemon *daemon)
 
 static void run_free(struct run *run)
 {
+	for (uint32_t i = 0; i < run->process_count; i++)
+		if (run->processes[i].pidfd >= 0)
+			close(run->processes[i].pidfd);
 	free(run->processes);
 	free(run);
 }
@@ -91,8 +96,9 @@ int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct r
 	int error = -ENOMEM;
 
 	for (run = daemon->runs; run; run = run->next) {
-		if (hello->run_token ? run->token == hello->run_token :
-				       run->by_hand && run_find_process(run, (pid_t)hello->parent_pid)) {
+		if (hello->run_token
+			    ? run->token == hello->run_token
+			    : run->by_hand && run_find_process(run, (pid_t)hello->parent_pid)) {
 			*ret_run = run;
 			return 0;
 		}
@@ -132,7 +138,10 @@ void run_add_process(struct run *run, struct process *process)
 		run->process_capacity = capacity;
 	}
 	run->processes[run->process_count++] =
-		(struct run_process){ process->pid, process->process_id, process };
+		(struct run_process){ .pid = process->pid,
+				      .process_id = process->process_id,
+				      .process = process,
+				      .pidfd = -1 };
 }
 
 static struct run_process *find(const struct run *run, pid_t pid)
@@ -165,12 +174,36 @@ static void save_ending(struct run *run, int64_t process_id, uint64_t ended_ns,
 	writer_run(writer, end);
 }
 
+/* Learns how processes ended that said nothing. */
+static void learn_endings(struct run *run)
+{
+	for (uint32_t i = 0; i < run->process_count; i++) {
+		struct run_process *ended = &run->processes[i];
+		int status, result;
+
+		if (ended->pidfd < 0)
+			continue;
+		result = exit_status_get(ended->pidfd, &status);
+		if (result == -EAGAIN)
+			continue;
+		close(ended->pidfd);
+		ended->pidfd = -1;
+		if (result == 0)
+			save_ending(run, ended->process_id, ended->ended_ns,
+				    WIFSIGNALED(status) ? PROCESS_SIGNALED : PROCESS_EXITED,
+				    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	}
+}
+
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns)
 {
-	for (uint32_t i = run->process_count; i-- > 0;)
+	struct run_process *ended = NULL;
+
+	for (uint32_t i = run->process_count; i-- > 0 && !ended;)
 		if (run->processes[i].process == process)
-			run->processes[i].process = NULL;
+			ended = &run->processes[i];
 	run->running--;
+	run->has_stacks = run->has_stacks || process->node_count > 1;
 	if (process->cut || process->how == PROCESS_CUT)
 		run->cut = true;
 	if (process_lost_events(process))
@@ -180,6 +213,15 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
 	}
 	save_ending(run, process->process_id, ended_ns, process->how, process->exit_code);
+	if (!ended)
+		return;
+	ended->process = NULL;
+	ended->ended_ns = ended_ns;
+	if (process->how == PROCESS_VANISHED && !run->daemon->stopping) {
+		ended->pidfd = process->pidfd;
+		process->pidfd = -1;
+		learn_endings(run);
+	}
 }
 
 void run_end(struct run *run, const Heaptape__RunEnd *message)
@@ -195,8 +237,8 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	set = writer_statement(writer, SQL_RUN_PROGRAM);
 	writer_bind(set, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
 	writer_bind(set, message->exit_signal ? 3 : 2,
-		    (uint64_t[]){ message->exit_signal ? message->exit_signal :
-							 (uint64_t)message->exit_code },
+		    (uint64_t[]){ message->exit_signal ? message->exit_signal
+						       : (uint64_t)message->exit_code },
 		    1);
 	writer_bind(set, 4,
 		    (uint64_t[]){ message->user_ns, message->system_ns, message->max_rss_bytes },
@@ -206,13 +248,25 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	/* The program's connection may have closed before the command knew why. */
 	set = writer_statement(writer, SQL_PROCESS_STATUS);
 	writer_bind(set, 1, (uint64_t[]){ (uint64_t)run->run_id, message->pid }, 2);
-	writer_bind_text(set, 3, store_ending_name(message->exit_signal ? PROCESS_SIGNALED :
-									 PROCESS_EXITED));
+	writer_bind_text(set, 3,
+			 store_ending_name(message->exit_signal ? PROCESS_SIGNALED
+								: PROCESS_EXITED));
 	writer_bind(set, message->exit_signal ? 5 : 4,
-		    (uint64_t[]){ message->exit_signal ? message->exit_signal :
-							 (uint64_t)message->exit_code },
+		    (uint64_t[]){ message->exit_signal ? message->exit_signal
+						       : (uint64_t)message->exit_code },
 		    1);
 	writer_run(writer, set);
+	for (uint32_t i = 0; i < run->process_count; i++) {
+		struct run_process *ended = &run->processes[i];
+
+		if (ended->pid != run->status_pid || ended->pidfd < 0)
+			continue;
+		close(ended->pidfd);
+		ended->pidfd = -1;
+		save_ending(run, ended->process_id, ended->ended_ns,
+			    run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED,
+			    run->status_signal ? run->status_signal : run->status_code);
+	}
 }
 
 void run_command_gone(struct run *run)
@@ -225,8 +279,10 @@ static void finish(struct run *run)
 {
 	struct daemon *daemon = run->daemon;
 	struct run **link = &daemon->runs;
-	sqlite3_stmt *end = writer_statement(&daemon->writer, SQL_RUN_END);
+	sqlite3_stmt *end;
 
+	learn_endings(run);
+	end = writer_statement(&daemon->writer, SQL_RUN_END);
 	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
 	writer_bind_text(end, 2, run->cut ? "cut" : run->lost ? "incomplete" : "complete");
 	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
@@ -234,6 +290,8 @@ static void finish(struct run *run)
 	writer_commit(&daemon->writer);
 	if (run->command)
 		peer_run_done(run->command, run->run_id, 0);
+	if (daemon->run_done)
+		daemon->run_done(daemon, run->run_id, run->has_stacks);
 	while (*link != run)
 		link = &(*link)->next;
 	*link = run->next;
@@ -244,6 +302,7 @@ void run_check(struct run *run, bool strangers)
 {
 	bool lingering = clock_monotonic_ns() - run->ended_mono_ns < LINGER_NS;
 
+	learn_endings(run);
 	if (!run->ended)
 		return;
 	if (run->running == 0 && !(strangers && lingering)) {

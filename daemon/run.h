@@ -19,6 +19,8 @@ struct run_process {
 	pid_t pid;
 	int64_t process_id;
 	struct process *process; /* NULL: ended */
+	uint64_t ended_ns;
+	int pidfd; /* of one that ended without a word, while that may still be learnt; else -1 */
 };
 
 struct run {
@@ -26,13 +28,14 @@ struct run {
 	struct run *next;
 	int64_t run_id;
 	uint64_t token;
-	uint64_t started_ns; /* CLOCK_MONOTONIC */
+	uint64_t started_ns;  /* CLOCK_MONOTONIC */
 	struct peer *command; /* who started it, while connected */
-	bool by_hand;         /* no command */
-	bool ended;           /* RunEnd came, or the command went away */
-	bool told;            /* RunDone was sent */
+	bool by_hand;	      /* no command */
+	bool ended;	      /* RunEnd came, or the command went away */
+	bool told;	      /* RunDone was sent */
 	uint64_t ended_mono_ns;
 	bool lost, cut;
+	bool has_stacks;
 	unsigned running;
 
 	pid_t status_pid; /* how the program ended, from RunEnd */

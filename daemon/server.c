@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,7 +151,8 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 		next_run = run->next;
 		run_check(run, strangers);
 	}
-	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs)
+	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs &&
+	    !server->resolver.pid)
 		event_base_loopbreak(server->base);
 }
 
@@ -181,14 +183,23 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 		process_poll(process);
 	if (now - server->commit_ns >= SAVE_NS) {
 		server->commit_ns = now;
-		for (struct process *process = daemon->processes; process; process = process->next) {
-			chunks_finish(process);
+		for (struct process *process = daemon->processes; process;
+		     process = process->next) {
+			chunks_show(process);
 			save_process(process, false);
 		}
 		commit(server);
 	}
 	if (daemon->runs)
 		server_changed(server);
+}
+
+static void run_done(struct daemon *daemon, int64_t run_id, bool has_stacks)
+{
+	struct server *server = (struct server *)((char *)daemon - offsetof(struct server, daemon));
+
+	if (has_stacks)
+		resolver_request(&server->resolver, run_id);
 }
 
 static void stop_cb(evutil_socket_t number, short what, void *context)
@@ -220,8 +231,7 @@ static int remove_stale(const struct sockaddr_un *address)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-	    errno == EAGAIN)
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
 		error = -EADDRINUSE;
 	else if (errno == ECONNREFUSED && unlink(address->sun_path) != 0)
 		error = -errno;
@@ -255,16 +265,16 @@ static int listen_on(const char *path)
 		return trouble("listen on", path, strerror(errno), NULL);
 	mask = umask(0177);
 	error = bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-				listen(fd, BACKLOG) != 0 ?
-			errno :
-			0;
+				listen(fd, BACKLOG) != 0
+			? errno
+			: 0;
 	umask(mask);
 	if (error) {
 		close(fd);
 		return trouble("listen on", path, strerror(error),
-			       error == ENOENT ? "make its folder first" :
-			       error == EACCES ? "choose a folder you may write to" :
-						 NULL);
+			       error == ENOENT	 ? "make its folder first"
+			       : error == EACCES ? "choose a folder you may write to"
+						 : NULL);
 	}
 	return fd;
 }
@@ -286,15 +296,15 @@ static bool make_events(struct server *server)
 	server->base = event_base_new();
 	if (!server->base)
 		return false;
-	server->acceptable = event_new(server->base, server->listen_fd, EV_READ | EV_PERSIST,
-				       accept_cb, server);
+	server->acceptable =
+		event_new(server->base, server->listen_fd, EV_READ | EV_PERSIST, accept_cb, server);
 	server->accept_again = event_new(server->base, -1, 0, accept_again_cb, server);
 	server->settle = event_new(server->base, -1, 0, settle_cb, server);
 	server->tick = event_new(server->base, -1, EV_PERSIST, tick_cb, server);
 	server->terminate = evsignal_new(server->base, SIGTERM, stop_cb, server);
 	server->interrupt = evsignal_new(server->base, SIGINT, stop_cb, server);
-	return server->acceptable && server->accept_again && server->settle && server->tick && server->terminate &&
-	       server->interrupt && event_add(server->acceptable, NULL) == 0 &&
+	return server->acceptable && server->accept_again && server->settle && server->tick &&
+	       server->terminate && server->interrupt && event_add(server->acceptable, NULL) == 0 &&
 	       event_add(server->tick, &step) == 0 && event_add(server->terminate, NULL) == 0 &&
 	       event_add(server->interrupt, NULL) == 0;
 }
@@ -318,6 +328,8 @@ int server_run(const struct server_options *options)
 	struct store_error error = { "" };
 	int status = 3;
 
+	server.resolver.server = &server;
+	daemon->run_done = run_done;
 	batch_setup();
 	raise_limits();
 	signal(SIGPIPE, SIG_IGN);
@@ -350,6 +362,7 @@ out:
 		unlink(options->socket_path);
 		close(server.listen_fd);
 	}
+	resolver_release(&server.resolver);
 	free_events(&server);
 	stacks_release(&daemon->stacks);
 	chunk_press_free(daemon->press);

@@ -7,6 +7,7 @@
 
 #include "daemon/peer.h"
 #include "daemon/process.h"
+#include "daemon/resolver.h"
 
 struct event_base;
 struct event;
@@ -24,8 +25,9 @@ struct server {
 	struct event_base *base;
 	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again, *settle;
 	struct peer *peers;
+	struct resolver resolver;
 	int listen_fd;
-	bool had_run;      /* somebody was served */
+	bool had_run;	    /* somebody was served */
 	uint64_t commit_ns; /* of the latest commit with everything in it */
 };
 

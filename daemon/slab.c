@@ -2,20 +2,31 @@
 
 #include <stdlib.h>
 
-#define SPARE_MAX 64
+#define SPARE_MAX 64u
 
-static struct slab *spare;
-static unsigned spare_count;
+static struct spare {
+	size_t bytes;
+	struct slab *first;
+	unsigned count;
+} spares[] = { { .bytes = SLAB_SMALL_BYTES }, { .bytes = SLAB_BYTES } };
+
+static struct spare *spare_of(size_t bytes)
+{
+	return bytes == SLAB_SMALL_BYTES ? &spares[0] : bytes == SLAB_BYTES ? &spares[1] : NULL;
+}
 
 static struct slab *slab_new(size_t bytes)
 {
-	size_t size = bytes > SLAB_BYTES ? bytes : SLAB_BYTES;
+	size_t size = bytes <= SLAB_SMALL_BYTES / 2 ? SLAB_SMALL_BYTES
+		      : bytes <= SLAB_BYTES	    ? SLAB_BYTES
+						    : bytes;
+	struct spare *spare = spare_of(size);
 	struct slab *slab;
 
-	if (size == SLAB_BYTES && spare) {
-		slab = spare;
-		spare = slab->next;
-		spare_count--;
+	if (spare && spare->first) {
+		slab = spare->first;
+		spare->first = slab->next;
+		spare->count--;
 	} else {
 		slab = malloc(sizeof(*slab) + size);
 		if (!slab)
@@ -60,12 +71,13 @@ void slab_release(struct slab **slabs)
 {
 	while (*slabs) {
 		struct slab *slab = *slabs;
+		struct spare *spare = spare_of(slab->size);
 
 		*slabs = slab->next;
-		if (slab->size == SLAB_BYTES && spare_count < SPARE_MAX) {
-			slab->next = spare;
-			spare = slab;
-			spare_count++;
+		if (spare && spare->count < SPARE_MAX) {
+			slab->next = spare->first;
+			spare->first = slab;
+			spare->count++;
 		} else {
 			free(slab);
 		}

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLAB_BYTES (96u << 10) /* holds the message of one full ring buffer */
+#define SLAB_SMALL_BYTES (8u << 10)
+#define SLAB_BYTES (192u << 10) /* holds the message of one full ring buffer */
 
 struct slab {
 	struct slab *next;

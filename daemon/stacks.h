@@ -15,14 +15,14 @@ struct id_cache {
 	struct id_entry {
 		uint64_t a, b;
 		uint32_t id; /* 0: empty */
-	} *entries;
+	} * entries;
 	uint32_t size, used;
 };
 
 struct stacks {
 	struct writer *writer;
 	struct id_cache frames; /* (module, offset) */
-	struct id_cache trees;  /* (parent stack, frame) */
+	struct id_cache trees;	/* (parent stack, frame) */
 	uint64_t failures;
 };
 

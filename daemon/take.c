@@ -5,7 +5,6 @@
 
 #include "proto/event_row.h"
 
-
 static inline struct node *node_of(struct process *process, uint32_t number)
 {
 	return &process->nodes[number < process->node_count ? number : 0];

@@ -21,7 +21,7 @@ struct stack_total {
 	uint64_t peak_blocks, peak_bytes; /* live at the maximum that began `epoch` */
 	uint64_t epoch;
 	uint32_t stack_id;
-	bool dirty;       /* changed since it was written */
+	bool dirty;	   /* changed since it was written */
 	bool peak_differs; /* written with a peak other than what was live */
 };
 

@@ -75,8 +75,9 @@ int writer_open(struct writer *writer, const char *path, struct store_error *ret
 	}
 	sqlite3_busy_handler(writer->db, busy_cb, NULL);
 	/* A power cut may cost the last moments, never the file. */
-	sqlite3_exec(writer->db, "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
-				 "PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY",
+	sqlite3_exec(writer->db,
+		     "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
+		     "PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY",
 		     NULL, NULL, NULL);
 	writer->reserve_fd = reserve_open(path);
 	return 0;

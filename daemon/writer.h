@@ -66,7 +66,7 @@ enum writer_statement {
 #define ROW(NAME, sql) SQL_##NAME,
 	WRITER_STATEMENTS(ROW)
 #undef ROW
-	SQL_COUNT
+		SQL_COUNT
 };
 
 struct writer {
@@ -76,10 +76,10 @@ struct writer {
 	sqlite3_stmt *put_chunk;
 	bool in_transaction;
 	bool failed;
-	uint64_t began_ns;     /* the open transaction */
-	uint64_t commits;      /* made so far */
-	uint64_t failures;     /* writer_retry() after each */
-	int reserve_fd;        /* disk space set aside for the last words */
+	uint64_t began_ns;	  /* the open transaction */
+	uint64_t commits;	  /* made so far */
+	uint64_t failures;	  /* writer_retry() after each */
+	int reserve_fd;		  /* disk space set aside for the last words */
 	struct store_error error; /* why it failed */
 };
 
