@@ -129,7 +129,9 @@ bool block_resize(struct span *span, void *p, size_t size_bytes)
 
 void block_copy(struct span *to_span, void *to, struct span *from_span, void *from, size_t bytes)
 {
-	if (bytes >= MOVE_LEAST_BYTES && !to_span->class && !from_span->class) {
+	/* Not onto touched pages: those would be lost, and the old ones are as good as lost. */
+	if (bytes >= MOVE_LEAST_BYTES && !to_span->class && !from_span->class &&
+	    to_span->zero_from <= to_span->pages / 4) {
 		size_t whole = PAGES_OF(bytes) * PAGE_BYTES;
 
 		if (prim_move_pages(from, to, whole)) {
