@@ -33,7 +33,8 @@ static int help(void)
 	     "\n"
 	     "RUN, where a command takes one, is a number, a label, 'last' or 'last~1'; without\n"
 	     "it the last run is meant. The database is heaptape.db in the current folder;\n"
-	     "--db FILE or HEAPTAPE_DB name another.");
+	     "--db FILE or HEAPTAPE_DB name another. Exit status: 0 done, 2 wrong use, 3 could\n"
+	     "not do it; 'run' passes the program's own through.");
 	return STATUS_DONE;
 }
 

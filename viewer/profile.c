@@ -24,6 +24,14 @@ static size_t ids_of(sqlite3 *db, const char *sql)
 	return (size_t)highest + 1;
 }
 
+/* An id as an index, 0 when it is none: a damaged file may hold any number. */
+static uint32_t checked_id(sqlite3_stmt *row, int column, size_t limit)
+{
+	int64_t id = sqlite3_column_int64(row, column);
+
+	return id > 0 && id < (int64_t)limit ? (uint32_t)id : 0;
+}
+
 static void load_modules(sqlite3 *db, struct profile *profile)
 {
 	sqlite3_stmt *row;
@@ -32,9 +40,13 @@ static void load_modules(sqlite3 *db, struct profile *profile)
 	profile->modules = must_alloc(profile->module_count * sizeof(*profile->modules));
 	row = db_query(db, "SELECT module_id, path FROM modules WHERE module_id > 0", "");
 	while (db_next(row)) {
-		struct module *module = &profile->modules[sqlite3_column_int64(row, 0)];
+		struct module *module =
+			&profile->modules[checked_id(row, 0, profile->module_count)];
 		const char *slash;
 
+		if (module == profile->modules)
+			continue;
+		free(module->path);
 		module->path = must_copy(column_string(row, 1));
 		slash = strrchr(module->path, '/');
 		module->name = slash ? slash + 1 : module->path;
@@ -42,13 +54,11 @@ static void load_modules(sqlite3 *db, struct profile *profile)
 		module->runtime = site_is_runtime(module->name);
 		module->made = site_is_made(module->name);
 	}
-}
-
-static uint32_t checked_id(sqlite3_stmt *row, int column, size_t limit)
-{
-	int64_t id = sqlite3_column_int64(row, column);
-
-	return id > 0 && id < (int64_t)limit ? (uint32_t)id : 0;
+	for (size_t i = 0; i < profile->module_count; i++)
+		if (!profile->modules[i].path) {
+			profile->modules[i].path = must_copy("");
+			profile->modules[i].name = i ? "(unknown module)" : "";
+		}
 }
 
 static void load_frames(sqlite3 *db, struct profile *profile)
@@ -63,8 +73,12 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 		       "FROM frames WHERE frame_id > 0",
 		       "");
 	while (db_next(row)) {
-		struct frame *frame = &profile->frames[sqlite3_column_int64(row, 0)];
+		struct frame *frame = &profile->frames[checked_id(row, 0, profile->frame_count)];
 
+		if (frame == profile->frames)
+			continue;
+		free(frame->function);
+		free(frame->file);
 		frame->module = checked_id(row, 1, profile->module_count);
 		frame->offset = (uint64_t)sqlite3_column_int64(row, 2);
 		frame->outer = checked_id(row, 3, profile->frame_count);
@@ -87,8 +101,11 @@ static void load_stacks(sqlite3 *db, struct profile *profile)
 		       "SELECT stack_id, parent_stack_id, frame_id FROM stacks WHERE stack_id > 0",
 		       "");
 	while (db_next(row)) {
-		struct stack_node *node = &profile->stacks[sqlite3_column_int64(row, 0)];
+		struct stack_node *node =
+			&profile->stacks[checked_id(row, 0, profile->stack_count)];
 
+		if (node == profile->stacks)
+			continue;
 		node->parent = checked_id(row, 1, profile->stack_count);
 		node->frame = checked_id(row, 2, profile->frame_count);
 	}

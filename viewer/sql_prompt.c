@@ -14,7 +14,7 @@ static bool dot_tables(struct sql_session *session, const char *argument)
 	return sql_run(
 		session,
 		"SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name "
-		"NOT LIKE 'sqlite_%' UNION SELECT name, 'every event' FROM pragma_module_list "
+		"NOT LIKE 'sqlite_%' UNION SELECT name, 'virtual' FROM pragma_module_list "
 		"WHERE name IN ('events', 'allocations', 'pages') ORDER BY 2, 1");
 }
 

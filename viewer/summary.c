@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "viewer/cli.h"
 #include "viewer/format.h"
@@ -74,6 +75,9 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 				run->command);
 	char *fitted = text_fit(head, width > 0 ? (size_t)width : 100, 0);
 
+	/* On a terminal the program may have left the cursor anywhere. */
+	if (isatty(fileno(out)))
+		fputc('\n', out);
 	fprintf(out, "%s%s%s\n", style_on(out, STYLE_BOLD), fitted, style_on(out, STYLE_OFF));
 	free(head);
 	free(fitted);
