@@ -4,6 +4,7 @@
  * its own: paths, types, constants, and references back to text already seen. Hashes and crate
  * numbers are left out, so that a function has the same name in two builds of a program.
  */
+#include "daemon/demangle_rust.h"
 #include "daemon/symbols.h"
 
 #include <ctype.h>
@@ -14,18 +15,7 @@
 #define STEPS_MAX 100000 /* back references can make a short name mean a huge one */
 #define TEXT_MAX SYMBOL_NAME_MAX
 
-struct rust {
-	const char *from; /* what back references count from */
-	const char *at;
-	char *text;
-	size_t bytes;
-	unsigned depth, steps;
-	uint64_t lifetimes; /* bound by the binders around */
-	bool silent;	    /* parse, but write nothing */
-	bool failed;
-};
-
-static void put_bytes(struct rust *r, const char *text, size_t bytes)
+void rust_put_bytes(struct rust *r, const char *text, size_t bytes)
 {
 	if (r->silent || r->failed)
 		return;
@@ -37,12 +27,12 @@ static void put_bytes(struct rust *r, const char *text, size_t bytes)
 	r->bytes += bytes;
 }
 
-static void put(struct rust *r, const char *text)
+void rust_put(struct rust *r, const char *text)
 {
-	put_bytes(r, text, strlen(text));
+	rust_put_bytes(r, text, strlen(text));
 }
 
-static void put_number(struct rust *r, uint64_t value)
+void rust_put_number(struct rust *r, uint64_t value)
 {
 	char digits[20];
 	size_t at = sizeof(digits);
@@ -51,31 +41,31 @@ static void put_number(struct rust *r, uint64_t value)
 		digits[--at] = (char)('0' + value % 10);
 		value /= 10;
 	} while (value);
-	put_bytes(r, digits + at, sizeof(digits) - at);
+	rust_put_bytes(r, digits + at, sizeof(digits) - at);
 }
 
-static void put_rune(struct rust *r, uint32_t rune)
+void rust_put_rune(struct rust *r, uint32_t rune)
 {
 	char utf8[4];
 
 	if (rune < 0x80) {
 		utf8[0] = (char)rune;
-		put_bytes(r, utf8, 1);
+		rust_put_bytes(r, utf8, 1);
 	} else if (rune < 0x800) {
 		utf8[0] = (char)(0xc0 | rune >> 6);
 		utf8[1] = (char)(0x80 | (rune & 0x3f));
-		put_bytes(r, utf8, 2);
+		rust_put_bytes(r, utf8, 2);
 	} else if (rune < 0x10000) {
 		utf8[0] = (char)(0xe0 | rune >> 12);
 		utf8[1] = (char)(0x80 | (rune >> 6 & 0x3f));
 		utf8[2] = (char)(0x80 | (rune & 0x3f));
-		put_bytes(r, utf8, 3);
+		rust_put_bytes(r, utf8, 3);
 	} else if (rune < 0x110000) {
 		utf8[0] = (char)(0xf0 | rune >> 18);
 		utf8[1] = (char)(0x80 | (rune >> 12 & 0x3f));
 		utf8[2] = (char)(0x80 | (rune >> 6 & 0x3f));
 		utf8[3] = (char)(0x80 | (rune & 0x3f));
-		put_bytes(r, utf8, 4);
+		rust_put_bytes(r, utf8, 4);
 	} else {
 		r->failed = true;
 	}
@@ -107,7 +97,7 @@ static size_t put_escape(struct rust *r, const char *part, size_t bytes)
 		size_t length = strlen(escapes[i].name);
 
 		if (bytes >= length && memcmp(part, escapes[i].name, length) == 0) {
-			put(r, escapes[i].text);
+			rust_put(r, escapes[i].text);
 			return length;
 		}
 	}
@@ -118,7 +108,7 @@ static size_t put_escape(struct rust *r, const char *part, size_t bytes)
 		       (uint32_t)(part[at] <= '9' ? part[at] - '0' : (part[at] | 32) - 'a' + 10);
 	if (at == 2 || at == bytes || part[at] != '$' || rune < 0x20)
 		return 0;
-	put_rune(r, rune);
+	rust_put_rune(r, rune);
 	return at + 1;
 }
 
@@ -131,12 +121,12 @@ static void put_old_part(struct rust *r, const char *part, size_t bytes)
 		at = 1;
 	while (at < bytes) {
 		if (part[at] == '.' && at + 1 < bytes && part[at + 1] == '.') {
-			put(r, "::");
+			rust_put(r, "::");
 			at += 2;
 		} else if (part[at] == '$' && (length = put_escape(r, part + at, bytes - at)) > 0) {
 			at += length;
 		} else {
-			put_bytes(r, part + at++, 1);
+			rust_put_bytes(r, part + at++, 1);
 		}
 	}
 }
@@ -155,7 +145,7 @@ static bool old_name(struct rust *r)
 		if (r->at[length] == 'E' && (!r->at[length + 1] || r->at[length + 1] == '.'))
 			return !first && is_hash(r->at, length);
 		if (!first)
-			put(r, "::");
+			rust_put(r, "::");
 		first = false;
 		put_old_part(r, r->at, length);
 		r->at += length;
@@ -163,16 +153,16 @@ static bool old_name(struct rust *r)
 	return false;
 }
 
-/* The newer scheme. One function per rule of its grammar. */
+/* The newer scheme. One function per rule of its grammar, here and in the other files. */
 
-static bool enter(struct rust *r)
+bool rust_enter(struct rust *r)
 {
 	if (++r->depth > DEPTH_MAX || ++r->steps > STEPS_MAX)
 		r->failed = true;
 	return !r->failed;
 }
 
-static bool take(struct rust *r, char c)
+bool rust_take(struct rust *r, char c)
 {
 	if (*r->at != c)
 		return false;
@@ -180,14 +170,13 @@ static bool take(struct rust *r, char c)
 	return true;
 }
 
-/* 0 is "_", n is n - 1 in base 62 with "_" behind. */
-static uint64_t take_base62(struct rust *r)
+uint64_t rust_take_base62(struct rust *r)
 {
 	uint64_t value = 0;
 
-	if (take(r, '_'))
+	if (rust_take(r, '_'))
 		return 0;
-	while (!take(r, '_')) {
+	while (!rust_take(r, '_')) {
 		char c = *r->at;
 		uint64_t digit;
 
@@ -209,28 +198,22 @@ static uint64_t take_base62(struct rust *r)
 	return value + 1;
 }
 
-static uint64_t take_tagged(struct rust *r, char tag)
+uint64_t rust_take_tagged(struct rust *r, char tag)
 {
-	return take(r, tag) ? take_base62(r) + 1 : 0;
+	return rust_take(r, tag) ? rust_take_base62(r) + 1 : 0;
 }
 
-struct ident {
-	const char *text;
-	size_t bytes;
-	bool punycode;
-};
-
-static struct ident take_plain_ident(struct rust *r)
+struct ident rust_take_plain_ident(struct rust *r)
 {
-	struct ident ident = { .punycode = take(r, 'u') };
+	struct ident ident = { .punycode = rust_take(r, 'u') };
 
 	if (!isdigit((unsigned char)*r->at))
 		r->failed = true;
 	/* A length has no leading zero: 0 is the empty name. */
-	if (!take(r, '0'))
+	if (!rust_take(r, '0'))
 		while (isdigit((unsigned char)*r->at) && ident.bytes < TEXT_MAX)
 			ident.bytes = ident.bytes * 10 + (size_t)(*r->at++ - '0');
-	take(r, '_');
+	rust_take(r, '_');
 	if (strnlen(r->at, ident.bytes) < ident.bytes)
 		r->failed = true;
 	if (r->failed)
@@ -240,10 +223,10 @@ static struct ident take_plain_ident(struct rust *r)
 	return ident;
 }
 
-static struct ident take_ident(struct rust *r, uint64_t *ret_number)
+struct ident rust_take_ident(struct rust *r, uint64_t *ret_number)
 {
-	*ret_number = take_tagged(r, 's');
-	return take_plain_ident(r);
+	*ret_number = rust_take_tagged(r, 's');
+	return rust_take_plain_ident(r);
 }
 
 /* RFC 3492, with "_" between the plain letters and the rest. */
@@ -294,39 +277,21 @@ static void put_punycode(struct rust *r, struct ident ident)
 		runes[position++] = rune;
 	}
 	for (size_t i = 0; i < count; i++)
-		put_rune(r, runes[i]);
+		rust_put_rune(r, runes[i]);
 }
 
-static void put_ident(struct rust *r, struct ident ident)
+void rust_put_ident(struct rust *r, struct ident ident)
 {
 	if (ident.punycode)
 		put_punycode(r, ident);
 	else
-		put_bytes(r, ident.text, ident.bytes);
+		rust_put_bytes(r, ident.text, ident.bytes);
 }
 
-static void put_lifetime(struct rust *r, uint64_t index)
-{
-	char name[] = "'a";
-
-	if (index == 0) {
-		put(r, "'_");
-	} else if (index > r->lifetimes) {
-		r->failed = true;
-	} else if (r->lifetimes - index < 26) {
-		name[1] = (char)('a' + r->lifetimes - index);
-		put(r, name);
-	} else {
-		put(r, "'_");
-		put_number(r, r->lifetimes - index);
-	}
-}
-
-/* Runs `rule` on the text a back reference points to. */
-static void follow(struct rust *r, void (*rule)(struct rust *r, bool flag), bool flag)
+void rust_follow(struct rust *r, void (*rule)(struct rust *r, bool flag), bool flag)
 {
 	const char *back = r->at - 1; /* at the B */
-	uint64_t offset = take_base62(r);
+	uint64_t offset = rust_take_base62(r);
 	const char *after = r->at;
 
 	if (offset >= (uint64_t)(back - r->from))
@@ -338,521 +303,15 @@ static void follow(struct rust *r, void (*rule)(struct rust *r, bool flag), bool
 	r->at = after;
 }
 
-static void put_path(struct rust *r, bool in_value);
-static void put_type(struct rust *r, bool unused);
-static void put_const(struct rust *r, bool nested);
-
-static void put_generic_args(struct rust *r)
-{
-	for (bool first = true; !r->failed && !take(r, 'E'); first = false) {
-		if (!first)
-			put(r, ", ");
-		if (take(r, 'L'))
-			put_lifetime(r, take_base62(r));
-		else if (take(r, 'K'))
-			put_const(r, false);
-		else
-			put_type(r, false);
-	}
-}
-
-static void put_nested_path(struct rust *r, bool in_value)
-{
-	char space = *r->at, name[] = "?";
-	struct ident ident;
-	uint64_t number;
-
-	if (!isalpha((unsigned char)space)) {
-		r->failed = true;
-		return;
-	}
-	r->at++;
-	put_path(r, in_value);
-	ident = take_ident(r, &number);
-	if (islower((unsigned char)space)) {
-		/* Namespaces of the compiler's own; only the name counts. */
-		if (ident.bytes) {
-			put(r, "::");
-			put_ident(r, ident);
-		}
-		return;
-	}
-	name[0] = space;
-	put(r, "::{");
-	put(r, space == 'C' ? "closure" : space == 'S' ? "shim" : name);
-	if (ident.bytes) {
-		put(r, ":");
-		put_ident(r, ident);
-	}
-	put(r, "#");
-	put_number(r, number);
-	put(r, "}");
-}
-
-static void put_impl(struct rust *r, char tag)
-{
-	if (tag != 'Y') {
-		bool silent = r->silent;
-		uint64_t number = take_tagged(r, 's');
-
-		(void)number;
-		r->silent = true;
-		put_path(r, false);
-		r->silent = silent;
-	}
-	put(r, "<");
-	put_type(r, false);
-	if (tag != 'M') {
-		put(r, " as ");
-		put_path(r, false);
-	}
-	put(r, ">");
-}
-
-static void put_path(struct rust *r, bool in_value)
-{
-	uint64_t number;
-	char tag = *r->at;
-
-	if (!enter(r))
-		return;
-	if (tag)
-		r->at++;
-	switch (tag) {
-	case 'C':
-		put_ident(r, take_ident(r, &number));
-		break;
-	case 'N':
-		put_nested_path(r, in_value);
-		break;
-	case 'M':
-	case 'X':
-	case 'Y':
-		put_impl(r, tag);
-		break;
-	case 'I':
-		put_path(r, in_value);
-		put(r, in_value ? "::<" : "<");
-		put_generic_args(r);
-		put(r, ">");
-		break;
-	case 'B':
-		follow(r, put_path, in_value);
-		break;
-	default:
-		r->failed = true;
-	}
-	r->depth--;
-}
-
-/* for<'a, 'b>; returns how many, to be given back after what they bind. */
-static uint64_t put_binder(struct rust *r)
-{
-	uint64_t count = take_tagged(r, 'G');
-
-	if (!count)
-		return 0;
-	if (count > 1000) {
-		r->failed = true;
-		return 0;
-	}
-	put(r, "for<");
-	for (uint64_t i = 0; i < count; i++) {
-		if (i)
-			put(r, ", ");
-		r->lifetimes++;
-		put_lifetime(r, 1);
-	}
-	put(r, "> ");
-	return count;
-}
-
-static void put_function(struct rust *r)
-{
-	uint64_t bound = put_binder(r);
-
-	if (take(r, 'U'))
-		put(r, "unsafe ");
-	if (take(r, 'K')) {
-		put(r, "extern \"");
-		if (take(r, 'C')) {
-			put(r, "C");
-		} else {
-			struct ident abi = take_plain_ident(r);
-
-			for (size_t i = 0; i < abi.bytes; i++)
-				put_bytes(r, abi.text[i] == '_' ? "-" : abi.text + i, 1);
-		}
-		put(r, "\" ");
-	}
-	put(r, "fn(");
-	for (bool first = true; !r->failed && !take(r, 'E'); first = false) {
-		if (!first)
-			put(r, ", ");
-		put_type(r, false);
-	}
-	put(r, ")");
-	if (!take(r, 'u')) {
-		put(r, " -> ");
-		put_type(r, false);
-	}
-	r->lifetimes -= bound;
-}
-
-static bool open_path; /* what put_open_path() left open; a rule has no other way to say so */
-
-/* A trait whose angle brackets stay open, for the associated types that follow. */
-static void put_open_path(struct rust *r, bool unused)
-{
-	(void)unused;
-	if (!enter(r))
-		return;
-	if (take(r, 'B')) {
-		follow(r, put_open_path, false);
-	} else if (take(r, 'I')) {
-		put_path(r, false);
-		put(r, "<");
-		put_generic_args(r);
-		open_path = true;
-	} else {
-		put_path(r, false);
-		open_path = false;
-	}
-	r->depth--;
-}
-
-static void put_dyn(struct rust *r)
-{
-	uint64_t bound, lifetime;
-
-	put(r, "dyn ");
-	bound = put_binder(r);
-	for (bool first = true; !r->failed && !take(r, 'E'); first = false) {
-		bool open;
-
-		if (!first)
-			put(r, " + ");
-		open_path = false;
-		put_open_path(r, false);
-		open = open_path;
-		while (!r->failed && take(r, 'p')) {
-			put(r, open ? ", " : "<");
-			open = true;
-			put_ident(r, take_plain_ident(r));
-			put(r, " = ");
-			put_type(r, false);
-		}
-		if (open)
-			put(r, ">");
-	}
-	r->lifetimes -= bound;
-	if (!take(r, 'L'))
-		r->failed = true;
-	lifetime = take_base62(r);
-	if (lifetime) {
-		put(r, " + ");
-		put_lifetime(r, lifetime);
-	}
-}
-
-static const char *basic_type(char tag)
-{
-	static const char *const names[] = {
-		['a' - 'a'] = "i8",   ['b' - 'a'] = "bool",  ['c' - 'a'] = "char",
-		['d' - 'a'] = "f64",  ['e' - 'a'] = "str",   ['f' - 'a'] = "f32",
-		['h' - 'a'] = "u8",   ['i' - 'a'] = "isize", ['j' - 'a'] = "usize",
-		['l' - 'a'] = "i32",  ['m' - 'a'] = "u32",   ['n' - 'a'] = "i128",
-		['o' - 'a'] = "u128", ['p' - 'a'] = "_",     ['s' - 'a'] = "i16",
-		['t' - 'a'] = "u16",  ['u' - 'a'] = "()",    ['v' - 'a'] = "...",
-		['x' - 'a'] = "i64",  ['y' - 'a'] = "u64",   ['z' - 'a'] = "!",
-	};
-
-	return tag >= 'a' && tag <= 'z' ? names[tag - 'a'] : NULL;
-}
-
-static void put_tuple(struct rust *r, void (*item)(struct rust *r, bool flag))
-{
-	unsigned count = 0;
-
-	put(r, "(");
-	for (; !r->failed && !take(r, 'E'); count++) {
-		if (count)
-			put(r, ", ");
-		item(r, true);
-	}
-	put(r, count == 1 ? ",)" : ")");
-}
-
-static void put_type(struct rust *r, bool unused)
-{
-	char tag = *r->at;
-
-	(void)unused;
-	if (!enter(r))
-		return;
-	if (basic_type(tag)) {
-		r->at++;
-		put(r, basic_type(tag));
-		r->depth--;
-		return;
-	}
-	if (tag)
-		r->at++;
-	switch (tag) {
-	case 'A':
-		put(r, "[");
-		put_type(r, false);
-		put(r, "; ");
-		put_const(r, true);
-		put(r, "]");
-		break;
-	case 'S':
-		put(r, "[");
-		put_type(r, false);
-		put(r, "]");
-		break;
-	case 'T':
-		put_tuple(r, put_type);
-		break;
-	case 'R':
-	case 'Q':
-		put(r, "&");
-		if (take(r, 'L')) {
-			uint64_t lifetime = take_base62(r);
-
-			if (lifetime) {
-				put_lifetime(r, lifetime);
-				put(r, " ");
-			}
-		}
-		put(r, tag == 'Q' ? "mut " : "");
-		put_type(r, false);
-		break;
-	case 'P':
-	case 'O':
-		put(r, tag == 'P' ? "*const " : "*mut ");
-		put_type(r, false);
-		break;
-	case 'F':
-		put_function(r);
-		break;
-	case 'D':
-		put_dyn(r);
-		break;
-	case 'B':
-		follow(r, put_type, false);
-		break;
-	default:
-		r->at -= tag ? 1 : 0;
-		put_path(r, false);
-	}
-	r->depth--;
-}
-
-/* Hexadecimal digits up to "_". Returns how many; *ret_value is right up to 16 of them. */
-static size_t take_hex(struct rust *r, const char **ret_digits, uint64_t *ret_value)
-{
-	size_t count = 0;
-
-	*ret_value = 0;
-	while (*r->at == '0' && r->at[1] != '_')
-		r->at++;
-	*ret_digits = r->at;
-	for (; isdigit((unsigned char)*r->at) || (*r->at >= 'a' && *r->at <= 'f'); r->at++, count++)
-		*ret_value = *ret_value << 4 |
-			     (uint64_t)(*r->at <= '9' ? *r->at - '0' : *r->at - 'a' + 10);
-	if (!take(r, '_'))
-		r->failed = true;
-	return count;
-}
-
-static void put_const_number(struct rust *r)
-{
-	const char *digits;
-	uint64_t value;
-	size_t count = take_hex(r, &digits, &value);
-
-	if (count <= 16) {
-		put_number(r, value);
-	} else {
-		put(r, "0x");
-		put_bytes(r, digits, count);
-	}
-}
-
-static void put_quoted(struct rust *r, uint32_t rune, char quote)
-{
-	char escaped[3] = { '\\', (char)rune, '\0' };
-
-	if (rune == '\n' || rune == '\t' || rune == '\r') {
-		escaped[1] = rune == '\n' ? 'n' : rune == '\t' ? 't' : 'r';
-		put(r, escaped);
-	} else if (rune == (uint32_t)quote || rune == '\\') {
-		put(r, escaped);
-	} else if (rune < 0x20) {
-		put(r, "\\u{");
-		put_number(r, rune);
-		put(r, "}");
-	} else {
-		put_rune(r, rune);
-	}
-}
-
-/* A string constant: its bytes as pairs of hexadecimal digits. */
-static void put_const_string(struct rust *r)
-{
-	put(r, "\"");
-	while (!r->failed && !take(r, '_')) {
-		unsigned byte = 0;
-
-		for (int i = 0; i < 2; i++, r->at++) {
-			char c = *r->at;
-
-			if (!isdigit((unsigned char)c) && (c < 'a' || c > 'f')) {
-				r->failed = true;
-				return;
-			}
-			byte = byte << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-		}
-		if (byte < 0x80) {
-			put_quoted(r, byte, '"');
-		} else {
-			char raw = (char)byte;
-
-			put_bytes(r, &raw, 1);
-		}
-	}
-	put(r, "\"");
-}
-
-static void put_const_fields(struct rust *r)
-{
-	uint64_t number;
-
-	put_path(r, true);
-	if (take(r, 'U'))
-		return;
-	if (take(r, 'T')) {
-		put(r, "(");
-		for (bool first = true; !r->failed && !take(r, 'E'); first = false) {
-			if (!first)
-				put(r, ", ");
-			put_const(r, true);
-		}
-		put(r, ")");
-	} else if (take(r, 'S')) {
-		put(r, " { ");
-		for (bool first = true; !r->failed && !take(r, 'E'); first = false) {
-			if (!first)
-				put(r, ", ");
-			put_ident(r, take_ident(r, &number));
-			put(r, ": ");
-			put_const(r, true);
-		}
-		put(r, " }");
-	} else {
-		r->failed = true;
-	}
-}
-
-static void put_const(struct rust *r, bool nested)
-{
-	char tag = *r->at;
-	const char *digits;
-	uint64_t value;
-	bool braces = !nested && tag && strchr("eRQATV", tag) && !(tag == 'R' && r->at[1] == 'e');
-
-	if (!enter(r))
-		return;
-	if (tag)
-		r->at++;
-	if (braces)
-		put(r, "{");
-	switch (tag) {
-	case 'p':
-		put(r, "_");
-		break;
-	case 'a':
-	case 'i':
-	case 'l':
-	case 'n':
-	case 's':
-	case 'x':
-		if (take(r, 'n'))
-			put(r, "-");
-		put_const_number(r);
-		break;
-	case 'h':
-	case 'j':
-	case 'm':
-	case 'o':
-	case 't':
-	case 'y':
-		put_const_number(r);
-		break;
-	case 'b':
-		if (take_hex(r, &digits, &value) != 1 || value > 1)
-			r->failed = true;
-		put(r, value ? "true" : "false");
-		break;
-	case 'c':
-		if (take_hex(r, &digits, &value) > 6)
-			r->failed = true;
-		put(r, "'");
-		put_quoted(r, (uint32_t)value, '\'');
-		put(r, "'");
-		break;
-	case 'e':
-		put(r, "*");
-		put_const_string(r);
-		break;
-	case 'R':
-		if (take(r, 'e')) {
-			put_const_string(r);
-			break;
-		}
-		put(r, "&");
-		put_const(r, true);
-		break;
-	case 'Q':
-		put(r, "&mut ");
-		put_const(r, true);
-		break;
-	case 'A':
-		put(r, "[");
-		for (bool first = true; !r->failed && !take(r, 'E'); first = false) {
-			if (!first)
-				put(r, ", ");
-			put_const(r, true);
-		}
-		put(r, "]");
-		break;
-	case 'T':
-		put_tuple(r, put_const);
-		break;
-	case 'V':
-		put_const_fields(r);
-		break;
-	case 'B':
-		follow(r, put_const, nested);
-		break;
-	default:
-		r->failed = true;
-	}
-	if (braces)
-		put(r, "}");
-	r->depth--;
-}
-
 static bool new_name(struct rust *r)
 {
 	/* A digit would be the version of a later encoding. */
 	if (isdigit((unsigned char)*r->at))
 		return false;
-	put_path(r, true);
+	rust_put_path(r, true);
 	if (isupper((unsigned char)*r->at)) { /* the crate it was instantiated in */
 		r->silent = true;
-		put_path(r, false);
+		rust_put_path(r, false);
 	}
 	return !r->failed && (!*r->at || *r->at == '.' || *r->at == '$');
 }

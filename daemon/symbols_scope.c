@@ -379,7 +379,7 @@ char *scope_qualify(struct scope_units *units, void *die, const char *name)
 	/* Types of other units may be met below, which moves the list. */
 	cxx = unit->cxx;
 	scope = scope_around(unit, dwarf_dieoffset(target));
-	member = scope && unit->scopes[scope - 1].type;
+	member = scope && unit->scopes && unit->scopes[scope - 1].type;
 	if (cxx && strcmp(name, "operator()") == 0) {
 		put(&closure, "{lambda");
 		put_parameters(&closure, units, target, 0);
