@@ -1,7 +1,54 @@
 /*
  * A chunk: up to CHUNK_MAX_EVENTS events of one process, in the order of their time, threads
- * interleaved, as one blob. The writer takes struct event_row and gives them back, byte for byte,
- * from the reader.
+ * interleaved, as one blob. The writer takes struct event_row and the reader gives them back
+ * exactly (fields that a kind does not use come back as 0).
+ *
+ * The blob, version 1; integers are little-endian:
+ *
+ *   offset  size  meaning
+ *   0       4     "hchk"
+ *   4       1     version
+ *   5       1     number of streams, n (19)
+ *   6       1     bit 0: some event is earlier than the one before it
+ *   7       1     0
+ *   8       4     number of events
+ *   12      4     0
+ *   16      8     checksum of bytes 0..15 and of all from 24 on (chunk_sum in chunk_format.h)
+ *   24      8 n   of each stream: bytes when unpacked, bytes stored
+ *   24+8n         the streams one after another: as they are when both sizes agree, else one
+ *                 zstd frame each
+ *
+ * An event takes from the streams what its OP byte says. A varint has 7 bits a byte, lowest
+ * first; "z" is a signed difference, zigzag coded, as varint.
+ *
+ *   OP          1 byte an event: kind (bits 0-3), flags OP_* (chunk_format.h)
+ *   ODD         1 byte where OP_ODD is set: ODD_*, what is out of the ordinary
+ *   THREAD      varint where ODD_THREAD: number of the thread; else that of the event before
+ *   GAP         z where ODD_GAP: sequence number less the one expected (the thread's last in this
+ *               chunk + 1, or 0)
+ *   TIME_LOW, TIME_HIGH   the two bytes of the time since the event before; back when ODD_BACK.
+ *               TIME_HIGH 255: it is a varint in TIME_LONG
+ *   REF         varint of a free (or realloc's old block) with OP_FREE_REF: how many allocations
+ *               of this chunk ago the block was allocated, 1 the last one. Address, sizes, stack,
+ *               time and thread of the block all follow from it
+ *   STACK_LOW, STACK_HIGH   the two bytes of the stack's number in this chunk, unless it is the
+ *               one that followed the last stack before (two sequences: allocations, and frees
+ *               without REF). Numbers count from 1 as stacks appear; a new one is followed by
+ *   STACK_NEW   z: its stack_id less that of the stack before in the sequence
+ *   CLASS       1 byte, unless sizes are as last time from this stack: number of the usable size,
+ *               from 0 as they appear; a new one, and 255 (no number), is followed by
+ *   CLASS_NEW   varint: the usable size
+ *   SLACK       z, with CLASS: usable less requested size
+ *   ADDRESS     unless it is that of the last block of its CLASS freed: the difference to the last
+ *               address of the CLASS; 2 * z of a sixteenth, or 1 and z when that has a remainder
+ *   AGE         z of a free without REF: allocated_at_ns less that of the last such free
+ *   BY          varint where ODD_BY: allocated_by; else that of the last free without REF
+ *   OLD         1 byte of a realloc: 0, or 1 and OP_FREE_* of the old block, which comes first
+ *   PAGES       of an event that is not about a block: z of address less that of the last such
+ *               event, z size_bytes, then as varints usable_bytes, old_address, old_size_bytes,
+ *               old_usable_bytes, allocated_at_ns, allocated_by, old_stack_id, stack_id
+ *
+ * Changing any of this: bump CHUNK_VERSION and keep reading the old ones.
  */
 #ifndef HEAPTAPE_PROTO_CHUNK_H
 #define HEAPTAPE_PROTO_CHUNK_H
@@ -17,8 +64,8 @@
 
 /* What the columns of table `chunks` say about a chunk. */
 struct chunk_bounds {
-	uint64_t first_ns, last_ns; /* lowest and highest at_ns */
-	uint64_t oldest_ns;         /* lowest at_ns or known allocated_at_ns */
+	uint64_t first_ns, last_ns;	    /* lowest and highest at_ns */
+	uint64_t oldest_ns;		    /* lowest at_ns or known allocated_at_ns */
 	uint64_t address_low, address_high; /* of address, and of old_address of blocks */
 	uint32_t events;
 	uint32_t kinds; /* bit k: an event of kind k */
@@ -67,7 +114,7 @@ enum chunk_column {
 	CHUNK_THREAD = 1 << 5,
 	CHUNK_KIND = 1 << 6,
 	CHUNK_ALLOCATED = 1 << 7, /* allocated_at_ns and allocated_by */
-	CHUNK_OLD = 1 << 8,       /* old_address, old_size_bytes, old_usable_bytes, old_stack_id */
+	CHUNK_OLD = 1 << 8,	  /* old_address, old_size_bytes, old_usable_bytes, old_stack_id */
 	CHUNK_ALL = (1 << 9) - 1
 };
 

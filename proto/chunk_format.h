@@ -17,59 +17,62 @@
 #define CHUNK_FLAG_UNSORTED 1u
 #define CHUNK_MAX_THREADS (1u << 24) /* thread numbers are below */
 
-/*    NAME     most bytes per event */
+/*
+ * The streams, and the most bytes that one event makes a reader take from each, whatever the bytes
+ * are: a varint is 10 at most, and a realloc is two blocks.
+ */
 #define CHUNK_STREAMS(ROW) \
 	ROW(OP, 1)         \
 	ROW(ODD, 1)        \
-	ROW(THREAD, 5)     \
+	ROW(THREAD, 10)    \
 	ROW(GAP, 10)       \
 	ROW(TIME_LOW, 1)   \
 	ROW(TIME_HIGH, 1)  \
 	ROW(TIME_LONG, 10) \
-	ROW(REF, 4)        \
+	ROW(REF, 10)       \
 	ROW(STACK_LOW, 2)  \
 	ROW(STACK_HIGH, 2) \
-	ROW(STACK_NEW, 10) \
+	ROW(STACK_NEW, 20) \
 	ROW(CLASS, 2)      \
 	ROW(CLASS_NEW, 20) \
 	ROW(SLACK, 20)     \
-	ROW(ADDRESS, 22)   \
+	ROW(ADDRESS, 40)   \
 	ROW(AGE, 10)       \
-	ROW(BY, 5)         \
+	ROW(BY, 10)        \
 	ROW(OLD, 1)        \
-	ROW(PAGES, 90)
+	ROW(PAGES, 100)
 
 enum chunk_stream {
 #define ROW(NAME, most) CHUNK_##NAME##_STREAM,
 	CHUNK_STREAMS(ROW)
 #undef ROW
-	CHUNK_STREAM_COUNT
+		CHUNK_STREAM_COUNT
 };
 
 #define CHUNK_DATA_OFFSET (CHUNK_HEADER_BYTES + 8 * CHUNK_STREAM_COUNT)
 
 /* Bits of an OP byte above the kind (bits 0 to 3). */
 #define OP_KIND 0x0fu
-#define OP_ODD 0x80u            /* a byte in ODD */
-#define OP_STACK_FOLLOWS 0x10u  /* blocks: the stack that followed the last one's before */
-#define OP_SIZE_SAME 0x20u      /* blocks: size and usable size as last time from this stack */
-#define OP_ADDRESS_FREED 0x40u  /* blocks: the last block of that usable size that was freed */
-#define OP_FREE_REF 0x10u       /* free: of a block allocated in this chunk */
-#define OP_FREE_FOLLOWS 0x20u   /* free, literal: OP_STACK_FOLLOWS */
-#define OP_FREE_SAME 0x40u      /* free, literal: OP_SIZE_SAME */
+#define OP_ODD 0x80u	       /* a byte in ODD */
+#define OP_STACK_FOLLOWS 0x10u /* blocks: the stack that followed the last one's before */
+#define OP_SIZE_SAME 0x20u     /* blocks: size and usable size as last time from this stack */
+#define OP_ADDRESS_FREED 0x40u /* blocks: the last block of that usable size that was freed */
+#define OP_FREE_REF 0x10u      /* free: of a block allocated in this chunk */
+#define OP_FREE_FOLLOWS 0x20u  /* free, literal: OP_STACK_FOLLOWS */
+#define OP_FREE_SAME 0x40u     /* free, literal: OP_SIZE_SAME */
 
-#define ODD_THREAD 1u       /* another thread than the event before: number in THREAD */
-#define ODD_GAP 2u          /* not that thread's next sequence number: difference in GAP */
-#define ODD_BACK 4u         /* the time goes back */
+#define ODD_THREAD 1u /* another thread than the event before: number in THREAD */
+#define ODD_GAP 2u    /* not that thread's next sequence number: difference in GAP */
+#define ODD_BACK 4u   /* the time goes back */
 #define ODD_BY_ALLOCATOR 8u
-#define ODD_BY 16u          /* literal: allocated by another thread than the literal before: BY */
+#define ODD_BY 16u /* literal: allocated by another thread than the literal before: BY */
 
 #define TIME_ESCAPE 0xffu /* in TIME_HIGH: the step is in TIME_LONG, and TIME_LOW is 0 */
 
 /* OLD byte of a realloc: whether there was an old block, and OP_FREE_* bits about it. */
 enum chunk_old { OLD_NONE, OLD_SOME };
 
-#define CLASS_MAX 254u    /* codes below: usable sizes in the order they first appeared */
+#define CLASS_MAX 254u	  /* codes below: usable sizes in the order they first appeared */
 #define CLASS_ESCAPE 255u /* the usable size itself is in CLASS_NEW */
 
 static inline uint64_t zigzag(int64_t value)

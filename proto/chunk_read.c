@@ -1,160 +1,20 @@
 /*
- * Reading chunks; the format is described in proto/chunk.h. Nothing in a blob is trusted: every
- * stream is read through a cursor that stops at its end, and every index is checked.
+ * Decoding the events of a chunk; the format is described in proto/chunk.h. Nothing in a blob is
+ * trusted: a stream has room for all that any events can take from it, every index is checked, and
+ * a stream that does not end with the last event is damage.
  */
 #include "proto/chunk.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <zstd.h>
 
-#include "proto/chunk_format.h"
-
-struct cursor {
-	const uint8_t *at;
-	const uint8_t *end;
-};
-
-struct site {
-	uint64_t size_bytes, usable_bytes;
-	uint32_t stack_id, class;
-	uint32_t follower[2]; /* as in chunk_write.c */
-};
-
-struct size_class {
-	uint64_t usable_bytes, last, freed;
-};
-
-struct chunk_reader {
-	ZSTD_DCtx *zstd;
-	uint8_t *streams; /* room for each stream at its largest, so that reading past a short one
-			   * stays inside; decoding notices it at the end */
-	size_t streams_bytes;
-	struct cursor cursor[CHUNK_STREAM_COUNT];
-	unsigned events;
-	uint8_t *columns; /* all arrays, in one allocation */
-	uint64_t *at_ns, *seq, *address, *size_bytes, *usable_bytes, *allocated_at_ns, *old_address,
-		*old_size_bytes, *old_usable_bytes;
-	uint32_t *stack_id, *thread, *allocated_by, *old_stack_id;
-	uint8_t *kind;
-	uint32_t *block_event; /* event of the n-th allocation */
-	uint8_t *block_class;
-	uint8_t *odd;          /* of each event; valid where OP_ODD is set */
-	uint32_t *old_written; /* events whose old_* were written: the others are 0 */
-	unsigned old_written_count;
-	struct site *sites;
-	uint64_t *next_seq;
-	uint32_t thread_capacity;
-	struct size_class classes[CLASS_MAX + 2];
-	unsigned class_count, site_count, last_site[2];
-	uint64_t last_allocated_ns;
-	uint32_t last_by;
-	char error[160];
-};
-
-static const uint8_t stream_most[CHUNK_STREAM_COUNT] = {
-#define ROW(NAME, most) most,
-	CHUNK_STREAMS(ROW)
-#undef ROW
-};
-
-/* Every event may read the most bytes it can, and one varint may run 10 bytes further. */
-static size_t stream_room(unsigned stream)
-{
-	return (size_t)stream_most[stream] * CHUNK_MAX_EVENTS + 64;
-}
-
-static const char *const stream_names[CHUNK_STREAM_COUNT] = {
-#define ROW(NAME, most) #NAME,
-	CHUNK_STREAMS(ROW)
-#undef ROW
-};
-
-#define WIDE_COLUMNS 9
-#define NARROW_COLUMNS 6 /* four columns, block_event and old_written */
-#define BYTE_COLUMNS 3   /* kind, block_class and odd */
-
-struct chunk_reader *chunk_reader_new(void)
-{
-	struct chunk_reader *reader = calloc(1, sizeof(*reader));
-	size_t n = CHUNK_MAX_EVENTS;
-
-	if (!reader)
-		return NULL;
-	reader->zstd = ZSTD_createDCtx();
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
-		reader->streams_bytes += stream_room(i);
-	reader->streams = mmap(NULL, reader->streams_bytes, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (reader->streams == MAP_FAILED)
-		reader->streams = NULL;
-	reader->columns = calloc(n, 8 * WIDE_COLUMNS + 4 * NARROW_COLUMNS + BYTE_COLUMNS);
-	reader->sites = malloc(n * sizeof(*reader->sites));
-	reader->thread_capacity = 64;
-	reader->next_seq = calloc(reader->thread_capacity, sizeof(*reader->next_seq));
-	if (!reader->zstd || !reader->streams || !reader->columns || !reader->sites || !reader->next_seq) {
-		chunk_reader_free(reader);
-		return NULL;
-	}
-
-	uint64_t **wide[WIDE_COLUMNS] = {
-		&reader->at_ns,           &reader->seq,          &reader->address,
-		&reader->size_bytes,      &reader->usable_bytes, &reader->allocated_at_ns,
-		&reader->old_address,     &reader->old_size_bytes,
-		&reader->old_usable_bytes};
-	uint32_t **narrow[NARROW_COLUMNS] = {&reader->stack_id, &reader->thread,
-					     &reader->allocated_by, &reader->old_stack_id,
-					     &reader->block_event,  &reader->old_written};
-	uint8_t *at = reader->columns;
-
-	for (unsigned i = 0; i < WIDE_COLUMNS; i++, at += 8 * n)
-		*wide[i] = (uint64_t *)at;
-	for (unsigned i = 0; i < NARROW_COLUMNS; i++, at += 4 * n)
-		*narrow[i] = (uint32_t *)at;
-	reader->kind = at;
-	reader->block_class = at + n;
-	reader->odd = at + 2 * n;
-	return reader;
-}
-
-void chunk_reader_free(struct chunk_reader *reader)
-{
-	if (!reader)
-		return;
-	ZSTD_freeDCtx(reader->zstd);
-	if (reader->streams)
-		munmap(reader->streams, reader->streams_bytes);
-	free(reader->columns);
-	free(reader->sites);
-	free(reader->next_seq);
-	free(reader);
-}
-
-const char *chunk_reader_error(const struct chunk_reader *reader)
-{
-	return reader->error;
-}
-
-static int bad(struct chunk_reader *reader, const char *what)
-{
-	snprintf(reader->error, sizeof(reader->error), "damaged: %s", what);
-	return -EBADMSG;
-}
+#include "proto/chunk_reader.h"
 
 static int bad_event(struct chunk_reader *reader, unsigned event, const char *what)
 {
 	snprintf(reader->error, sizeof(reader->error), "damaged: %s at event %u", what, event);
 	return -EBADMSG;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, 4);
-	return value;
 }
 
 /* At most 10 bytes, past the stream's end too. */
@@ -178,58 +38,6 @@ static inline uint64_t get_varint(struct cursor *cursor)
 
 #define CURSOR(NAME) (&reader->cursor[CHUNK_##NAME##_STREAM])
 
-/* Checks the header and unpacks the streams in `needed`; the others become empty. */
-static int streams_open(struct chunk_reader *reader, const uint8_t *blob, size_t bytes,
-			uint32_t needed)
-{
-	size_t at = CHUNK_DATA_OFFSET;
-	uint64_t sum;
-
-	if (bytes < CHUNK_HEADER_BYTES || get32(blob) != CHUNK_MAGIC)
-		return bad(reader, "it does not begin like a chunk");
-	if (blob[4] > CHUNK_VERSION) {
-		snprintf(reader->error, sizeof(reader->error),
-			 "written by a newer heaptape (chunk version %u, this one reads up to %u)",
-			 blob[4], CHUNK_VERSION);
-		return -EPROTO;
-	}
-	if (blob[4] != CHUNK_VERSION || blob[5] != CHUNK_STREAM_COUNT ||
-	    bytes < CHUNK_DATA_OFFSET)
-		return bad(reader, "its header");
-	memcpy(&sum, blob + CHUNK_SUM_OFFSET, sizeof(sum));
-	if (sum != chunk_sum(blob, bytes))
-		return bad(reader, "its checksum does not match");
-	reader->events = get32(blob + 8);
-	if (reader->events == 0 || reader->events > CHUNK_MAX_EVENTS)
-		return bad(reader, "its number of events");
-
-	uint8_t *to = reader->streams;
-
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
-		uint32_t raw = get32(blob + CHUNK_HEADER_BYTES + 8 * i);
-		uint32_t stored = get32(blob + CHUNK_HEADER_BYTES + 8 * i + 4);
-
-		if (raw > (size_t)stream_most[i] * reader->events || stored > bytes - at ||
-		    stored > raw)
-			return bad(reader, "a stream's size");
-		if (!(needed >> i & 1))
-			raw = 0;
-		else if (stored == raw)
-			memcpy(to, blob + at, raw);
-		else if (ZSTD_decompressDCtx(reader->zstd, to, raw, blob + at, stored) != raw) {
-			snprintf(reader->error, sizeof(reader->error),
-				 "damaged: stream %s does not decompress", stream_names[i]);
-			return -EBADMSG;
-		}
-		reader->cursor[i] = (struct cursor){to, to + raw};
-		to += stream_room(i);
-		at += stored;
-	}
-	if (at != bytes)
-		return bad(reader, "bytes are left over");
-	return 0;
-}
-
 static inline int get_stack(struct chunk_reader *reader, bool follows, unsigned old,
 			    uint32_t *ret_stack)
 {
@@ -243,7 +51,8 @@ static inline int get_stack(struct chunk_reader *reader, bool follows, unsigned 
 			reader->sites[site] = (struct site){
 				.stack_id = last->stack_id +
 					    (uint32_t)unzigzag(get_varint(CURSOR(STACK_NEW))),
-				.usable_bytes = UINT64_MAX};
+				.class = CLASS_ESCAPE,
+			};
 			reader->site_count++;
 		} else if (site >= reader->site_count) {
 			return -EBADMSG;
@@ -255,8 +64,8 @@ static inline int get_stack(struct chunk_reader *reader, bool follows, unsigned 
 	return 0;
 }
 
-static inline int get_size(struct chunk_reader *reader, bool same, unsigned old,
-			   uint64_t *ret_size, uint64_t *ret_usable, uint32_t *ret_class)
+static inline int get_size(struct chunk_reader *reader, bool same, unsigned old, uint64_t *ret_size,
+			   uint64_t *ret_usable, uint32_t *ret_class)
 {
 	struct site *site = &reader->sites[reader->last_site[old]];
 
@@ -269,7 +78,8 @@ static inline int get_size(struct chunk_reader *reader, bool same, unsigned old,
 		} else {
 			if (class == reader->class_count && class < CLASS_MAX) {
 				reader->classes[class] = (struct size_class){
-					.usable_bytes = get_varint(CURSOR(CLASS_NEW))};
+					.usable_bytes = get_varint(CURSOR(CLASS_NEW))
+				};
 				reader->class_count++;
 			} else if (class >= reader->class_count) {
 				return -EBADMSG;
@@ -311,9 +121,9 @@ struct old_block {
 	uint32_t stack_id, allocated_by;
 };
 
-static inline __attribute__((always_inline)) int
-get_old(struct chunk_reader *reader, unsigned bits, unsigned odd, unsigned blocks,
-	enum depth depth, struct old_block *old)
+static inline __attribute__((always_inline)) int get_old(struct chunk_reader *reader, unsigned bits,
+							 unsigned odd, unsigned blocks,
+							 enum depth depth, struct old_block *old)
 {
 	uint32_t class;
 
@@ -434,7 +244,7 @@ static inline __attribute__((always_inline)) int decode_core(struct chunk_reader
 			return bad_event(reader, i, "a block");
 		if (depth >= DEPTH_ADDRESSES) {
 			reader->address[i] = get_address(reader, op & OP_ADDRESS_FREED, class);
-			reader->block_class[blocks] = (uint8_t)class;
+			reader->block_class[blocks] = (uint8_t) class;
 		}
 		reader->block_event[blocks++] = i;
 	}
@@ -466,7 +276,7 @@ static int thread_room(struct chunk_reader *reader, uint32_t thread)
 	uint64_t *next_seq;
 
 	if (thread >= CHUNK_MAX_THREADS)
-		return bad(reader, "a thread number");
+		return chunk_reader_bad(reader, "a thread number");
 	while (capacity <= thread)
 		capacity *= 2;
 	next_seq = realloc(reader->next_seq, capacity * sizeof(*next_seq));
@@ -546,8 +356,8 @@ static int decode_blocks(struct chunk_reader *reader, const uint8_t *ops, enum d
 	reader->last_site[0] = reader->last_site[1] = 0;
 	reader->last_allocated_ns = 0;
 	reader->last_by = 0;
-	reader->sites[0] = (struct site){0};
-	reader->classes[CLASS_ESCAPE] = (struct size_class){0};
+	reader->sites[0] = (struct site){ 0 };
+	memset(reader->classes, 0, sizeof(reader->classes));
 	if (depth == DEPTH_SIZES)
 		return decode_core(reader, ops, DEPTH_SIZES);
 	if (depth == DEPTH_ADDRESSES)
@@ -559,7 +369,9 @@ static int decode_blocks(struct chunk_reader *reader, const uint8_t *ops, enum d
 #define STREAMS_ALWAYS (STREAM(OP) | STREAM(ODD))
 #define STREAMS_THREADS (STREAM(THREAD) | STREAM(GAP))
 #define STREAMS_TIMES (STREAM(TIME_LOW) | STREAM(TIME_HIGH) | STREAM(TIME_LONG))
-#define STREAMS_SIZES                                                                          	(STREAM(REF) | STREAM(STACK_LOW) | STREAM(STACK_HIGH) | STREAM(STACK_NEW) |            	 STREAM(CLASS) | STREAM(CLASS_NEW) | STREAM(SLACK) | STREAM(OLD) | STREAM(PAGES))
+#define STREAMS_SIZES                                                               \
+	(STREAM(REF) | STREAM(STACK_LOW) | STREAM(STACK_HIGH) | STREAM(STACK_NEW) | \
+	 STREAM(CLASS) | STREAM(CLASS_NEW) | STREAM(SLACK) | STREAM(OLD) | STREAM(PAGES))
 #define STREAMS_ADDRESSES STREAM(ADDRESS)
 #define STREAMS_ALLOCATED (STREAM(AGE) | STREAM(BY))
 
@@ -568,9 +380,9 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 {
 	bool threads = wanted & (CHUNK_SEQ | CHUNK_THREAD | CHUNK_ALLOCATED);
 	bool times = wanted & (CHUNK_AT_NS | CHUNK_ALLOCATED);
-	bool blocks = wanted & (CHUNK_SIZE | CHUNK_STACK | CHUNK_ADDRESS | CHUNK_OLD |
-				CHUNK_ALLOCATED);
-	enum depth depth = wanted & CHUNK_ALLOCATED ? DEPTH_ALL
+	bool blocks =
+		wanted & (CHUNK_SIZE | CHUNK_STACK | CHUNK_ADDRESS | CHUNK_OLD | CHUNK_ALLOCATED);
+	enum depth depth = wanted & CHUNK_ALLOCATED		  ? DEPTH_ALL
 			   : wanted & (CHUNK_ADDRESS | CHUNK_OLD) ? DEPTH_ADDRESSES
 								  : DEPTH_SIZES;
 	uint32_t needed = STREAMS_ALWAYS;
@@ -582,12 +394,12 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 	needed |= blocks ? STREAMS_SIZES : 0;
 	needed |= blocks && depth >= DEPTH_ADDRESSES ? STREAMS_ADDRESSES : 0;
 	needed |= blocks && depth == DEPTH_ALL ? STREAMS_ALLOCATED : 0;
-	error = streams_open(reader, blob, bytes, needed);
+	error = chunk_reader_streams(reader, blob, bytes, needed);
 	if (error)
 		return error;
 	ops = CURSOR(OP)->at;
 	if (CURSOR(OP)->end - ops != (ptrdiff_t)reader->events)
-		return bad(reader, "its number of events");
+		return chunk_reader_bad(reader, "its number of events");
 	CURSOR(OP)->at = CURSOR(OP)->end;
 	old_clear(reader);
 	decode_kinds(reader, ops);
@@ -601,7 +413,8 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 		return error;
 	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
 		if (reader->cursor[i].at != reader->cursor[i].end)
-			return bad(reader, "a stream does not end with the last event");
+			return chunk_reader_bad(reader,
+						"a stream does not end with the last event");
 
 	*ret_columns = (struct chunk_columns){
 		.events = reader->events,

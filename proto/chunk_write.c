@@ -1,210 +1,14 @@
-/* Writing chunks; the format is described in proto/chunk.h. */
+/* Adding events to a chunk; the format is described in proto/chunk.h. */
 #include "proto/chunk.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <zstd.h>
 
-#include "proto/chunk_format.h"
-
-#define PRESS_LEVEL 1
-#define SLOTS_FIRST 1024u
-#define CLASS_SLOTS 1024u
-
-/* Everything a later free of the block can refer to. */
-struct block {
-	uint64_t address, at_ns;
-	uint32_t size_bytes, stack_id, thread;
-	uint16_t next; /* block of the same hash before it, + 1 */
-	uint8_t class; /* CLASS_ESCAPE: it cannot be referred to */
-};
-
-/* A free looks no further than this for its block; what it does not find is stored as a literal. */
-#define CHAIN_MOST 8
-
-/* What is remembered of each stack of this chunk. */
-struct site {
-	uint32_t stack_id;
-	uint32_t follower[2]; /* which came next last time: allocated, freed */
-	uint64_t size_bytes, usable_bytes;
-	uint32_t class;
-};
-
-/* What is remembered of each usable size. */
-struct size_class {
-	uint64_t usable_bytes, last, freed;
-};
-
-/* Indices + 1 by hash: heads of the chains of blocks, and an open-addressing table of sites. */
-struct slots {
-	uint16_t *slot;
-	uint32_t mask;
-};
-
-struct chunk_writer {
-	struct chunk_bounds bounds;
-	uint64_t last_ns, last_page, last_allocated_ns;
-	uint32_t last_thread, last_by, last_site[2];
-	uint32_t block_count, site_count, class_count;
-	bool unsorted;
-	uint8_t *at[CHUNK_STREAM_COUNT];
-	uint8_t *start[CHUNK_STREAM_COUNT];
-	uint8_t *memory;
-	size_t memory_bytes;
-	struct block *blocks;
-	struct site *sites;
-	struct slots block_slots, site_slots;
-	uint64_t *next_seq; /* by thread number, of those below thread_capacity */
-	uint32_t thread_capacity;
-	uint32_t thread_low, thread_high; /* numbers touched since the last finish */
-	uint8_t class_slot[CLASS_SLOTS];
-	struct size_class classes[CLASS_MAX + 2];
-};
-
-struct chunk_press {
-	ZSTD_CCtx *zstd;
-	uint8_t *out;
-	size_t capacity;
-};
-
-static const uint8_t stream_most[CHUNK_STREAM_COUNT] = {
-#define ROW(NAME, most) most,
-	CHUNK_STREAMS(ROW)
-#undef ROW
-};
-
-struct chunk_press *chunk_press_new(void)
-{
-	struct chunk_press *press = calloc(1, sizeof(*press));
-
-	if (!press)
-		return NULL;
-	press->zstd = ZSTD_createCCtx();
-	if (!press->zstd) {
-		free(press);
-		return NULL;
-	}
-	ZSTD_CCtx_setParameter(press->zstd, ZSTD_c_compressionLevel, PRESS_LEVEL);
-	return press;
-}
-
-void chunk_press_free(struct chunk_press *press)
-{
-	if (!press)
-		return;
-	ZSTD_freeCCtx(press->zstd);
-	free(press->out);
-	free(press);
-}
-
-static int slots_init(struct slots *slots)
-{
-	slots->slot = calloc(SLOTS_FIRST, sizeof(*slots->slot));
-	slots->mask = SLOTS_FIRST - 1;
-	return slots->slot ? 0 : -ENOMEM;
-}
-
-static void slots_clear(struct slots *slots)
-{
-	memset(slots->slot, 0, ((size_t)slots->mask + 1) * sizeof(*slots->slot));
-}
+#include "proto/chunk_writer.h"
 
 static inline uint32_t hash_of(uint64_t key)
 {
 	return (uint32_t)((key * 0x9e3779b97f4a7c15ull) >> 32);
-}
-
-/* One reservation for all streams: pages are touched as events come, and none is ever copied. */
-static int streams_map(struct chunk_writer *writer)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
-		bytes += (size_t)stream_most[i] * CHUNK_MAX_EVENTS + 64;
-	bytes += (sizeof(struct block) + 2 * sizeof(struct site)) * (CHUNK_MAX_EVENTS + 2);
-	writer->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (writer->memory == MAP_FAILED) {
-		writer->memory = NULL;
-		return -ENOMEM;
-	}
-	writer->memory_bytes = bytes;
-	writer->blocks = (struct block *)writer->memory;
-	writer->sites = (struct site *)(writer->blocks + CHUNK_MAX_EVENTS + 2);
-	uint8_t *at = (uint8_t *)(writer->sites + 2 * (CHUNK_MAX_EVENTS + 2));
-
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
-		writer->start[i] = at;
-		at += (size_t)stream_most[i] * CHUNK_MAX_EVENTS + 8;
-	}
-	return 0;
-}
-
-static void writer_clear(struct chunk_writer *writer)
-{
-	memcpy(writer->at, writer->start, sizeof(writer->at));
-	writer->bounds = (struct chunk_bounds){
-		.first_ns = UINT64_MAX,
-		.oldest_ns = UINT64_MAX,
-		.address_low = UINT64_MAX,
-		.thread_low = UINT32_MAX,
-		.stack_low = UINT32_MAX,
-	};
-	writer->last_ns = 0;
-	writer->last_page = 0;
-	writer->last_allocated_ns = 0;
-	writer->last_thread = 0;
-	writer->last_by = 0;
-	writer->last_site[0] = writer->last_site[1] = 0;
-	writer->block_count = 0;
-	writer->site_count = 1;
-	writer->class_count = 0;
-	writer->unsorted = false;
-	memset(&writer->sites[0], 0, sizeof(writer->sites[0]));
-	memset(&writer->classes[CLASS_ESCAPE], 0, sizeof(writer->classes[0]));
-	memset(writer->class_slot, 0, sizeof(writer->class_slot));
-	slots_clear(&writer->block_slots);
-	slots_clear(&writer->site_slots);
-	if (writer->thread_high < writer->thread_capacity && writer->thread_low <= writer->thread_high)
-		memset(writer->next_seq + writer->thread_low, 0,
-		       sizeof(*writer->next_seq) * (writer->thread_high - writer->thread_low + 1));
-	writer->thread_low = UINT32_MAX;
-	writer->thread_high = 0;
-}
-
-struct chunk_writer *chunk_writer_new(void)
-{
-	struct chunk_writer *writer = calloc(1, sizeof(*writer));
-
-	if (!writer)
-		return NULL;
-	writer->thread_capacity = 16;
-	writer->next_seq = calloc(writer->thread_capacity, sizeof(*writer->next_seq));
-	if (!writer->next_seq || slots_init(&writer->block_slots) ||
-	    slots_init(&writer->site_slots) || streams_map(writer)) {
-		chunk_writer_free(writer);
-		return NULL;
-	}
-	writer_clear(writer);
-	return writer;
-}
-
-void chunk_writer_free(struct chunk_writer *writer)
-{
-	if (!writer)
-		return;
-	if (writer->memory)
-		munmap(writer->memory, writer->memory_bytes);
-	free(writer->next_seq);
-	free(writer->block_slots.slot);
-	free(writer->site_slots.slot);
-	free(writer);
-}
-
-unsigned chunk_writer_events(const struct chunk_writer *writer)
-{
-	return writer->bounds.events;
 }
 
 static inline void put_varint(uint8_t **at, uint64_t value)
@@ -242,7 +46,8 @@ static inline struct block *block_take(struct chunk_writer *writer, uint64_t add
 static inline void block_put(struct chunk_writer *writer, const struct event_row *row,
 			     uint32_t class)
 {
-	uint16_t *head = &writer->block_slots.slot[hash_of(row->address) & writer->block_slots.mask];
+	uint16_t *head =
+		&writer->block_slots.slot[hash_of(row->address) & writer->block_slots.mask];
 	struct block *block = &writer->blocks[writer->block_count++];
 
 	block->address = row->address;
@@ -251,7 +56,7 @@ static inline void block_put(struct chunk_writer *writer, const struct event_row
 	block->stack_id = row->stack_id;
 	block->thread = row->thread;
 	block->next = *head;
-	block->class = row->size_bytes > UINT32_MAX ? CLASS_ESCAPE : (uint8_t)class;
+	block->class = row->size_bytes > UINT32_MAX ? CLASS_ESCAPE : (uint8_t) class;
 	*head = (uint16_t)writer->block_count;
 }
 
@@ -271,7 +76,7 @@ static int block_slots_grow(struct chunk_writer *writer)
 		*head = (uint16_t)(i + 1);
 	}
 	free(slots->slot);
-	*slots = (struct slots){slot, mask};
+	*slots = (struct slots){ slot, mask };
 	return 0;
 }
 
@@ -291,7 +96,7 @@ static int site_slots_grow(struct chunk_writer *writer)
 		slot[to] = (uint16_t)(i + 1);
 	}
 	free(slots->slot);
-	*slots = (struct slots){slot, mask};
+	*slots = (struct slots){ slot, mask };
 	return 0;
 }
 
@@ -308,7 +113,7 @@ static inline uint32_t site_find(struct chunk_writer *writer, uint32_t stack_id,
 
 	*ret_new = true;
 	slots->slot[i] = (uint16_t)++writer->site_count;
-	*site = (struct site){.stack_id = stack_id, .usable_bytes = UINT64_MAX};
+	*site = (struct site){ .stack_id = stack_id, .class = CLASS_ESCAPE };
 	return writer->site_count - 1;
 }
 
@@ -328,7 +133,7 @@ static inline uint32_t class_find(struct chunk_writer *writer, uint64_t usable_b
 
 	uint32_t class = writer->class_count++;
 
-	writer->classes[class] = (struct size_class){.usable_bytes = usable_bytes};
+	writer->classes[class] = (struct size_class){ .usable_bytes = usable_bytes };
 	writer->class_slot[i] = (uint8_t)(class + 1);
 	return class;
 }
@@ -492,7 +297,7 @@ static int make_room(struct chunk_writer *writer, const struct event_row *row)
 
 	if (row->thread >= writer->thread_capacity)
 		error = threads_grow(writer, row->thread);
-	if (!error && writer->block_count > writer->block_slots.mask)
+	if (!error && writer->block_count > 2 * writer->block_slots.mask)
 		error = block_slots_grow(writer);
 	if (!error && (writer->site_count + 2) * 2 > writer->site_slots.mask)
 		error = site_slots_grow(writer);
@@ -512,7 +317,7 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 	    writer->block_count == 0xffff)
 		return -ENOSPC;
 	if (row->thread >= writer->thread_capacity ||
-	    writer->block_count > writer->block_slots.mask ||
+	    writer->block_count > 2 * writer->block_slots.mask ||
 	    (writer->site_count + 2) * 2 > writer->site_slots.mask) {
 		int error = make_room(writer, row);
 
@@ -569,10 +374,10 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 
 				*old = OLD_NONE;
 				if (row->old_address) {
-					unsigned bits = put_old(writer, row, row->old_address,
-								row->old_size_bytes,
-								row->old_usable_bytes,
-								row->old_stack_id, &odd);
+					unsigned bits =
+						put_old(writer, row, row->old_address,
+							row->old_size_bytes, row->old_usable_bytes,
+							row->old_stack_id, &odd);
 
 					*old = (uint8_t)(OLD_SOME | bits);
 					bound_address(writer, row->old_address);
@@ -603,65 +408,5 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 		writer->bounds.last_ns = row->at_ns;
 	writer->bounds.kinds |= 1u << kind;
 	writer->bounds.events++;
-	return 0;
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-	memcpy(at, &value, 4);
-}
-
-int chunk_writer_finish(struct chunk_writer *writer, struct chunk_press *press,
-			const void **ret_blob, size_t *ret_bytes, struct chunk_bounds *ret_bounds)
-{
-	size_t most = CHUNK_DATA_OFFSET, at = CHUNK_DATA_OFFSET, raw_bytes = 0;
-
-	if (!writer->bounds.events)
-		return -ENODATA;
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
-		most += ZSTD_compressBound((size_t)(writer->at[i] - writer->start[i]));
-	if (most > press->capacity) {
-		uint8_t *out = realloc(press->out, most + most / 4);
-
-		if (!out)
-			return -ENOMEM;
-		press->out = out;
-		press->capacity = most + most / 4;
-	}
-	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
-		size_t bytes = (size_t)(writer->at[i] - writer->start[i]), stored = bytes;
-
-		if (bytes > 64) {
-			stored = ZSTD_compress2(press->zstd, press->out + at,
-						press->capacity - at, writer->start[i], bytes);
-			if (ZSTD_isError(stored))
-				return -ENOMEM;
-		}
-		if (stored >= bytes) {
-			stored = bytes;
-			memcpy(press->out + at, writer->start[i], bytes);
-		}
-		put32(press->out + CHUNK_HEADER_BYTES + 8 * i, (uint32_t)bytes);
-		put32(press->out + CHUNK_HEADER_BYTES + 8 * i + 4, (uint32_t)stored);
-		at += stored;
-		raw_bytes += bytes;
-	}
-	memset(press->out, 0, CHUNK_HEADER_BYTES);
-	put32(press->out, CHUNK_MAGIC);
-	press->out[4] = CHUNK_VERSION;
-	press->out[5] = CHUNK_STREAM_COUNT;
-	press->out[6] = writer->unsorted ? CHUNK_FLAG_UNSORTED : 0;
-	put32(press->out + 8, writer->bounds.events);
-
-	chunk_seal(press->out, at);
-	writer->bounds.raw_bytes = (uint32_t)raw_bytes;
-	if (writer->bounds.oldest_ns > writer->bounds.first_ns)
-		writer->bounds.oldest_ns = writer->bounds.first_ns;
-	if (writer->bounds.address_low > writer->bounds.address_high)
-		writer->bounds.address_low = 0;
-	*ret_blob = press->out;
-	*ret_bytes = at;
-	*ret_bounds = writer->bounds;
-	writer_clear(writer);
 	return 0;
 }

@@ -21,13 +21,13 @@
 #define CHECKPOINT_PAGES 2048
 
 /* Steps from each older format to the next; upgrade[0] leads from version 1 to 2. */
-static const char *const upgrades[] = {NULL};
+static const char *const upgrades[] = { NULL };
 
 _Static_assert(sizeof(upgrades) / sizeof(upgrades[0]) == STORE_VERSION,
 	       "one step for each version after the first, and the closing NULL");
 
 __attribute__((format(printf, 3, 4))) static int fail(struct store_error *error, int code,
-						       const char *format, ...)
+						      const char *format, ...)
 {
 	va_list args;
 

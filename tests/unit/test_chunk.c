@@ -107,7 +107,7 @@ static unsigned round_trip(const struct history *history, size_t *ret_bytes)
 /* A program's life: blocks come and go, some move, some were there before, threads interleave. */
 static void live_a_life(struct history *history, unsigned events, unsigned threads)
 {
-	static const uint32_t usable[] = {16, 32, 48, 64, 96, 128, 256, 1024, 4096, 1 << 20};
+	static const uint32_t usable[] = { 16, 32, 48, 64, 96, 128, 256, 1024, 4096, 1 << 20 };
 	struct event_row *live = calloc(1000, sizeof(*live));
 	uint64_t *seq = calloc(threads + 1, sizeof(*seq)), now = 12345;
 	unsigned lives = 0;
@@ -115,7 +115,7 @@ static void live_a_life(struct history *history, unsigned events, unsigned threa
 	assert_non_null(live);
 	assert_non_null(seq);
 	for (unsigned i = 0; i < events; i++) {
-		struct event_row row = {.at_ns = now += next_random() % 300};
+		struct event_row row = { .at_ns = now += next_random() % 300 };
 
 		row.thread = 1 + (uint32_t)(next_random() % 8 ? 0 : next_random() % threads);
 		if (next_random() % 500 == 0)
@@ -133,8 +133,9 @@ static void live_a_life(struct history *history, unsigned events, unsigned threa
 				row.old_size_bytes = block->size_bytes;
 				row.old_usable_bytes = block->usable_bytes;
 				row.old_stack_id = block->stack_id;
-				row.address = next_random() % 2 ? block->address
-								: 0x10000 + next_random() % 9999 * 16;
+				row.address = next_random() % 2
+						      ? block->address
+						      : 0x10000 + next_random() % 9999 * 16;
 				row.usable_bytes = usable[next_random() % 10];
 				row.size_bytes = row.usable_bytes - next_random() % 8;
 				row.stack_id = 1 + (uint32_t)(next_random() % 900);
@@ -167,7 +168,7 @@ static void live_a_life(struct history *history, unsigned events, unsigned threa
 
 static void test_life(void **state)
 {
-	struct history history = {0};
+	struct history history = { 0 };
 	size_t bytes;
 
 	(void)state;
@@ -180,7 +181,7 @@ static void test_life(void **state)
 /* Every field any value: nothing may depend on the values being sensible. */
 static void test_any_values(void **state)
 {
-	struct history history = {0};
+	struct history history = { 0 };
 	size_t bytes;
 
 	(void)state;
@@ -218,21 +219,28 @@ static void test_any_values(void **state)
 
 static void test_extremes(void **state)
 {
-	static const uint64_t values[] = {0, 1, 15, 16, INT64_MAX, (uint64_t)INT64_MAX + 1,
-					  UINT64_MAX, UINT64_MAX - 15, 0x7fffffffffff0};
-	struct history history = {0};
+	static const uint64_t values[] = { 0,
+					   1,
+					   15,
+					   16,
+					   INT64_MAX,
+					   (uint64_t)INT64_MAX + 1,
+					   UINT64_MAX,
+					   UINT64_MAX - 15,
+					   0x7fffffffffff0 };
+	struct history history = { 0 };
 	size_t bytes;
 
 	(void)state;
 	for (unsigned i = 0; i < 9; i++)
 		for (unsigned j = 0; j < 9; j++) {
-			struct event_row row = {.kind = EVENT_MALLOC,
-						.at_ns = values[i],
-						.address = values[j],
-						.size_bytes = values[8 - j],
-						.usable_bytes = values[i],
-						.stack_id = (uint32_t)values[j],
-						.seq = values[8 - i]};
+			struct event_row row = { .kind = EVENT_MALLOC,
+						 .at_ns = values[i],
+						 .address = values[j],
+						 .size_bytes = values[8 - j],
+						 .usable_bytes = values[i],
+						 .stack_id = (uint32_t)values[j],
+						 .seq = values[8 - i] };
 
 			history_add(&history, &row);
 			row.kind = EVENT_FREE;
@@ -247,19 +255,19 @@ static void test_extremes(void **state)
 /* What programs do most must stay cheap: the same site asks for a block and frees it. */
 static void test_small(void **state)
 {
-	struct history history = {0};
+	struct history history = { 0 };
 	size_t bytes;
 
 	(void)state;
 	for (unsigned i = 0; i < 60000; i += 2) {
-		struct event_row row = {.kind = EVENT_MALLOC,
-					.at_ns = 1000 + i * 20,
-					.seq = i,
-					.address = 0x4000,
-					.size_bytes = 24,
-					.usable_bytes = 32,
-					.stack_id = 7,
-					.thread = 1};
+		struct event_row row = { .kind = EVENT_MALLOC,
+					 .at_ns = 1000 + i * 20,
+					 .seq = i,
+					 .address = 0x4000,
+					 .size_bytes = 24,
+					 .usable_bytes = 32,
+					 .stack_id = 7,
+					 .thread = 1 };
 
 		history_add(&history, &row);
 		row.kind = EVENT_FREE;
@@ -284,10 +292,10 @@ static void test_refused(void **state)
 
 	(void)state;
 	assert_int_equal(chunk_writer_finish(writer, press, &blob, &bytes, &bounds), -ENODATA);
-	assert_int_equal(chunk_writer_add(writer, &(struct event_row){.kind = 0}), -EINVAL);
-	assert_int_equal(chunk_writer_add(writer, &(struct event_row){.kind = EVENT_KIND_COUNT}),
+	assert_int_equal(chunk_writer_add(writer, &(struct event_row){ .kind = 0 }), -EINVAL);
+	assert_int_equal(chunk_writer_add(writer, &(struct event_row){ .kind = EVENT_KIND_COUNT }),
 			 -EINVAL);
-	assert_int_equal(chunk_writer_add(writer, &(struct event_row){.kind = 0x41}), -EINVAL);
+	assert_int_equal(chunk_writer_add(writer, &(struct event_row){ .kind = 0x41 }), -EINVAL);
 	assert_int_equal(chunk_writer_events(writer), 0);
 	chunk_writer_free(writer);
 	chunk_press_free(press);
@@ -296,7 +304,7 @@ static void test_refused(void **state)
 /* Each wanted set of columns shows the same as all of them. */
 static void test_wanted(void **state)
 {
-	struct history history = {0};
+	struct history history = { 0 };
 	struct chunk_press *press = chunk_press_new();
 	struct chunk_writer *writer = chunk_writer_new();
 	struct chunk_reader *reader = chunk_reader_new();
@@ -355,7 +363,7 @@ static void test_wanted(void **state)
 /* Any single damaged byte is noticed; so is any truncation. */
 static void test_damage(void **state)
 {
-	struct history history = {0};
+	struct history history = { 0 };
 	struct chunk_press *press = chunk_press_new();
 	struct chunk_writer *writer = chunk_writer_new();
 	struct chunk_reader *reader = chunk_reader_new();
@@ -424,16 +432,17 @@ static void test_sorted(void **state)
 	for (unsigned late = 0; late < 2; late++) {
 		for (unsigned i = 0; i < 10; i++)
 			assert_int_equal(
-				chunk_writer_add(writer,
-						 &(struct event_row){.kind = EVENT_MALLOC,
-								     .at_ns = late && i == 5 ? 7
-											     : 10 + i,
-								     .address = 16}),
+				chunk_writer_add(
+					writer,
+					&(struct event_row){ .kind = EVENT_MALLOC,
+							     .at_ns = late && i == 5 ? 7 : 10 + i,
+							     .address = 16 }),
 				0);
 		assert_int_equal(chunk_writer_finish(writer, press, &blob, &bytes, &bounds), 0);
 		assert_int_equal(bounds.first_ns, late ? 7 : 10);
 		assert_int_equal(bounds.last_ns, 19);
-		assert_int_equal(chunk_reader_decode(reader, blob, bytes, CHUNK_AT_NS, &columns), 0);
+		assert_int_equal(chunk_reader_decode(reader, blob, bytes, CHUNK_AT_NS, &columns),
+				 0);
 		assert_int_equal(columns.sorted, !late);
 	}
 	chunk_reader_free(reader);
@@ -444,10 +453,10 @@ static void test_sorted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life),    cmocka_unit_test(test_any_values),
+		cmocka_unit_test(test_life),	 cmocka_unit_test(test_any_values),
 		cmocka_unit_test(test_extremes), cmocka_unit_test(test_small),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_wanted),
-		cmocka_unit_test(test_damage),  cmocka_unit_test(test_sorted),
+		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_wanted),
+		cmocka_unit_test(test_damage),	 cmocka_unit_test(test_sorted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
+	static const char *const tails[] = { "", "-wal", "-shm", "-journal" };
 	char file[160];
 
 	(void)state;
@@ -43,7 +43,7 @@ static int teardown(void **state)
 
 static sqlite3 *open_or_fail(enum store_mode mode)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	sqlite3 *db = NULL;
 
 	if (store_open(path, mode, &db, &error))
@@ -54,13 +54,12 @@ static sqlite3 *open_or_fail(enum store_mode mode)
 /* Opening fails with `code`, and the message has each of the words and the file's name. */
 static void refuse(enum store_mode mode, int code, const char *word, const char *advice)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	sqlite3 *untouched = (sqlite3 *)&error, *db = untouched;
 
 	assert_int_equal(store_open(path, mode, &db, &error), code);
 	assert_ptr_equal(db, untouched);
-	if (!strstr(error.text, word) || !strstr(error.text, advice) ||
-	    !strstr(error.text, folder))
+	if (!strstr(error.text, word) || !strstr(error.text, advice) || !strstr(error.text, folder))
 		fail_msg("unexpected message: %s", error.text);
 }
 
@@ -87,7 +86,7 @@ static int64_t number(sqlite3 *db, const char *sql)
 
 static void put_some_chunk(sqlite3 *db, int64_t process_id)
 {
-	struct chunk_bounds bounds = {.events = 3, .first_ns = 10, .last_ns = 20};
+	struct chunk_bounds bounds = { .events = 3, .first_ns = 10, .last_ns = 20 };
 	sqlite3_stmt *insert = NULL;
 	int64_t chunk_id = 0;
 
@@ -120,7 +119,7 @@ static void test_made(void **state)
 
 static void test_read_never_writes(void **state)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	sqlite3 *db = open_or_fail(STORE_CREATE);
 
 	(void)state;
@@ -141,7 +140,7 @@ static void test_missing(void **state)
 
 static void test_missing_folder(void **state)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	sqlite3 *db = NULL;
 
 	(void)state;
@@ -185,7 +184,7 @@ static void test_foreign_database(void **state)
 
 static void test_newer(void **state)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	sqlite3 *db = open_or_fail(STORE_CREATE);
 
 	(void)state;
@@ -217,7 +216,7 @@ static void test_damaged(void **state)
 static void test_truncated(void **state)
 {
 	sqlite3 *db = open_or_fail(STORE_CREATE);
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	struct stat info;
 	int code;
 
@@ -270,7 +269,7 @@ static void test_read_only_folder(void **state)
 static void test_reader_beside_writer(void **state)
 {
 	sqlite3 *writer = open_or_fail(STORE_CREATE), *reader;
-	struct store_error error = {""};
+	struct store_error error = { "" };
 
 	(void)state;
 	reader = open_or_fail(STORE_READ);
@@ -288,7 +287,7 @@ static void test_reader_beside_writer(void **state)
 static void test_two_writers(void **state)
 {
 	sqlite3 *one = open_or_fail(STORE_CREATE), *two = open_or_fail(STORE_CREATE);
-	struct store_error error = {""};
+	struct store_error error = { "" };
 
 	(void)state;
 	assert_int_equal(store_begin(one, &error), 0);

@@ -29,7 +29,7 @@ static uint64_t next_random(void)
 
 static int setup(void **state)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 
 	(void)state;
 	seed = 88172645463325252ull;
@@ -133,7 +133,7 @@ static struct history put_history(int64_t process_id, unsigned events, uint64_t 
 {
 	struct event_row *rows = calloc(events, sizeof(*rows));
 	struct event_row live[300];
-	uint64_t seq[5] = {0}, now = start_ns;
+	uint64_t seq[5] = { 0 }, now = start_ns;
 	unsigned lives = 0;
 
 	assert_non_null(rows);
@@ -184,7 +184,7 @@ static struct history put_history(int64_t process_id, unsigned events, uint64_t 
 	}
 	for (unsigned i = 0; i < events; i += 1000)
 		put_chunk(process_id, rows + i, events - i < 1000 ? events - i : 1000);
-	return (struct history){rows, events};
+	return (struct history){ rows, events };
 }
 
 static void put_two_runs(void)
@@ -224,7 +224,8 @@ static void test_rows(void **state)
 		assert_int_equal(sqlite3_column_int64(list, 2), 700 + row->thread);
 		assert_int_equal(sqlite3_column_int64(list, 3), row->seq);
 		assert_int_equal(sqlite3_column_int64(list, 4), row->at_ns);
-		assert_string_equal((const char *)sqlite3_column_text(list, 5), event_kind_name(kind));
+		assert_string_equal((const char *)sqlite3_column_text(list, 5),
+				    event_kind_name(kind));
 		assert_string_equal((const char *)sqlite3_column_text(list, 6),
 				    kind == EVENT_SBRK ? "allocator" : "program");
 		assert_int_equal(sqlite3_column_int64(list, 7), row->address);
@@ -255,28 +256,30 @@ static void test_pushed_down(void **state)
 		const char *sql;
 		int64_t chunks;
 	} queries[] = {
-		{"SELECT count(*) FROM events", 18},
-		{"SELECT count(*) FROM events WHERE run_id = 2", 3},
-		{"SELECT count(*) FROM events WHERE process_id = 2", 5},
-		{"SELECT count(*) FROM events WHERE process_id > 2", 3},
-		{"SELECT count(*) FROM events WHERE process_id IN (2, 3)", 8},
-		{"SELECT count(*) FROM events WHERE run_id = 1 AND process_id = 3", 0},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND thread_id = 101", 5},
-		{"SELECT count(*) FROM events WHERE thread_id = 104", 5},
-		{"SELECT count(*) FROM events WHERE thread_id = 999", 0},
-		{"SELECT count(*) FROM events WHERE kind = 'munmap'", 0},
-		{"SELECT count(*) FROM events WHERE kind = 'nonsense'", 0},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND at_ns < 0", 0},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND at_ns = NULL", 0},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND at_ns BETWEEN 0 AND 100", 1},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND at_ns <= 99.5", 1},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND stack_id > 95", 1},
-		{"SELECT count(*) FROM events WHERE process_id = 1 AND address = 1", 0},
-		{"SELECT count(*) FROM allocations WHERE process_id = 3", 3},
-		{"SELECT count(*) FROM allocations WHERE process_id = 1 AND freed_at_ns < 100", 1},
-		{"SELECT count(*) FROM allocations WHERE freed_at_ns < 0", 0},
-		{"SELECT seq FROM events WHERE process_id = 1 ORDER BY at_ns DESC LIMIT 1", 1},
-		{"SELECT seq FROM events WHERE process_id = 1 ORDER BY at_ns LIMIT 1", 1},
+		{ "SELECT count(*) FROM events", 18 },
+		{ "SELECT count(*) FROM events WHERE run_id = 2", 3 },
+		{ "SELECT count(*) FROM events WHERE process_id = 2", 5 },
+		{ "SELECT count(*) FROM events WHERE process_id > 2", 3 },
+		{ "SELECT count(*) FROM events WHERE process_id IN (2, 3)", 8 },
+		{ "SELECT count(*) FROM events WHERE run_id = 1 AND process_id = 3", 0 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND thread_id = 101", 5 },
+		{ "SELECT count(*) FROM events WHERE thread_id = 104", 5 },
+		{ "SELECT count(*) FROM events WHERE thread_id = 999", 0 },
+		{ "SELECT count(*) FROM events WHERE kind = 'munmap'", 0 },
+		{ "SELECT count(*) FROM events WHERE kind = 'nonsense'", 0 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND at_ns < 0", 0 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND at_ns = NULL", 0 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND at_ns BETWEEN 0 AND 100",
+		  1 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND at_ns <= 99.5", 1 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND stack_id > 95", 1 },
+		{ "SELECT count(*) FROM events WHERE process_id = 1 AND address = 1", 0 },
+		{ "SELECT count(*) FROM allocations WHERE process_id = 3", 3 },
+		{ "SELECT count(*) FROM allocations WHERE process_id = 1 AND freed_at_ns < 100",
+		  1 },
+		{ "SELECT count(*) FROM allocations WHERE freed_at_ns < 0", 0 },
+		{ "SELECT seq FROM events WHERE process_id = 1 ORDER BY at_ns DESC LIMIT 1", 1 },
+		{ "SELECT seq FROM events WHERE process_id = 1 ORDER BY at_ns LIMIT 1", 1 },
 	};
 
 	(void)state;
@@ -293,13 +296,14 @@ static void test_pushed_down(void **state)
 /* Any question gets the answer that a plain table with the same rows gives. */
 static void test_as_plain(void **state)
 {
-	static const char *const columns[] = {"run_id", "process_id", "thread_id", "seq", "at_ns",
-					      "address", "size_bytes", "stack_id"};
+	static const char *const columns[] = { "run_id", "process_id", "thread_id",  "seq",
+					       "at_ns",	 "address",    "size_bytes", "stack_id" };
 	static const char *const allocation_columns[] = {
-		"run_id",  "process_id",      "thread_id",   "address",     "size_bytes",
-		"stack_id", "allocated_at_ns", "freed_at_ns", "lifetime_ns", "freed_by_thread_id"};
-	static const char *const operators[] = {"=", "<", "<=", ">", ">=", "IS NOT", "<>"};
-	static const char *const kinds[] = {"malloc", "free", "realloc", "sbrk", "FREE", ""};
+		"run_id",   "process_id",      "thread_id",   "address",     "size_bytes",
+		"stack_id", "allocated_at_ns", "freed_at_ns", "lifetime_ns", "freed_by_thread_id"
+	};
+	static const char *const operators[] = { "=", "<", "<=", ">", ">=", "IS NOT", "<>" };
+	static const char *const kinds[] = { "malloc", "free", "realloc", "sbrk", "FREE", "" };
 
 	(void)state;
 	put_two_runs();
@@ -329,18 +333,18 @@ static void test_as_plain(void **state)
 					where,
 					"%s %s (SELECT %s%s FROM plain%s LIMIT 1 OFFSET %llu)",
 					column, operators[pick / 7 % 7], column,
-					pick / 49 % 4 ? "" : " + 0.5",
-					events ? "" : "_allocations", pick / 1000 % 4000);
+					pick / 49 % 4 ? "" : " + 0.5", events ? "" : "_allocations",
+					pick / 1000 % 4000);
 			}
 		}
 		text = sqlite3_str_finish(where);
 
 		const char *from = events ? "events" : "allocations";
 		const char *same = events ? "plain" : "plain_allocations";
-		int64_t got = number("SELECT count(*) + total(size_bytes) FROM %s WHERE %s", from,
-				     text);
-		int64_t expected = number("SELECT count(*) + total(size_bytes) FROM %s WHERE %s",
-					  same, text);
+		int64_t got =
+			number("SELECT count(*) + total(size_bytes) FROM %s WHERE %s", from, text);
+		int64_t expected =
+			number("SELECT count(*) + total(size_bytes) FROM %s WHERE %s", same, text);
 
 		if (got != expected)
 			fail_msg("%s WHERE %s: %lld, not %lld", from, text, (long long)got,
@@ -369,16 +373,16 @@ static void test_joins(void **state)
 
 static void test_order(void **state)
 {
-	struct event_row rows[40] = {0};
+	struct event_row rows[40] = { 0 };
 
 	(void)state;
 	put_process(1, 1, 1);
 	for (unsigned i = 0; i < 40; i++)
-		rows[i] = (struct event_row){.kind = EVENT_MALLOC,
-					     .at_ns = 100 + 10 * i,
-					     .seq = i,
-					     .thread = 1,
-					     .address = 16 * (i + 1)};
+		rows[i] = (struct event_row){ .kind = EVENT_MALLOC,
+					      .at_ns = 100 + 10 * i,
+					      .seq = i,
+					      .thread = 1,
+					      .address = 16 * (i + 1) };
 	/* late: inside a chunk, and in the chunk after */
 	rows[5].at_ns = 105;
 	rows[21].at_ns = 125;
@@ -403,7 +407,8 @@ static void test_order(void **state)
 		int64_t last = descending ? INT64_MAX : 0;
 
 		snprintf(sql, sizeof(sql),
-			 "SELECT at_ns, seq FROM events WHERE process_id = 1 ORDER BY at_ns %s", way);
+			 "SELECT at_ns, seq FROM events WHERE process_id = 1 ORDER BY at_ns %s",
+			 way);
 		assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &list, NULL), SQLITE_OK);
 		for (unsigned i = 0; i < 40; i++) {
 			assert_int_equal(sqlite3_step(list), SQLITE_ROW);
@@ -422,7 +427,8 @@ static void test_order(void **state)
 	assert_int_equal(number("SELECT seq FROM events WHERE process_id = 1 "
 				"ORDER BY at_ns DESC LIMIT 1"),
 			 39);
-	assert_int_equal(number("SELECT at_ns FROM events ORDER BY process_id, at_ns LIMIT 1"), 100);
+	assert_int_equal(number("SELECT at_ns FROM events ORDER BY process_id, at_ns LIMIT 1"),
+			 100);
 }
 
 /* Against a model that keeps what it saw. */
@@ -452,25 +458,31 @@ static void test_allocations(void **state)
 	}
 	assert_int_equal(number("SELECT count(*) FROM allocations"), frees + live);
 	assert_int_equal(number("SELECT count(freed_at_ns) FROM allocations"), frees);
-	assert_int_equal(number("SELECT count(*) FROM allocations WHERE freed_at_ns IS NULL"), live);
-	assert_int_equal(number("SELECT sum(size_bytes) FROM allocations WHERE freed_at_ns IS NULL"),
-			 live_bytes);
+	assert_int_equal(number("SELECT count(*) FROM allocations WHERE freed_at_ns IS NULL"),
+			 live);
+	assert_int_equal(
+		number("SELECT sum(size_bytes) FROM allocations WHERE freed_at_ns IS NULL"),
+		live_bytes);
 	assert_int_equal(number("SELECT count(*) FROM allocations WHERE freed_at_ns IS NOT NULL"),
 			 frees);
-	assert_int_equal(number("SELECT count(*) FROM allocations WHERE lifetime_ns <> freed_at_ns - "
-				"allocated_at_ns OR lifetime_ns < 0"),
-			 0);
+	assert_int_equal(
+		number("SELECT count(*) FROM allocations WHERE lifetime_ns <> freed_at_ns - "
+		       "allocated_at_ns OR lifetime_ns < 0"),
+		0);
 	/* at any moment: allocated before, and not freed yet */
-	assert_int_equal(number("SELECT count(*) FROM allocations WHERE allocated_at_ns <= 90000 AND "
-				"coalesce(freed_at_ns, 1e18) > 90000"),
-			 number("SELECT sum(CASE WHEN kind = 'malloc' THEN 1 WHEN kind = 'free' "
-				"THEN -1 ELSE 0 END) FROM events WHERE at_ns <= 90000"));
+	assert_int_equal(
+		number("SELECT count(*) FROM allocations WHERE allocated_at_ns <= 90000 AND "
+		       "coalesce(freed_at_ns, 1e18) > 90000"),
+		number("SELECT sum(CASE WHEN kind = 'malloc' THEN 1 WHEN kind = 'free' "
+		       "THEN -1 ELSE 0 END) FROM events WHERE at_ns <= 90000"));
 	/* a replay in several passes, for little memory, finds the same */
 	run_sql("UPDATE processes SET peak_blocks = 40000000");
 	assert_int_equal(number("SELECT count(*) FROM allocations"), frees + live);
-	assert_int_equal(number("SELECT count(*) FROM allocations WHERE freed_at_ns IS NULL"), live);
-	assert_int_equal(number("SELECT sum(size_bytes) FROM allocations WHERE freed_at_ns IS NULL"),
-			 live_bytes);
+	assert_int_equal(number("SELECT count(*) FROM allocations WHERE freed_at_ns IS NULL"),
+			 live);
+	assert_int_equal(
+		number("SELECT sum(size_bytes) FROM allocations WHERE freed_at_ns IS NULL"),
+		live_bytes);
 	free(history.rows);
 }
 
@@ -478,81 +490,108 @@ static void test_allocations(void **state)
 static void test_odd_allocations(void **state)
 {
 	const struct event_row rows[] = {
-		{.kind = EVENT_LIVE, .at_ns = 5, .address = 0x1000, .size_bytes = 7, .thread = 1},
-		{.kind = EVENT_FREE,
-		 .at_ns = 10,
-		 .address = 0x1000,
-		 .size_bytes = 7,
-		 .allocated_at_ns = EVENT_TIME_UNKNOWN,
-		 .thread = 1},
-		{.kind = EVENT_FREE,
-		 .at_ns = 11,
-		 .address = 0x2000,
-		 .size_bytes = 8,
-		 .allocated_at_ns = EVENT_TIME_UNKNOWN,
-		 .thread = 1},
-		{.kind = EVENT_MALLOC, .at_ns = 12, .address = 0, .size_bytes = 1ull << 50, .thread = 1},
-		{.kind = EVENT_FREE,
-		 .at_ns = 20,
-		 .address = 0x3000,
-		 .size_bytes = 9,
-		 .allocated_at_ns = 15,
-		 .allocated_by = 2,
-		 .thread = 1},
-		{.kind = EVENT_MALLOC, .at_ns = 15, .address = 0x3000, .size_bytes = 9, .thread = 2},
-		{.kind = EVENT_MALLOC, .at_ns = 30, .address = 0x3000, .size_bytes = 10, .thread = 2},
+		{ .kind = EVENT_LIVE, .at_ns = 5, .address = 0x1000, .size_bytes = 7, .thread = 1 },
+		{ .kind = EVENT_FREE,
+		  .at_ns = 10,
+		  .address = 0x1000,
+		  .size_bytes = 7,
+		  .allocated_at_ns = EVENT_TIME_UNKNOWN,
+		  .thread = 1 },
+		{ .kind = EVENT_FREE,
+		  .at_ns = 11,
+		  .address = 0x2000,
+		  .size_bytes = 8,
+		  .allocated_at_ns = EVENT_TIME_UNKNOWN,
+		  .thread = 1 },
+		{ .kind = EVENT_MALLOC,
+		  .at_ns = 12,
+		  .address = 0,
+		  .size_bytes = 1ull << 50,
+		  .thread = 1 },
+		{ .kind = EVENT_FREE,
+		  .at_ns = 20,
+		  .address = 0x3000,
+		  .size_bytes = 9,
+		  .allocated_at_ns = 15,
+		  .allocated_by = 2,
+		  .thread = 1 },
+		{ .kind = EVENT_MALLOC,
+		  .at_ns = 15,
+		  .address = 0x3000,
+		  .size_bytes = 9,
+		  .thread = 2 },
+		{ .kind = EVENT_MALLOC,
+		  .at_ns = 30,
+		  .address = 0x3000,
+		  .size_bytes = 10,
+		  .thread = 2 },
 	};
 
 	(void)state;
 	put_process(1, 1, 2);
 	put_chunk(1, rows, sizeof(rows) / sizeof(rows[0]));
 	assert_int_equal(number("SELECT count(*) FROM allocations"), 4);
-	assert_int_equal(number("SELECT count(*) FROM allocations WHERE allocated_at_ns IS NULL"), 2);
+	assert_int_equal(number("SELECT count(*) FROM allocations WHERE allocated_at_ns IS NULL"),
+			 2);
 	assert_int_equal(number("SELECT count(*) FROM allocations WHERE thread_id IS NULL"), 2);
 	assert_int_equal(number("SELECT lifetime_ns FROM allocations WHERE address = 12288 "
 				"AND freed_at_ns IS NOT NULL"),
 			 5);
-	assert_int_equal(number("SELECT size_bytes FROM allocations WHERE freed_at_ns IS NULL"), 10);
-	assert_int_equal(number("SELECT count(*) FROM events WHERE allocated_at_ns IS NOT NULL"), 1);
+	assert_int_equal(number("SELECT size_bytes FROM allocations WHERE freed_at_ns IS NULL"),
+			 10);
+	assert_int_equal(number("SELECT count(*) FROM events WHERE allocated_at_ns IS NOT NULL"),
+			 1);
 }
 
 static void test_pages(void **state)
 {
 #define HELD EVENT_BY_ALLOCATOR
 	const struct event_row rows[] = {
-		{.kind = EVENT_SBRK | HELD, .at_ns = 10, .address = 0x10000, .size_bytes = 0x20000},
-		{.kind = EVENT_SPAN | HELD,
-		 .at_ns = 20,
-		 .address = 0x10000,
-		 .size_bytes = 0x4000,
-		 .usable_bytes = 64},
-		{.kind = EVENT_MALLOC, .at_ns = 30, .address = 0x10000, .size_bytes = 60},
-		{.kind = EVENT_MALLOC, .at_ns = 40, .address = 0x10fc0, .size_bytes = 64},
-		{.kind = EVENT_MALLOC, .at_ns = 50, .address = 0x12000, .size_bytes = 1},
-		{.kind = EVENT_FREE,
-		 .at_ns = 60,
-		 .address = 0x10000,
-		 .size_bytes = 60,
-		 .allocated_at_ns = 30},
-		{.kind = EVENT_SPAN | HELD,
-		 .at_ns = 70,
-		 .address = 0x20000,
-		 .size_bytes = 0x3000,
-		 .usable_bytes = 0x3000},
-		{.kind = EVENT_MALLOC, .at_ns = 80, .address = 0x20000, .size_bytes = 0x2800},
-		{.kind = EVENT_MADVISE | HELD,
-		 .at_ns = 90,
-		 .address = 0x14000,
-		 .size_bytes = 0x2000,
-		 .usable_bytes = MADV_DONTNEED},
-		{.kind = EVENT_MMAP, .at_ns = 95, .address = 0x7000000, .size_bytes = 0x1000},
-		{.kind = EVENT_MMAP | HELD, .at_ns = 100, .address = 0x900000, .size_bytes = 0x1000},
-		{.kind = EVENT_MUNMAP | HELD, .at_ns = 110, .address = 0x900000, .size_bytes = 0x1000},
-		{.kind = EVENT_UNSPAN | HELD, .at_ns = 120, .address = 0x10000, .size_bytes = 0x4000},
-		{.kind = EVENT_SBRK | HELD,
-		 .at_ns = 130,
-		 .address = 0x30000,
-		 .size_bytes = (uint64_t)-0x8000},
+		{ .kind = EVENT_SBRK | HELD,
+		  .at_ns = 10,
+		  .address = 0x10000,
+		  .size_bytes = 0x20000 },
+		{ .kind = EVENT_SPAN | HELD,
+		  .at_ns = 20,
+		  .address = 0x10000,
+		  .size_bytes = 0x4000,
+		  .usable_bytes = 64 },
+		{ .kind = EVENT_MALLOC, .at_ns = 30, .address = 0x10000, .size_bytes = 60 },
+		{ .kind = EVENT_MALLOC, .at_ns = 40, .address = 0x10fc0, .size_bytes = 64 },
+		{ .kind = EVENT_MALLOC, .at_ns = 50, .address = 0x12000, .size_bytes = 1 },
+		{ .kind = EVENT_FREE,
+		  .at_ns = 60,
+		  .address = 0x10000,
+		  .size_bytes = 60,
+		  .allocated_at_ns = 30 },
+		{ .kind = EVENT_SPAN | HELD,
+		  .at_ns = 70,
+		  .address = 0x20000,
+		  .size_bytes = 0x3000,
+		  .usable_bytes = 0x3000 },
+		{ .kind = EVENT_MALLOC, .at_ns = 80, .address = 0x20000, .size_bytes = 0x2800 },
+		{ .kind = EVENT_MADVISE | HELD,
+		  .at_ns = 90,
+		  .address = 0x14000,
+		  .size_bytes = 0x2000,
+		  .usable_bytes = MADV_DONTNEED },
+		{ .kind = EVENT_MMAP, .at_ns = 95, .address = 0x7000000, .size_bytes = 0x1000 },
+		{ .kind = EVENT_MMAP | HELD,
+		  .at_ns = 100,
+		  .address = 0x900000,
+		  .size_bytes = 0x1000 },
+		{ .kind = EVENT_MUNMAP | HELD,
+		  .at_ns = 110,
+		  .address = 0x900000,
+		  .size_bytes = 0x1000 },
+		{ .kind = EVENT_UNSPAN | HELD,
+		  .at_ns = 120,
+		  .address = 0x10000,
+		  .size_bytes = 0x4000 },
+		{ .kind = EVENT_SBRK | HELD,
+		  .at_ns = 130,
+		  .address = 0x30000,
+		  .size_bytes = (uint64_t)-0x8000 },
 	};
 
 	(void)state;
@@ -569,8 +608,9 @@ static void test_pages(void **state)
 	assert_int_equal(number("SELECT size_class_bytes FROM pages(1, 65) WHERE address = 65536"),
 			 64);
 	assert_int_equal(number("SELECT span_pages FROM pages(1, 65) WHERE address = 73728"), 4);
-	assert_int_equal(number("SELECT sum(live_bytes) FROM pages(1, 85) WHERE span_address = 131072"),
-			 0x2800);
+	assert_int_equal(
+		number("SELECT sum(live_bytes) FROM pages(1, 85) WHERE span_address = 131072"),
+		0x2800);
 	assert_int_equal(number("SELECT sum(live_blocks) FROM pages(1, 85) "
 				"WHERE span_address = 131072"),
 			 1);
@@ -580,8 +620,10 @@ static void test_pages(void **state)
 	assert_int_equal(number("SELECT count(*) FROM pages(1)"), 24);
 	assert_int_equal(number("SELECT count(*) FROM pages"), 24);
 	assert_int_equal(number("SELECT count(*) FROM pages(2)"), 0);
-	assert_int_equal(number("SELECT count(*) FROM pages WHERE process_id = 1 AND at_ns = 105"), 33);
-	assert_int_equal(number("SELECT count(*) FROM processes p JOIN pages(p.process_id, 10)"), 32);
+	assert_int_equal(number("SELECT count(*) FROM pages WHERE process_id = 1 AND at_ns = 105"),
+			 33);
+	assert_int_equal(number("SELECT count(*) FROM processes p JOIN pages(p.process_id, 10)"),
+			 32);
 }
 
 /* A damaged chunk is an error that names it; the others stay readable. */
@@ -595,9 +637,11 @@ static void test_damaged_chunk(void **state)
 	(void)state;
 	put_process(1, 1, 4);
 	history = put_history(1, 5000, 0);
-	run_sql("UPDATE chunks SET blob = CAST(substr(blob, 1, 100) || zeroblob(length(blob) - 100) "
+	run_sql("UPDATE chunks SET blob = CAST(substr(blob, 1, 100) || zeroblob(length(blob) - "
+		"100) "
 		"AS BLOB) WHERE chunk_id = 3");
-	assert_int_equal(sqlite3_prepare_v2(db, "SELECT sum(size_bytes) FROM events", -1, &list, NULL),
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT sum(size_bytes) FROM events", -1, &list,
+					    NULL),
 			 SQLITE_OK);
 	rc = sqlite3_step(list);
 	assert_int_equal(rc & 0xff, SQLITE_CORRUPT);
@@ -618,7 +662,8 @@ static void test_damaged_chunk(void **state)
 	sqlite3_finalize(list);
 	run_sql("UPDATE chunks SET blob = NULL WHERE 0");
 	run_sql("UPDATE chunks SET blob = 'text' WHERE chunk_id = 3");
-	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM allocations", -1, &list, NULL),
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM allocations", -1, &list,
+					    NULL),
 			 SQLITE_OK);
 	assert_int_equal(sqlite3_step(list) & 0xff, SQLITE_CORRUPT);
 	sqlite3_finalize(list);
@@ -633,9 +678,11 @@ static void test_stack_text(void **state)
 {
 	(void)state;
 	run_sql("INSERT INTO modules(module_id, path) VALUES (1, '/bin/x');"
-		"INSERT INTO frames(frame_id, module_id, offset, function) VALUES (1, 1, 10, 'main'),"
+		"INSERT INTO frames(frame_id, module_id, offset, function) VALUES (1, 1, 10, "
+		"'main'),"
 		"(2, 1, 20, NULL), (3, 0, 255, NULL);"
-		"INSERT INTO stacks(stack_id, parent_stack_id, frame_id, depth) VALUES (1, 0, 1, 1), "
+		"INSERT INTO stacks(stack_id, parent_stack_id, frame_id, depth) VALUES (1, 0, 1, "
+		"1), "
 		"(2, 1, 2, 2), (3, 2, 3, 3)");
 	assert_int_equal(number("SELECT stack_text(3) = 'main;/bin/x+0x14;0xff'"), 1);
 	assert_int_equal(number("SELECT stack_text(1) = 'main'"), 1);
@@ -646,7 +693,7 @@ static void test_stack_text(void **state)
 /* Readers see what was committed, while a writer goes on. */
 static void test_while_writing(void **state)
 {
-	struct store_error error = {""};
+	struct store_error error = { "" };
 	struct history history;
 	sqlite3 *writer = db, *reader = NULL;
 
@@ -677,10 +724,17 @@ static void test_while_writing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_rows),        TEST(test_pushed_down),   TEST(test_as_plain),
-		TEST(test_joins),       TEST(test_order),         TEST(test_allocations),
-		TEST(test_odd_allocations), TEST(test_pages),     TEST(test_damaged_chunk),
-		TEST(test_stack_text),  TEST(test_while_writing),
+		TEST(test_rows),
+		TEST(test_pushed_down),
+		TEST(test_as_plain),
+		TEST(test_joins),
+		TEST(test_order),
+		TEST(test_allocations),
+		TEST(test_odd_allocations),
+		TEST(test_pages),
+		TEST(test_damaged_chunk),
+		TEST(test_stack_text),
+		TEST(test_while_writing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

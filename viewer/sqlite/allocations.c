@@ -43,16 +43,16 @@ static const char declaration_sql[] =
 	"freed_by_thread_id INTEGER)";
 
 static const struct constraint_column pushed[] = {
-	{COLUMN_RUN_ID, 0.2, 0.2, false},
-	{COLUMN_PROCESS_ID, 0.1, 0.1, false},
-	{COLUMN_ADDRESS, 0.00005, 0.4, false},
-	{COLUMN_SIZE_BYTES, 0.02, 0.9, false},
-	{COLUMN_STACK_ID, 0.001, 0.4, false},
-	{COLUMN_ALLOCATED_AT_NS, 0.0001, 0.1, false},
-	{COLUMN_FREED_AT_NS, 0.0001, 0.05, true},
-	{COLUMN_LIFETIME_NS, 0.001, 0.9, true},
-	{COLUMN_FREED_BY_THREAD_ID, 0.3, 0.9, true},
-	{-1, 0, 0, false},
+	{ COLUMN_RUN_ID, 0.2, 0.2, false },
+	{ COLUMN_PROCESS_ID, 0.1, 0.1, false },
+	{ COLUMN_ADDRESS, 0.00005, 0.4, false },
+	{ COLUMN_SIZE_BYTES, 0.02, 0.9, false },
+	{ COLUMN_STACK_ID, 0.001, 0.4, false },
+	{ COLUMN_ALLOCATED_AT_NS, 0.0001, 0.1, false },
+	{ COLUMN_FREED_AT_NS, 0.0001, 0.05, true },
+	{ COLUMN_LIFETIME_NS, 0.001, 0.9, true },
+	{ COLUMN_FREED_BY_THREAD_ID, 0.3, 0.9, true },
+	{ -1, 0, 0, false },
 };
 
 struct table {
@@ -68,7 +68,7 @@ struct cursor {
 	bool want_live, want_freed;
 	bool began, done;
 	unsigned pass, passes; /* of the current process */
-	unsigned row;          /* of the current chunk */
+	unsigned row;	       /* of the current chunk */
 	struct live_set live, early;
 	bool drain; /* the process's events are through: rows come from `live` */
 	size_t drained;
@@ -264,8 +264,9 @@ static int advance(struct cursor *cursor)
 			cursor->pass = 0;
 			cursor->passes = 1;
 			if (cursor->want_live && cursor->scan.process.peak_blocks > LIVE_MOST)
-				cursor->passes = (unsigned)(cursor->scan.process.peak_blocks /
-								    LIVE_MOST + 1);
+				cursor->passes =
+					(unsigned)(cursor->scan.process.peak_blocks / LIVE_MOST +
+						   1);
 			cursor->row = 0;
 			cursor->scan.columns.events = 0;
 		}

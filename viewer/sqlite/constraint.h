@@ -16,10 +16,10 @@
 #define CONSTRAINT_COLUMNS 24
 
 struct constraint_column {
-	int column; /* -1: end of the list */
+	int column;	  /* -1: end of the list */
 	double rows_left; /* share of the rows that an equality leaves */
 	double work_left; /* share of the chunks that must still be opened */
-	bool nullable;    /* IS NULL and IS NOT NULL are wanted too (operators 'n', 'N') */
+	bool nullable;	  /* IS NULL and IS NOT NULL are wanted too (operators 'n', 'N') */
 };
 
 struct constraint_set {

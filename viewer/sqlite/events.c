@@ -11,31 +11,31 @@
 #include "viewer/sqlite/tables.h"
 
 /*    NAME             declaration                        chunk column needed */
-#define EVENT_COLUMNS(ROW)                                                      \
-	ROW(RUN_ID, "run_id INTEGER", 0)                                        \
-	ROW(PROCESS_ID, "process_id INTEGER", 0)                                \
-	ROW(THREAD_ID, "thread_id INTEGER", CHUNK_THREAD)                       \
-	ROW(SEQ, "seq INTEGER", CHUNK_SEQ)                                      \
-	ROW(AT_NS, "at_ns INTEGER", CHUNK_AT_NS)                                \
-	ROW(KIND, "kind TEXT", CHUNK_KIND)                                      \
-	ROW(ORIGIN, "origin TEXT", CHUNK_KIND)                                  \
-	ROW(ADDRESS, "address INTEGER", CHUNK_ADDRESS)                          \
-	ROW(SIZE_BYTES, "size_bytes INTEGER", CHUNK_SIZE)                       \
-	ROW(USABLE_BYTES, "usable_bytes INTEGER", CHUNK_SIZE)                   \
-	ROW(STACK_ID, "stack_id INTEGER", CHUNK_STACK)                          \
-	ROW(OLD_ADDRESS, "old_address INTEGER", CHUNK_OLD)                      \
-	ROW(ALLOCATED_AT_NS, "allocated_at_ns INTEGER", CHUNK_ALLOCATED)        \
-	ROW(ALLOCATED_BY, "allocated_by_thread_id INTEGER", CHUNK_ALLOCATED)    \
-	ROW(OLD_SIZE_BYTES, "old_size_bytes INTEGER", CHUNK_OLD)                \
-	ROW(OLD_USABLE_BYTES, "old_usable_bytes INTEGER", CHUNK_OLD)            \
-	ROW(OLD_STACK_ID, "old_stack_id INTEGER", CHUNK_OLD)                    \
+#define EVENT_COLUMNS(ROW)                                                   \
+	ROW(RUN_ID, "run_id INTEGER", 0)                                     \
+	ROW(PROCESS_ID, "process_id INTEGER", 0)                             \
+	ROW(THREAD_ID, "thread_id INTEGER", CHUNK_THREAD)                    \
+	ROW(SEQ, "seq INTEGER", CHUNK_SEQ)                                   \
+	ROW(AT_NS, "at_ns INTEGER", CHUNK_AT_NS)                             \
+	ROW(KIND, "kind TEXT", CHUNK_KIND)                                   \
+	ROW(ORIGIN, "origin TEXT", CHUNK_KIND)                               \
+	ROW(ADDRESS, "address INTEGER", CHUNK_ADDRESS)                       \
+	ROW(SIZE_BYTES, "size_bytes INTEGER", CHUNK_SIZE)                    \
+	ROW(USABLE_BYTES, "usable_bytes INTEGER", CHUNK_SIZE)                \
+	ROW(STACK_ID, "stack_id INTEGER", CHUNK_STACK)                       \
+	ROW(OLD_ADDRESS, "old_address INTEGER", CHUNK_OLD)                   \
+	ROW(ALLOCATED_AT_NS, "allocated_at_ns INTEGER", CHUNK_ALLOCATED)     \
+	ROW(ALLOCATED_BY, "allocated_by_thread_id INTEGER", CHUNK_ALLOCATED) \
+	ROW(OLD_SIZE_BYTES, "old_size_bytes INTEGER", CHUNK_OLD)             \
+	ROW(OLD_USABLE_BYTES, "old_usable_bytes INTEGER", CHUNK_OLD)         \
+	ROW(OLD_STACK_ID, "old_stack_id INTEGER", CHUNK_OLD)                 \
 	ROW(CHUNK_ID, "chunk_id INTEGER HIDDEN", 0)
 
 enum event_column {
 #define ROW(NAME, declaration, column) COLUMN_##NAME,
 	EVENT_COLUMNS(ROW)
 #undef ROW
-	COLUMN_COUNT
+		COLUMN_COUNT
 };
 
 static const unsigned column_needs[COLUMN_COUNT] = {
@@ -48,14 +48,14 @@ static const char declaration_sql[] = "CREATE TABLE events("
 #define ROW(NAME, declaration, column) declaration ","
 	EVENT_COLUMNS(ROW)
 #undef ROW
-	"CHECK(1))";
+		"CHECK(1))";
 
 /* Columns whose constraints reach the chunks, and what one equality leaves of the rows. */
 static const struct constraint_column pushed[] = {
-	{COLUMN_RUN_ID, 0.2, 0.2, false},     {COLUMN_PROCESS_ID, 0.1, 0.1, false},
-	{COLUMN_THREAD_ID, 0.3, 0.5, false},  {COLUMN_AT_NS, 0.0001, 0.02, false},
-	{COLUMN_KIND, 0.3, 0.8, false},       {COLUMN_ADDRESS, 0.00005, 0.4, false},
-	{COLUMN_STACK_ID, 0.001, 0.4, false}, {-1, 0, 0, false},
+	{ COLUMN_RUN_ID, 0.2, 0.2, false },	{ COLUMN_PROCESS_ID, 0.1, 0.1, false },
+	{ COLUMN_THREAD_ID, 0.3, 0.5, false },	{ COLUMN_AT_NS, 0.0001, 0.02, false },
+	{ COLUMN_KIND, 0.3, 0.8, false },	{ COLUMN_ADDRESS, 0.00005, 0.4, false },
+	{ COLUMN_STACK_ID, 0.001, 0.4, false }, { -1, 0, 0, false },
 };
 
 struct table {
@@ -75,7 +75,7 @@ struct cursor {
 	struct constraint_set set;
 	bool ordered, descending;
 	unsigned check; /* CHUNK_* bits of what rows of an opened chunk may not match */
-	bool began;     /* the scan is in a process */
+	bool began;	/* the scan is in a process */
 	bool done;
 	/* the current row */
 	const struct chunk_columns *columns;
@@ -127,7 +127,7 @@ static bool order_is_natural(const sqlite3_index_info *info, const int *usable_e
 static int events_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 {
 	struct table *table = (struct table *)base;
-	int usable_equal[COLUMN_COUNT] = {0};
+	int usable_equal[COLUMN_COUNT] = { 0 };
 	unsigned needs = 0;
 
 	for (int i = 0; i < COLUMN_COUNT; i++)

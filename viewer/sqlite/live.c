@@ -17,7 +17,7 @@ static size_t place_of(const struct live_set *set, uint64_t address)
 static int grow(struct live_set *set)
 {
 	size_t places = set->blocks ? (set->mask + 1) * 2 : FIRST_PLACES;
-	struct live_set bigger = {calloc(places, sizeof(*set->blocks)), places - 1, set->used};
+	struct live_set bigger = { calloc(places, sizeof(*set->blocks)), places - 1, set->used };
 
 	if (!bigger.blocks)
 		return -ENOMEM;
@@ -85,5 +85,5 @@ bool live_remove(struct live_set *set, uint64_t address, uint64_t at_ns)
 void live_clear(struct live_set *set)
 {
 	free(set->blocks);
-	*set = (struct live_set){0};
+	*set = (struct live_set){ 0 };
 }

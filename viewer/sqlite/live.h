@@ -8,7 +8,7 @@
 
 struct live_block {
 	uint64_t address; /* 0: an empty place */
-	uint64_t at_ns;   /* allocated; with the address it names one allocation */
+	uint64_t at_ns;	  /* allocated; with the address it names one allocation */
 	uint64_t size_bytes, usable_bytes;
 	uint32_t stack_id, thread;
 };
@@ -17,7 +17,6 @@ struct live_set {
 	struct live_block *blocks;
 	size_t mask, used;
 };
-
 
 /* -ENOMEM, or 0. */
 int live_add(struct live_set *set, const struct live_block *block);

@@ -20,7 +20,7 @@ struct order_part {
 
 struct order {
 	struct order_part parts[ORDER_MOST];
-	unsigned count;   /* parts in use */
+	unsigned count;	  /* parts in use */
 	unsigned current; /* part of the current row */
 };
 

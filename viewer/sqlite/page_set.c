@@ -96,5 +96,5 @@ struct page_run *page_set_find(const struct page_set *set, uint64_t address)
 void page_set_clear(struct page_set *set)
 {
 	free(set->runs);
-	*set = (struct page_set){0};
+	*set = (struct page_set){ 0 };
 }

@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 enum page_use {
-	PAGES_GONE,     /* not held: no run has this use */
-	PAGES_FREE,     /* held, for nothing at the moment */
+	PAGES_GONE,	/* not held: no run has this use */
+	PAGES_FREE,	/* held, for nothing at the moment */
 	PAGES_RELEASED, /* free, and their memory given back (madvise) */
-	PAGES_SPAN      /* dedicated to blocks of one size */
+	PAGES_SPAN	/* dedicated to blocks of one size */
 };
 
 struct page_run {

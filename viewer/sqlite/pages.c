@@ -40,9 +40,9 @@ static const char declaration_sql[] =
 	"process_id INTEGER HIDDEN, at_ns INTEGER HIDDEN)";
 
 static const struct constraint_column pushed[] = {
-	{COLUMN_PROCESS_ID, 0.1, 0.1, false},
-	{COLUMN_AT_NS, 1, 0.5, false},
-	{-1, 0, 0, false},
+	{ COLUMN_PROCESS_ID, 0.1, 0.1, false },
+	{ COLUMN_AT_NS, 1, 0.5, false },
+	{ -1, 0, 0, false },
 };
 
 struct page {
@@ -332,7 +332,7 @@ static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan,
 		.thread_id = RANGE_ALL,
 		.stack = RANGE_ALL,
 		.address = RANGE_ALL,
-		.at_ns = {INT64_MIN, cursor->at_ns},
+		.at_ns = { INT64_MIN, cursor->at_ns },
 		.known_ns = RANGE_ALL,
 		.kinds = ~0u,
 	};
@@ -384,8 +384,9 @@ static int pages_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int
 
 	switch ((enum page_column)column) {
 	case COLUMN_ADDRESS:
-		sqlite3_result_int64(context, (int64_t)(run->start + (cursor->page - cursor->run_first) *
-									    PAGE_BYTES));
+		sqlite3_result_int64(
+			context,
+			(int64_t)(run->start + (cursor->page - cursor->run_first) * PAGE_BYTES));
 		break;
 	case COLUMN_SPAN_ADDRESS:
 		if (span)

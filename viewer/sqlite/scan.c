@@ -18,11 +18,12 @@ static int processes_load(struct scan *scan)
 {
 	sqlite3_stmt *list = NULL;
 	unsigned capacity = 0;
-	int rc = sqlite3_prepare_v2(scan->db,
-				    "SELECT process_id, run_id, peak_blocks FROM processes "
-				    "WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
-				    "ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
-				    -1, &list, NULL);
+	int rc = sqlite3_prepare_v2(
+		scan->db,
+		"SELECT process_id, run_id, peak_blocks FROM processes "
+		"WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
+		"ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
+		-1, &list, NULL);
 
 	if (rc != SQLITE_OK)
 		return fail_sqlite(scan, rc);
@@ -43,9 +44,10 @@ static int processes_load(struct scan *scan)
 			}
 			scan->processes = more;
 		}
-		scan->processes[scan->process_count++] = (struct scan_process){
-			sqlite3_column_int64(list, 0), sqlite3_column_int64(list, 1),
-			sqlite3_column_int64(list, 2)};
+		scan->processes[scan->process_count++] =
+			(struct scan_process){ sqlite3_column_int64(list, 0),
+					       sqlite3_column_int64(list, 1),
+					       sqlite3_column_int64(list, 2) };
 	}
 	if (rc != SQLITE_DONE)
 		fail_sqlite(scan, rc);

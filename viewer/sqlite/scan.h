@@ -15,7 +15,7 @@ struct range {
 	int64_t low, high;
 };
 
-#define RANGE_ALL ((struct range){INT64_MIN, INT64_MAX})
+#define RANGE_ALL ((struct range){ INT64_MIN, INT64_MAX })
 
 static inline bool in_range(struct range range, int64_t value)
 {
@@ -30,10 +30,10 @@ static inline bool range_is_all(struct range range)
 /* What is wanted; every range and mask may let through more than that, never less. */
 struct scan_filter {
 	struct range run, process, thread_id, stack, address;
-	struct range at_ns;     /* of the event */
+	struct range at_ns;    /* of the event */
 	struct range known_ns; /* at_ns or allocated_at_ns: of anything in the event */
-	uint32_t kinds; /* bit k: kind k is wanted */
-	bool descending; /* the latest first */
+	uint32_t kinds;	       /* bit k: kind k is wanted */
+	bool descending;       /* the latest first */
 };
 
 struct scan_process {
@@ -48,7 +48,7 @@ struct scan {
 	struct scan_process *processes;
 	unsigned process_count, process_next;
 	struct scan_process process; /* the current one */
-	int64_t *thread_ids; /* by number, of the current process; 0 unknown */
+	int64_t *thread_ids;	     /* by number, of the current process; 0 unknown */
 	unsigned thread_count;
 	sqlite3_stmt *chunks;
 	bool found;   /* `chunks` is at a chunk that was not decoded yet */
@@ -56,7 +56,7 @@ struct scan {
 	int64_t chunk_id, chunk_first_ns, chunk_last_ns;
 	struct chunk_columns columns;
 	unsigned opened; /* chunks decoded since the scan began */
-	char *error;     /* sqlite3_malloc'ed, when a function failed */
+	char *error;	 /* sqlite3_malloc'ed, when a function failed */
 };
 
 int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted);
