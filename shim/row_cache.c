@@ -4,10 +4,22 @@
 #include "shim/eh_frame.h"
 #include "shim/modules.h"
 #include "shim/row_cache.h"
+#include "shim/unwind.h"
 
-#define PROBES 8
+#define FIRST_BITS 11
+#define MOST_BITS 22
+#define GROW_BITS 2
+#define PROBES 8 /* a place this far from where it belongs is not found */
 
-struct row_slot ht_rows[ROW_CACHE_SLOTS] __attribute__((aligned(4096)));
+static uint64_t first_slots[(1u << FIRST_BITS) + PROBES];
+static struct row_table tables[MOST_BITS + 1] = {
+	[FIRST_BITS] = { 64 - FIRST_BITS, first_slots },
+};
+
+struct row_table *ht_row_table = &tables[FIRST_BITS];
+uint64_t ht_row_values[ROW_IDS];
+static uint32_t values_used = 1;
+static bool growing; /* also held while rows are dropped */
 
 #if defined(__x86_64__)
 /* True when what ends before pc can be a call instruction: direct, or by register or memory. */
@@ -42,61 +54,129 @@ static bool is_planted(const struct eh_object *object, uintptr_t pc)
 	       !follows_call(pc);
 }
 
-static uint64_t compile(uintptr_t pc)
+static uint64_t compile(uintptr_t pc, bool interrupted)
 {
 	struct eh_object object;
 	struct eh_row row;
 
+	int r;
+
 	if (!ht_module_find(pc - 1, &object))
 		return ROW_MISSING;
-	if (is_planted(&object, pc))
+	r = ht_eh_row(&object, pc - 1, &row);
+	if (!interrupted && (r < 0 || !follows_call(pc)) && is_planted(&object, pc))
 		return ROW_END;
-	if (ht_eh_row(&object, pc - 1, &row) < 0)
+	if (r < 0)
 		return ROW_MISSING;
 	return ht_eh_compile(&row);
 }
 
-/* The slot for pc: its own or, claimed now, a free one. NULL: its neighbourhood is full. */
-static struct row_slot *claim(uintptr_t pc)
+/* The number of a row; 0: there are too many. Two threads may give one row two numbers. */
+static uint32_t row_id(uint64_t row)
 {
-	size_t at = row_slot_of(pc);
+	uint32_t used = __atomic_load_n(&values_used, __ATOMIC_ACQUIRE), id;
 
-	for (unsigned i = 0; i < PROBES; i++) {
-		struct row_slot *slot = &ht_rows[(at + i) & (ROW_CACHE_SLOTS - 1)];
-		uint64_t found = __atomic_load_n(&slot->pc, __ATOMIC_RELAXED);
+	for (id = 1; id < used && id < ROW_IDS; id++)
+		if (__atomic_load_n(&ht_row_values[id], __ATOMIC_RELAXED) == row)
+			return id;
+	id = used;
+	do {
+		if (id >= ROW_IDS)
+			return 0;
+	} while (!__atomic_compare_exchange_n(&values_used, &id, id + 1, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	__atomic_store_n(&ht_row_values[id], row, __ATOMIC_RELEASE);
+	return id;
+}
 
-		if (found == 0 && __atomic_compare_exchange_n(&slot->pc, &found, pc, false,
-							      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-			return slot;
-		if (found == pc)
-			return slot;
+/* Puts the entry in its own or a free slot; false when there is none near. */
+static bool table_put(struct row_table *table, uint64_t entry)
+{
+	uint64_t *slot = &table->slots[row_hash(entry >> ROW_ID_BITS, table)];
+
+	for (unsigned i = 0; i < PROBES; i++, slot++) {
+		uint64_t found = __atomic_load_n(slot, __ATOMIC_RELAXED);
+
+		if (found && found >> ROW_ID_BITS != entry >> ROW_ID_BITS)
+			continue;
+		if (__atomic_compare_exchange_n(slot, &found, entry, false, __ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return true;
 	}
-	return NULL;
+	return false;
+}
+
+/* Everything in a table of four times the size. What others add meanwhile is compiled again. */
+static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
+{
+	unsigned bits = 64 - old->shift;
+	struct row_table *table;
+
+	if (bits + GROW_BITS > MOST_BITS || __atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
+		return;
+	table = &tables[bits + GROW_BITS];
+	if (ht_row_table == old) {
+		table->shift = old->shift - GROW_BITS;
+		table->slots = ht_stack_table_pages(
+			(((size_t)1 << (bits + GROW_BITS)) + PROBES) * sizeof(*table->slots));
+		if (table->slots) {
+			for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++)
+				if (old->slots[i] & (ROW_IDS - 1))
+					table_put(table, old->slots[i]);
+			__atomic_store_n(&ht_row_table, table, __ATOMIC_RELEASE);
+		}
+	}
+	__atomic_store_n(&growing, false, __ATOMIC_RELEASE);
 }
 
 uint64_t ht_row_make(uintptr_t pc, bool keep)
 {
-	struct row_slot *slot;
+	struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
+	const uint64_t *slot = &table->slots[row_hash(pc, table)];
 	uint64_t row;
+	uint32_t id;
 
-	if (!keep)
-		return compile(pc);
-	slot = claim(pc);
-	if (!slot)
-		return compile(pc);
-	row = __atomic_load_n(&slot->row, __ATOMIC_RELAXED);
-	if (!row) {
-		row = compile(pc);
-		/* A place outside of every object may belong to one that is loaded later. */
-		if (row != ROW_MISSING)
-			__atomic_store_n(&slot->row, row, __ATOMIC_RELAXED);
+	if (!keep || pc >> (64 - ROW_ID_BITS))
+		return compile(pc, false);
+	for (unsigned i = 0; i < PROBES; i++, slot++) {
+		uint64_t found = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+
+		if (found >> ROW_ID_BITS == pc && found & (ROW_IDS - 1))
+			return ht_row_values[found & (ROW_IDS - 1)];
+		if (!found)
+			break;
 	}
+	row = compile(pc, false);
+	/* A place outside of every object may belong to one that is loaded later. */
+	if (row == ROW_MISSING)
+		return row;
+	id = row_id(row);
+	if (id && !table_put(table, (uint64_t)pc << ROW_ID_BITS | id))
+		table_grow(table);
 	return row;
+}
+
+uint64_t ht_row_interrupted(uintptr_t pc)
+{
+	return compile(pc, true);
 }
 
 void ht_rows_drop(uintptr_t start, uintptr_t end)
 {
-	for (size_t i = 0; i < ROW_CACHE_SLOTS; i++)
-		if (ht_rows[i].pc - 1 - start < end - start)
-			__atomic_store_n(&ht_rows[i].row, 0, __ATOMIC_RELAXED);
+	while (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	for (unsigned bits = FIRST_BITS; bits <= MOST_BITS; bits += GROW_BITS) {
+		struct row_table *table = &tables[bits];
+
+		if (!table->slots)
+			continue;
+		for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++) {
+			uint64_t pc = table->slots[i] >> ROW_ID_BITS;
+
+			if (pc - 1 - start < end - start)
+				__atomic_store_n(&table->slots[i], pc << ROW_ID_BITS,
+						 __ATOMIC_RELAXED);
+		}
+	}
+	__atomic_store_n(&growing, false, __ATOMIC_RELEASE);
 }

@@ -1,7 +1,9 @@
 /*
- * Compiled unwind rows by program counter, one table for the process. Entries are only ever added;
- * when an object goes away its entries' rows are zeroed and their places stay claimed. So a reader
- * needs no lock: a row it finds under its pc is the row for that pc.
+ * Compiled unwind rows by return address, one table for the process. The walk's cost is the memory
+ * this touches, so an entry is one word: the address and the number of its row, of which even a
+ * large program has only hundreds. The table grows by copying into one four times the
+ * size; entries are only ever added, and lose their row when their object goes away. So a reader
+ * needs no lock: a row it finds under an address is the row for that address.
  */
 #ifndef HEAPTAPE_SHIM_ROW_CACHE_H
 #define HEAPTAPE_SHIM_ROW_CACHE_H
@@ -10,36 +12,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ROW_CACHE_BITS 16
-#define ROW_CACHE_SLOTS ((size_t)1 << ROW_CACHE_BITS)
+#define ROW_ID_BITS 16
+#define ROW_IDS 8192
 
-struct row_slot {
-	uint64_t pc;
-	uint64_t row; /* 0 until it is known */
+struct row_table {
+	unsigned shift; /* 64 - log2 of its slots */
+	uint64_t *slots; /* address << ROW_ID_BITS | row id; row id 0: not known */
 };
 
-extern struct row_slot ht_rows[ROW_CACHE_SLOTS];
+extern struct row_table *ht_row_table;
+extern uint64_t ht_row_values[ROW_IDS];
 
-static inline size_t row_slot_of(uint64_t pc)
+static inline size_t row_hash(uint64_t pc, const struct row_table *table)
 {
-	return (pc * 0x9e3779b97f4a7c15ull) >> (64 - ROW_CACHE_BITS);
+	return (pc * 0x9e3779b97f4a7c15ull) >> table->shift;
 }
 
 /* Compiles the row for a return address, noting its module (shim/modules.h) on the way. keep: put
  * it in the table. */
 uint64_t ht_row_make(uintptr_t pc, bool keep);
 
+/* The same for a place a signal interrupted, plus 1; never kept. */
+uint64_t ht_row_interrupted(uintptr_t pc);
+
 /* The row by which the frame that `pc`, a return address, lies in is left. Never 0. */
 static inline uint64_t ht_row(uintptr_t pc, bool trust)
 {
-	const struct row_slot *slot = &ht_rows[row_slot_of(pc)];
+	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
+	uint64_t slot = __atomic_load_n(&table->slots[row_hash(pc, table)], __ATOMIC_RELAXED);
 
-	if (__builtin_expect(trust && __atomic_load_n(&slot->pc, __ATOMIC_RELAXED) == pc, 1)) {
-		uint64_t row = __atomic_load_n(&slot->row, __ATOMIC_RELAXED);
-
-		if (__builtin_expect(row != 0, 1))
-			return row;
-	}
+	if (__builtin_expect(trust && slot >> ROW_ID_BITS == pc && (slot & (ROW_IDS - 1)), 1))
+		return ht_row_values[slot & (ROW_IDS - 1)];
 	return ht_row_make(pc, trust);
 }
 

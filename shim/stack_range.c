@@ -204,6 +204,40 @@ void *ht_stack_pages(size_t bytes)
 	return at < 0 && at > -4096 ? NULL : (void *)at;
 }
 
+#define HUGE_BYTES ((size_t)2 << 20)
+#define SMALL_TABLE_BYTES ((size_t)128 << 10)
+
+static uintptr_t region_next, region_end; /* what is left of the latest huge page */
+static bool region_busy;
+
+void *ht_stack_table_pages(size_t bytes)
+{
+	void *table = NULL;
+	size_t whole;
+
+	bytes = (bytes + 63) & ~(size_t)63;
+	if (bytes < SMALL_TABLE_BYTES || __atomic_exchange_n(&region_busy, true, __ATOMIC_ACQUIRE))
+		return ht_stack_pages(bytes);
+	if (region_end - region_next < bytes) {
+		whole = (bytes + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+		table = ht_stack_pages(whole + HUGE_BYTES);
+		if (!table)
+			goto out;
+		region_next = ((uintptr_t)table + HUGE_BYTES - 1) & ~(uintptr_t)(HUGE_BYTES - 1);
+		region_end = region_next + whole;
+		if (region_next != (uintptr_t)table)
+			ht_stack_pages_free(table, region_next - (uintptr_t)table);
+		ht_stack_pages_free((void *)region_end,
+				    (uintptr_t)table + HUGE_BYTES - region_next);
+		sys_call3(SYS_madvise, region_next, whole, MADV_HUGEPAGE);
+	}
+	table = (void *)region_next;
+	region_next += bytes;
+out:
+	__atomic_store_n(&region_busy, false, __ATOMIC_RELEASE);
+	return table;
+}
+
 void ht_stack_pages_free(void *pages, size_t bytes)
 {
 	sys_call2(SYS_munmap, pages, bytes);

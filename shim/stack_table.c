@@ -49,18 +49,17 @@ static uint32_t sent_to = 1;      /* numbers below this were sent, but for the h
 static uint32_t holes[HOLES_MAX]; /* not complete when their turn came */
 static unsigned holes_used;
 
-static inline size_t hash(uint32_t parent, uint64_t pc, unsigned bits)
+/* The high bits of a product, which are its best. */
+static inline size_t place(uint64_t hash, unsigned bits)
 {
-	uint64_t h = (pc ^ (uint64_t)parent << 32 ^ parent) * 0x9e3779b97f4a7c15ull;
-
-	return (size_t)((h ^ h >> 29) * 0xbf58476d1ce4e5b9ull >> (64 - bits));
+	return (size_t)(hash * 0xbf58476d1ce4e5b9ull >> (64 - bits));
 }
 
 /* Puts a complete node in; false when somebody else claimed every place around. */
-static void index_put(struct index *index, uint64_t pc, uint64_t link)
+static void index_put(struct index *index, uint64_t pc, uint64_t hash, uint64_t link)
 {
 	size_t mask = ((size_t)1 << index->bits) - 1;
-	size_t at = hash((uint32_t)(link >> 32), pc, index->bits);
+	size_t at = place(hash, index->bits);
 
 	for (;; at = (at + 1) & mask) {
 		struct slot *slot = &index->slots[at];
@@ -80,37 +79,55 @@ static struct index *index_make(unsigned bits)
 {
 	struct index *index = &index_parts[bits];
 
-	index->slots = ht_stack_pages(sizeof(struct slot) << bits);
+	index->slots = ht_stack_table_pages(sizeof(struct slot) << bits);
 	if (!index->slots)
 		return NULL;
 	index->bits = bits;
-	index->limit = (uint32_t)1 << (bits - 1);
+	index->limit = (uint32_t)(((uint64_t)3 << bits) / 4);
 	return index;
 }
 
-/* Twice the size, with every node that is complete. Only one thread does it at a time. */
+/* Hashes of the nodes below `count`: a parent's number is lower than its child's. */
+static uint64_t *hashes_make(uint32_t count)
+{
+	uint64_t *hashes = ht_stack_pages(count * sizeof(*hashes));
+
+	for (uint32_t n = 1; hashes && n < count; n++)
+		if (nodes[n].parent < n)
+			hashes[n] = ht_node_hash(hashes[nodes[n].parent],
+						 __atomic_load_n(&nodes[n].pc, __ATOMIC_ACQUIRE));
+	return hashes;
+}
+
+/* Two or four times the size, with every node that is complete. Only one thread does it at a time. */
 static __attribute__((noinline, cold)) void index_grow(struct index *old)
 {
-	struct index *index;
+	uint64_t *hashes = NULL;
+	struct index *index = NULL;
 	uint32_t count;
 
 	if (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
 		return;
-	if (__atomic_load_n(&index_now, __ATOMIC_ACQUIRE) == old && old->bits < 29) {
-		index = index_make(old->bits + 1);
-		if (index) {
-			count = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
-			for (uint32_t n = 1; n < count && n < node_limit; n++) {
-				uint64_t pc = __atomic_load_n(&nodes[n].pc, __ATOMIC_ACQUIRE);
-
-				if (pc && !nodes[n].reserved)
-					index_put(index, pc, (uint64_t)nodes[n].parent << 32 | n);
-			}
-			__atomic_store_n(&index_now, index, __ATOMIC_RELEASE);
-		} else {
-			old->limit = UINT32_MAX; /* no memory: go on with what there is */
-		}
+	if (__atomic_load_n(&index_now, __ATOMIC_ACQUIRE) != old || old->bits >= 29)
+		goto out;
+	count = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
+	hashes = hashes_make(count);
+	/* Small ones quadruple: soon on a huge page, and little is left behind. */
+	if (hashes)
+		index = index_make(old->bits + (old->bits < 16 ? 2 : 1));
+	if (!index) {
+		old->limit = UINT32_MAX; /* no memory: go on with what there is */
+		goto out;
 	}
+	for (uint32_t n = 1; n < count; n++)
+		if (hashes[n] && !nodes[n].reserved &&
+		    __atomic_load_n(&nodes[n].pc, __ATOMIC_ACQUIRE))
+			index_put(index, nodes[n].pc, hashes[n],
+				  (uint64_t)nodes[n].parent << 32 | n);
+	__atomic_store_n(&index_now, index, __ATOMIC_RELEASE);
+out:
+	if (hashes)
+		ht_stack_pages_free(hashes, count * sizeof(*hashes));
 	__atomic_store_n(&growing, false, __ATOMIC_RELEASE);
 }
 
@@ -130,7 +147,15 @@ static uint32_t node_make(uint32_t parent, uint64_t pc)
 	return number;
 }
 
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc)
+void ht_node_prefetch(uint64_t hash)
+{
+	const struct index *index = __atomic_load_n(&index_now, __ATOMIC_ACQUIRE);
+
+	if (__builtin_expect(index != NULL, 1))
+		__builtin_prefetch(&index->slots[place(hash, index->bits)]);
+}
+
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash)
 {
 	struct index *index = __atomic_load_n(&index_now, __ATOMIC_ACQUIRE);
 	size_t mask, at, end;
@@ -139,7 +164,7 @@ uint32_t ht_node_intern(uint32_t parent, uint64_t pc)
 	if (__builtin_expect(!index, 0))
 		return 0;
 	mask = ((size_t)1 << index->bits) - 1;
-	at = hash(parent, pc, index->bits);
+	at = place(hash, index->bits);
 	end = (at - 1) & mask;
 	for (; at != end; at = (at + 1) & mask) {
 		struct slot *slot = &index->slots[at];
@@ -173,24 +198,23 @@ uint32_t ht_node_intern(uint32_t parent, uint64_t pc)
 
 void ht_nodes_drop(uintptr_t start, uintptr_t end)
 {
-	struct index *index = index_now;
-	uint32_t count = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
+	struct index *index;
+	size_t slots;
 
-	if (!index)
-		return;
-	for (uint32_t n = 1; n < count; n++) {
-		uint64_t pc = __atomic_load_n(&nodes[n].pc, __ATOMIC_RELAXED);
-		uint64_t link = (uint64_t)nodes[n].parent << 32 | n;
-		size_t mask = ((size_t)1 << index->bits) - 1, at;
+	while (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	index = index_now;
+	slots = index ? (size_t)1 << index->bits : 0;
+	for (size_t i = 0; i < slots; i++) {
+		struct slot *slot = &index->slots[i];
+		uint32_t number = (uint32_t)__atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
 
-		if (pc - 1 - start >= end - start)
+		if (!number || slot->pc - 1 - start >= end - start)
 			continue;
-		nodes[n].reserved = 1;
-		for (at = hash(nodes[n].parent, pc, index->bits); index->slots[at].pc;
-		     at = (at + 1) & mask)
-			if (index->slots[at].link == link)
-				__atomic_store_n(&index->slots[at].link, 0, __ATOMIC_RELAXED);
+		nodes[number].reserved = 1;
+		__atomic_store_n(&slot->link, 0, __ATOMIC_RELEASE);
 	}
+	__atomic_store_n(&growing, false, __ATOMIC_RELEASE);
 }
 
 void ht_stack_count_cut(enum stack_cut reason)
@@ -232,11 +256,6 @@ void ht_stacks_detach(void)
 	ht_stack_depth = 0;
 	index_now = NULL;
 	ht_stack_forget();
-	for (unsigned bits = 0; bits < sizeof(index_parts) / sizeof(index_parts[0]); bits++) {
-		if (index_parts[bits].slots)
-			ht_stack_pages_free(index_parts[bits].slots, sizeof(struct slot) << bits);
-		index_parts[bits].slots = NULL;
-	}
 }
 
 bool ht_stacks_pending(void)

@@ -35,8 +35,23 @@ void ht_stacks_send(void);
 
 extern unsigned ht_stack_depth; /* frames kept; 0: no table */
 
-/* The number of node (parent, pc); 0 when the table is full. */
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc);
+/*
+ * A node's hash is made of its whole content, from the outermost frame on: so the places of all the
+ * nodes of a path can be computed, and fetched, before the first of them is looked up. The hash of
+ * no node (number 0) is 0.
+ */
+static inline uint64_t ht_node_hash(uint64_t parent_hash, uint64_t pc)
+{
+	uint64_t h = (parent_hash ^ pc) * 0x9e3779b97f4a7c15ull;
+
+	return h ^ h >> 32;
+}
+
+/* Begins to fetch what ht_node_intern() will look at. */
+void ht_node_prefetch(uint64_t hash);
+
+/* The number of node (parent, pc), whose hash is given; 0 when the table is full. */
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash);
 
 /* Nodes with a pc in [start, end) get new numbers from now on: another module will be there. */
 void ht_nodes_drop(uintptr_t start, uintptr_t end);

@@ -38,6 +38,7 @@ struct frame {
 	uintptr_t sp;
 	uintptr_t fp;
 	uint64_t row;
+	uint64_t hash; /* of the node */
 	uint32_t node;
 	bool needs_fp; /* this frame's step, or that of one further out, hangs on fp */
 };
@@ -133,15 +134,22 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 			    const struct stack_state *join)
 {
 	uint32_t node = 0;
+	uint64_t hash = 0;
 	bool needs_fp = false;
-	unsigned i = kept;
+	unsigned i = kept, left = taken;
 
 	while (w->fp_used && w->fp_checks[w->fp_used - 1].frame + 1 >= kept)
 		w->fp_used--;
 	if (kept) {
 		node = w->frames[kept - 1].node;
+		hash = w->frames[kept - 1].hash;
 		needs_fp = w->frames[kept - 1].needs_fp;
 		frame_checks(w, kept - 1, join);
+	}
+	while (left--) {
+		hash = ht_node_hash(hash, w->taken[left].state.pc);
+		ht_node_prefetch(hash);
+		w->frames[kept + taken - 1 - left].hash = hash;
 	}
 	while (taken--) {
 		const struct taken *from = &w->taken[taken];
@@ -153,7 +161,7 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 		frame->sp = from->state.sp;
 		frame->row = from->row;
 		frame_checks(w, i, &from->state);
-		node = ht_node_intern(node, from->state.pc);
+		node = ht_node_intern(node, from->state.pc, frame->hash);
 		if (unlikely(!node))
 			return 0;
 		frame->node = node;
@@ -173,6 +181,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	struct stack_range range = w->range, slow_range;
 	unsigned depth = ht_stack_depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
+	bool odd = false; /* the state may be one that a signal interrupted */
 	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
 
 	*ret_kept = 0;
@@ -195,7 +204,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 				}
 			}
 		} else {
-			row = ht_row(state.pc, trust);
+			row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
 		}
 		if (taken || state.pc - shim_start >= shim_bytes) {
 			if (taken == depth) {
@@ -208,6 +217,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 		}
 		switch (stack_step(row, &state, &range, &next)) {
 		case STEP_DONE:
+			odd = false;
 			break;
 		case STEP_END:
 			w->cut = STACK_CUT_NONE;
@@ -221,6 +231,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			w->cut = (enum stack_cut)ht_stack_step_slow(&slow_from, row, &slow_range,
 								    &slow_next);
 			next = slow_next;
+			odd = true;
 			if (w->cut != STACK_CUT_NONE)
 				return taken;
 			if (!next.pc)

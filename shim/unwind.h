@@ -83,6 +83,12 @@ bool ht_stack_peek(uintptr_t address, uintptr_t *ret);
 
 /* Zeroed memory of our own, NULL when there is none. */
 void *ht_stack_pages(size_t bytes);
+
+/*
+ * The same for a table that all captures search: the large ones lie together on huge pages, because
+ * in the middle of somebody else's work it is address translation that costs most. Never freed.
+ */
+void *ht_stack_table_pages(size_t bytes);
 void ht_stack_pages_free(void *pages, size_t bytes);
 
 /*
