@@ -54,7 +54,7 @@ void ht_link_unlock(const struct link_hold *hold)
 /* A number where programs that count on getting the lowest descriptors never look. */
 static int move_high(int fd)
 {
-	struct rlimit limit;
+	struct rlimit limit = { 0, 0 };
 	long base = 1000, high;
 
 	if (sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) == 0 && limit.rlim_cur < 1024)

@@ -17,6 +17,7 @@ static const uint32_t record_from_the_start = RING_CONTROL_RECORD;
 
 const uint32_t *ht_control = &record_from_the_start;
 uint64_t ht_epoch_ticks;
+__thread uint32_t ht_page_stack;
 
 static bool has_room(const struct ring_buffer *buffer, uint32_t events, uint32_t details)
 {
@@ -36,7 +37,7 @@ static struct ring_buffer *unrecorded(void)
  * interrupted, except on an alternate signal stack, which may be anywhere. */
 static bool was_left(const struct ring_buffer *buffer)
 {
-	stack_t stack;
+	stack_t stack = { .ss_flags = 0 };
 
 	if ((int32_t)(record_token() + SIGNAL_FRAME_BYTES - buffer->busy) < 0)
 		return false;
@@ -127,7 +128,7 @@ void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details)
 		return;
 	buffer = open_reserve();
 	if (buffer)
-		pages_into(buffer, kind, address, details, 0);
+		pages_into(buffer, kind, address, details, ht_page_stack);
 }
 
 void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *details, uint32_t stack)

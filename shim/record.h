@@ -83,6 +83,10 @@ struct recorder {
 
 extern __thread struct recorder *ht_recorder __attribute__((tls_model("initial-exec")));
 
+/* The stack of the malloc (or calloc, ...) that this thread is in, for the page events it causes; 0:
+ * none, or not known. */
+extern __thread uint32_t ht_page_stack __attribute__((tls_model("initial-exec")));
+
 /* Points at the word whose RING_CONTROL_RECORD bit says whether to record. */
 extern const uint32_t *ht_control;
 

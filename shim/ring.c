@@ -44,7 +44,7 @@ static size_t size_bytes(const struct ring_size *size)
 /* The most that may be mapped without taking the program's address space away from it. */
 static size_t room(int resource, unsigned share)
 {
-	struct rlimit limit;
+	struct rlimit limit = { 0, 0 };
 
 	if (sys_call4(SYS_prlimit64, 0, resource, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return SIZE_MAX;

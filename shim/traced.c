@@ -7,13 +7,29 @@
 
 #define RECORDED __attribute__((noinline))
 
+/*
+ * What malloc and its family do in this file beyond their fast paths stands between these two: page
+ * events that the allocator records meanwhile carry the stack of the call that needed the pages.
+ */
+static inline uint32_t pages_for(uint32_t stack)
+{
+	ht_page_stack = stack;
+	return stack;
+}
+
+static inline void *pages_done(void *block)
+{
+	ht_page_stack = 0;
+	return block;
+}
+
 /* A request that could not be met is an event too: what the program asked for, address 0. */
 static __attribute__((noinline, cold)) void *failed(unsigned kind, size_t size_bytes,
 						    uint32_t stack)
 {
 	ht_record_alloc(kind, NULL, size_bytes, 0, 0, NULL, stack);
 	errno = ENOMEM;
-	return NULL;
+	return pages_done(NULL);
 }
 
 static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, struct span *span,
@@ -21,15 +37,17 @@ static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, 
 {
 	ht_record_alloc(kind, block, size_bytes, span_class(span), span_usable(span),
 			span_meta(span, block), stack);
-	return block;
+	return pages_done(block);
 }
 
 /* Everything that malloc's fast path below does not do. */
 static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t stack)
 {
 	struct span *span;
-	void *block = block_take(size_bytes, &span);
+	void *block;
 
+	pages_for(stack);
+	block = block_take(size_bytes, &span);
 	if (unlikely(!block))
 		return failed(EVENT_MALLOC, size_bytes, stack);
 	return record_taken(EVENT_MALLOC, block, size_bytes, span, stack);
@@ -80,7 +98,7 @@ RECORDED void *malloc_recorded(size_t size_bytes)
 
 RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 {
-	uint32_t stack = HT_STACK_HERE();
+	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
 	void *block;
 	size_t bytes;
@@ -95,7 +113,7 @@ RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 
 RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 {
-	uint32_t stack = HT_STACK_HERE();
+	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
 	void *block = block_take_aligned(alignment, size_bytes, &span);
 
@@ -106,12 +124,13 @@ RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 
 RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_bytes)
 {
-	uint32_t stack = HT_STACK_HERE();
+	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
 	void *block = block_take_aligned(alignment, size_bytes, &span);
 
 	if (unlikely(!block)) {
 		ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
+		pages_done(NULL);
 		return ENOMEM;
 	}
 	*ret = record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
@@ -180,32 +199,30 @@ static struct realloc_old look_at_old(struct span *span, void *block)
 	return old;
 }
 
-RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
+static inline void *realloc_nothing(size_t size_bytes, uint32_t stack)
 {
 	static const struct realloc_old none;
-	uint32_t stack = HT_STACK_HERE();
-	struct span *old_span, *span;
+	struct span *span;
+	void *block = block_take(size_bytes, &span);
+
+	if (unlikely(!block)) {
+		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &none, stack);
+		errno = ENOMEM;
+		return NULL;
+	}
+	ht_record_realloc(block, size_bytes, span_class(span), span_usable(span),
+			  span_meta(span, block), &none, stack);
+	return block;
+}
+
+static inline void *realloc_block(struct span *old_span, void *old_block, size_t size_bytes,
+				  uint32_t stack)
+{
+	struct realloc_old old = look_at_old(old_span, old_block);
 	struct block_meta *meta;
-	struct realloc_old old;
+	struct span *span;
 	void *block;
 
-	if (!old_block) {
-		block = block_take(size_bytes, &span);
-		ht_record_realloc(block, size_bytes, block ? span_class(span) : 0,
-				  block ? span_usable(span) : 0,
-				  block ? span_meta(span, block) : NULL, &none, stack);
-		if (!block)
-			errno = ENOMEM;
-		return block;
-	}
-	old_span = block_to_free(old_block);
-	if (unlikely(!old_span))
-		return NULL;
-	if (size_bytes == 0) {
-		record_and_release(old_span, old_block);
-		return NULL;
-	}
-	old = look_at_old(old_span, old_block);
 	if (block_resize(old_span, old_block, size_bytes)) {
 		ht_record_realloc(old_block, size_bytes, span_class(old_span),
 				  span_usable(old_span), span_meta(old_span, old_block), &old,
@@ -227,4 +244,21 @@ RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 			  span_meta(span, block), &old, stack);
 	block_release(old_span, old_block);
 	return block;
+}
+
+RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
+{
+	uint32_t stack = pages_for(HT_STACK_HERE());
+	struct span *old_span;
+
+	if (!old_block)
+		return pages_done(realloc_nothing(size_bytes, stack));
+	old_span = block_to_free(old_block);
+	if (unlikely(!old_span))
+		return pages_done(NULL);
+	if (size_bytes == 0) {
+		record_and_release(old_span, old_block);
+		return pages_done(NULL);
+	}
+	return pages_done(realloc_block(old_span, old_block, size_bytes, stack));
 }
