@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -197,17 +198,62 @@ void recorder_log(struct recorder *recorder)
 	recorder->log = -1;
 }
 
+#define NAMES_TOLD_MS 700   /* on a terminal: what it is that takes so long */
+#define NAMES_WAIT_MS 30000 /* nobody waits longer than this */
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt_cb(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* True when the daemon has ended. */
+static bool wait_daemon(pid_t daemon)
+{
+	struct sigaction interrupt = { .sa_handler = interrupt_cb }, before;
+	bool told = false, ended = false;
+
+	sigaction(SIGINT, NULL, &before);
+	if (before.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &interrupt, NULL);
+	for (int waited_ms = 0, step_ms = 1; waited_ms < NAMES_WAIT_MS && !interrupted;
+	     waited_ms += step_ms) {
+		pid_t got = waitpid(daemon, NULL, WNOHANG);
+
+		ended = got == daemon || (got < 0 && errno == ECHILD);
+		if (ended)
+			break;
+		if (waited_ms >= NAMES_TOLD_MS && !told && isatty(STDERR_FILENO)) {
+			fputs("heaptape: looking up the names of functions ... (Ctrl-C leaves it "
+			      "to the background)",
+			      stderr);
+			told = true;
+		}
+		poll(NULL, 0, step_ms);
+		step_ms = waited_ms > 100 ? 20 : step_ms < 5 ? step_ms + 1 : 5;
+	}
+	if (told)
+		fputs("\r\033[K", stderr);
+	sigaction(SIGINT, &before, NULL);
+	return ended;
+}
+
 void recorder_end(struct recorder *recorder, bool leave_running)
 {
 	if (recorder->link >= 0)
 		close(recorder->link);
 	recorder->link = -1;
 	if (recorder->daemon && !leave_running)
-		while (waitpid(recorder->daemon, NULL, 0) < 0 && errno == EINTR)
-			;
+		leave_running = !wait_daemon(recorder->daemon);
 	recorder_log(recorder);
 	/* A daemon that goes on needs its socket, and takes it away itself. */
 	if (recorder->folder && !leave_running) {
+		char *shim = must_print("%s/libheaptape.so", recorder->folder);
+
+		unlink(shim);
+		free(shim);
 		unlink(recorder->socket);
 		rmdir(recorder->folder);
 	}

@@ -33,7 +33,11 @@ bool recorder_start(struct recorder *recorder, const char *database);
 bool recorder_connect(struct recorder *recorder);
 /* Copies what the daemon said since to stderr. */
 void recorder_log(struct recorder *recorder);
-/* Closes the connection; waits for a private daemon unless `leave_running`; removes the folder. */
+/*
+ * Closes the connection and waits until a private daemon has looked up the names of functions,
+ * unless `leave_running`: then, and when the person at the terminal would rather not wait
+ * (Ctrl-C), or it takes too long, the daemon goes on by itself.
+ */
 void recorder_end(struct recorder *recorder, bool leave_running);
 
 struct program_end {
