@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -442,6 +443,59 @@ static void test_damaged_modules(void **state)
 			    "plain");
 }
 
+/* Two runs of one program that end together are resolved by two programs together. */
+static void test_two_at_once(void **state)
+{
+	enum { COPIES = 8, AT_ONCE = 3 };
+	pid_t children[AT_ONCE];
+
+	(void)state;
+	for (int copy = 1; copy <= COPIES; copy++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "copy%d", copy);
+		if (!run("cp %s %s/%s", self, folder, name))
+			skip();
+		module(copy, in_folder(name), self_id);
+		frames_of_self(copy);
+	}
+	for (int i = 0; i < AT_ONCE; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			struct symbols_result result;
+			struct store_error error;
+
+			_exit(symbols_resolve(db_path, 1, 0, NULL, NULL, &result, &error) != 0);
+		}
+	}
+	for (int i = 0; i < AT_ONCE; i++) {
+		int status = -1;
+
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_string_equal(ask("SELECT count(*) FROM frames WHERE symbol_state = 'resolved'"),
+			    "24");
+	assert_string_equal(ask("SELECT count(*) FROM frames i JOIN frames o"
+				" ON i.outer_frame_id = o.frame_id AND i.module_id = o.module_id"
+				" WHERE i.function = 'inner' AND o.function = 'outer'"),
+			    "8");
+}
+
+static void test_wrong_use(void **state)
+{
+	char program[] = "heaptaped", option[] = SYMBOLS_OPTION, db[] = "/nowhere/at/all.db";
+	char number[] = "1", text[] = "last", again[] = "--again", other[] = "--other";
+
+	(void)state;
+	assert_int_equal(symbols_main(2, (char *[]){ program, option, NULL }), 2);
+	assert_int_equal(symbols_main(4, (char *[]){ program, option, db, text, NULL }), 2);
+	assert_int_equal(symbols_main(5, (char *[]){ program, option, db, number, other, NULL }),
+			 2);
+	assert_int_equal(symbols_main(5, (char *[]){ program, option, db, number, again, NULL }),
+			 3);
+}
+
 /* Answers one place, then dies in a way; with symbol tables only it does well. */
 static void dying_job(const struct symbols_request *request, struct symbols_sink *sink)
 {
@@ -570,6 +624,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changed_without_build_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_no_module, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_modules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worker_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worker_talks_nonsense, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_jit_map, setup, teardown),
