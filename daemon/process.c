@@ -60,8 +60,10 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 	writer_bind_text(add, 5, command ? command : hello->executable);
 	writer_bind(add, 6, (uint64_t[]){ clock_ns(&process->scale, hello->ticks) }, 1);
 	error = writer_run(writer, add);
-	if (!error)
+	if (!error) {
 		process->process_id = sqlite3_last_insert_rowid(writer->db);
+		error = writer_commit(writer); /* its number must not be undone */
+	}
 	free(command);
 	return error;
 }
@@ -248,6 +250,43 @@ static void drain(struct process *process)
 	merge_flush(process);
 }
 
+void process_cut(struct process *process)
+{
+	process->cut = true;
+	process->discarded_events += process->uncommitted_events;
+	process->uncommitted_events = 0;
+	process->dirty = true;
+	ring_control(&process->ring, 0);
+}
+
+/* The last rows. On a full disk the small ones come first, and on their own. */
+static void save_last(struct process *process, uint64_t ended_ns)
+{
+	struct daemon *daemon = process->daemon;
+
+	if (process->cut) {
+		char text[1200];
+
+		if (daemon->writer.failed)
+			writer_retry(&daemon->writer);
+		save_process_row(process);
+		run_end_process(process->run, process, ended_ns);
+		writer_commit(&daemon->writer);
+		snprintf(text, sizeof(text), "recording stopped: %s", daemon->writer.error.text);
+		writer_note(&daemon->writer, process->run->run_id, process->process_id,
+			    process->last_ns, text);
+		writer_commit(&daemon->writer);
+		save_process(process, true);
+		writer_commit(&daemon->writer);
+		if (daemon->writer.failed)
+			writer_retry(&daemon->writer);
+		daemon->failures_seen = daemon->writer.failures;
+		return;
+	}
+	save_process(process, true);
+	run_end_process(process->run, process, ended_ns);
+}
+
 void process_finish(struct process *process)
 {
 	struct daemon *daemon = process->daemon;
@@ -268,10 +307,9 @@ void process_finish(struct process *process)
 		ended_ns = process->last_ns;
 	samples_add(process, ended_ns);
 	chunks_finish(process);
-	save_process(process, true);
 	while (*link != process)
 		link = &(*link)->next;
 	*link = process->next;
-	run_end_process(process->run, process, ended_ns);
+	save_last(process, ended_ns);
 	process_free(process);
 }

@@ -167,6 +167,8 @@ void process_losses(struct process *process, const Heaptape__Losses *losses);
 void process_end_message(struct process *process, const Heaptape__ProcessEnd *message);
 /* The connection is over: takes what the shared memory still holds, writes everything, frees. */
 void process_finish(struct process *process);
+/* The database cannot be written: recording stops, what comes is counted as lost. */
+void process_cut(struct process *process);
 /* Regular work: looks at the shared memory, so that events of an idle program are seen. */
 void process_poll(struct process *process);
 uint64_t process_lost_events(const struct process *process);
@@ -212,5 +214,7 @@ void chunks_release(struct process *process);
 
 /* save.c: rows of the process, its threads, stacks, sizes */
 void save_process(struct process *process, bool final);
+/* The process's own row only, for a disk that has no room for more. */
+void save_process_row(struct process *process);
 
 #endif

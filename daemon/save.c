@@ -88,26 +88,12 @@ static void save_sizes(struct process *process)
 	}
 }
 
-void save_process(struct process *process, bool final)
+void save_process_row(struct process *process)
 {
 	const struct totals *totals = &process->totals;
 	struct writer *writer = &process->daemon->writer;
-	uint64_t now = clock_monotonic_ns();
 	sqlite3_stmt *set;
 
-	if (!process->dirty && !final)
-		return;
-	process->dirty = false;
-	if (!final && now < process->totals_due_ns) {
-		process->dirty = true; /* the rest later */
-	} else {
-		save_stacks(process);
-		save_sizes(process);
-		save_threads(process);
-		process->totals_due_ns = clock_monotonic_ns();
-		process->totals_due_ns += (process->totals_due_ns - now) * TOTALS_SHARE;
-	}
-	samples_save(process);
 	set = writer_statement(writer, SQL_PROCESS_SET);
 	writer_bind(set, 1,
 		    (uint64_t[]){ (uint64_t)process->process_id,
@@ -135,4 +121,24 @@ void save_process(struct process *process, bool final)
 				  totals->late_events },
 		    23);
 	writer_run(writer, set);
+}
+
+void save_process(struct process *process, bool final)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (!process->dirty && !final)
+		return;
+	process->dirty = false;
+	if (!final && now < process->totals_due_ns) {
+		process->dirty = true; /* the rest later */
+	} else {
+		save_stacks(process);
+		save_sizes(process);
+		save_threads(process);
+		process->totals_due_ns = clock_monotonic_ns();
+		process->totals_due_ns += (process->totals_due_ns - now) * TOTALS_SHARE;
+	}
+	samples_save(process);
+	save_process_row(process);
 }

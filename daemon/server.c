@@ -27,18 +27,20 @@
 static void check_failure(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
+	bool news = false;
 
 	if (daemon->failures_seen == daemon->writer.failures)
 		return;
 	daemon->failures_seen = daemon->writer.failures;
-	fprintf(stderr, "heaptaped: %s\n", daemon->writer.error.text);
-	fprintf(stderr, "heaptaped: recording stops here; the programs run on\n");
 	for (struct process *process = daemon->processes; process; process = process->next) {
-		process->cut = true;
-		process->discarded_events += process->uncommitted_events;
-		process->uncommitted_events = 0;
-		ring_control(&process->ring, 0);
+		news = news || !process->cut;
+		process_cut(process);
 	}
+	if (news)
+		fprintf(stderr,
+			"heaptaped: %s\n"
+			"heaptaped: recording stops here; the programs run on\n",
+			daemon->writer.error.text);
 	writer_retry(&daemon->writer);
 }
 

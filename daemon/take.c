@@ -158,6 +158,14 @@ void take_events(struct process *process, struct thread *thread, struct batch *b
 	const uint64_t *details = batch->details + batch->details_at;
 	struct event_row row = { .thread = thread->number };
 
+	if (process->cut) {
+		while (batch->at < batch->count && batch->ticks[batch->at] <= until_ticks) {
+			batch_skip(batch, 1);
+			process->discarded_events++;
+		}
+		return;
+	}
+
 	for (; i < batch->count; i++) {
 		uint64_t ticks = batch->ticks[i];
 		uint8_t class = batch->classes[i];

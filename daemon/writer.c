@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "daemon/clock.h"
 
-/* Room for the rows that say how recordings ended, when the disk is full. */
+/* Room for the rows that say how recordings ended, when the disk is full; at most an eighth of
+ * what is free. */
 #define RESERVE_BYTES (512u << 10)
 /* After waiting for another daemon's transaction, leave it a moment before the next of ours. */
 #define YIELD_US 1500
@@ -39,13 +41,18 @@ static int busy_cb(void *context, int waits)
 static int reserve_open(const char *path)
 {
 	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+	uint64_t bytes = RESERVE_BYTES;
+	struct statvfs disk;
 	int fd = -1;
 
 	if (folder) {
 		if (slash)
 			slash[slash == folder] = '\0';
+		if (statvfs(slash ? folder : ".", &disk) == 0 &&
+		    (uint64_t)disk.f_bavail * disk.f_frsize / 8 < bytes)
+			bytes = (uint64_t)disk.f_bavail * disk.f_frsize / 8;
 		fd = open(slash ? folder : ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-		if (fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) != 0) {
+		if (fd >= 0 && posix_fallocate(fd, 0, (off_t)bytes) != 0) {
 			close(fd);
 			fd = -1;
 		}
