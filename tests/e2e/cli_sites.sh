@@ -1,0 +1,88 @@
+#!/bin/sh
+# Call sites in every command that names them: the program's own functions, with exact numbers.
+. "$(dirname "$0")/lib.sh"
+need jq
+
+"$heaptape" run -q --label ten -- "$programs/sites" 10
+"$heaptape" run -q --label thirty -- "$programs/sites" 30
+"$heaptape" run -q --label bare --no-stacks -- "$programs/sites" 10
+
+# site_of COMMAND RUN FUNCTION FIELDS
+leaks_of() { "$heaptape" leaks --json "$1" | jq -c ".[] | select(.function == \"leak(int)\") | $2"; }
+is "leaks" "$(leaks_of ten '[.live_blocks, .live_bytes, .allocations]')" '[10,10000,10]'
+is "leaks" "$(leaks_of thirty '[.live_blocks, .live_bytes, .allocations]')" '[30,30000,30]'
+has_line=$(leaks_of ten '.file + ":" + (.line | tostring)')
+case $has_line in
+*sites.cc:2[0-9]*) ;;
+*) fail "leak()'s line: $has_line" ;;
+esac
+"$heaptape" leaks ten >o || fail "leaks: $?"
+has "leaks" o 'leak(int) sites.cc:2'
+"$heaptape" leaks --stacks ten >o || fail "leaks --stacks: $?"
+has "the way to it" o '  main  sites.cc'
+printf '# of LeakSanitizer\nleak:^leak(\n' >suppressions
+"$heaptape" leaks --suppressions suppressions --json ten | jq -r '.[].function' >o
+grep -q 'leak(int)' o && fail "leak() is suppressed and shown"
+echo 'race:leak' >wrong
+code=0
+"$heaptape" leaks --suppressions wrong ten >o 2>e || code=$?
+is "a line that is no suppression" "$code" 3
+has "a line that is no suppression" e 'wrong:1'
+
+# The report: temporaries of temp(), the peak in fill().
+"$heaptape" report --json ten >o
+site() { jq -c "[.sites[] | select(.function == \"$1\") | .$2] | add" o; }
+is "temporary" "$(site 'temp(int)' temporary)" 5000
+is "temp's bytes" "$(site 'temp(int)' allocated_bytes)" 500000
+# std::vector grows 1, 2, 4 ... 64: seven blocks; one node of the map. All are fill()'s.
+is "fill's blocks" "$(site 'fill(int)' allocations)" 16000
+is "fill's peak" "$(site 'fill(int)' peak_blocks)" "$(jq '[.sites[] | select(.function == "fill(int)")
+	| .peak_blocks] | add' o)"
+[ "$(jq '.run.peak_blocks' o)" -ge 4000 ] || fail "the peak has few blocks"
+"$heaptape" report ten >o
+has "report" o 'fill(int) sites.cc'
+has "report" o 'temp(int) sites.cc'
+"$heaptape" report bare >o
+has "without stacks" o 'stacks were not recorded'
+
+# The peak as trees.
+"$heaptape" peak ten >o
+has "bottom-up" o 'fill(int) sites.cc'
+"$heaptape" peak --top-down --json ten >o
+is "top-down begins at main" "$(jq -r '[.children[].name] | index("main") != null' o)" true
+is "children are no more than their parent" "$(jq '[.. | objects | select(.children)
+	| (([.children[].peak_bytes] | add) <= .peak_bytes)] | all' o)" true
+"$heaptape" peak --group module ten >o
+has "by module" o '[└├] sites'
+"$heaptape" peak --group file ten >o
+has "by file" o 'sites.cc'
+
+# What twenty more blocks do.
+"$heaptape" diff --by leaked --json ten thirty >o
+is "diff" "$(jq -c '.sites[0] | [.site, .change]' o)" '["leak(int)  sites",20000]'
+is "diff: total" "$(jq -c '.totals[] | select(.name == "live_blocks") | .change' o)" 20
+"$heaptape" diff --by leaked ten thirty >o
+has "diff" o '+19.5 KiB .* leak(int)'
+
+# Other tools.
+"$heaptape" export --format folded --of leaked ten >o
+has "folded" o 'main;leak(int) 10000$'
+"$heaptape" export --format speedscope ten >o
+is "speedscope" "$(jq -c '[.profiles[] | (.weights | add // 0) == .endValue] | all' o)" true
+is "speedscope: frames" "$(jq '(.shared.frames | length) as $n | [.profiles[].samples[][] < $n] | all' o)" true
+"$heaptape" export --format pprof -o pprof.pb ten || fail "pprof: $?"
+if command -v protoc >/dev/null; then
+	protoc --decode perftools.profiles.Profile -I "$top/viewer" profile.proto <pprof.pb >o 2>e ||
+		fail "pprof: $(cat e)"
+	has "pprof" o '"leak(int)"'
+fi
+"$heaptape" flame --of leaked -o page.html ten 2>e
+case $? in
+0)
+	has "flame" page.html '"leak(int)"'
+	grep -q 'https\?://[^w]' page.html && grep -o 'src="[^"]*"' page.html && fail "the page loads something"
+	;;
+3) has "flame" e 'npm was missing' ;;
+*) fail "flame: $(cat e)" ;;
+esac
+pass
