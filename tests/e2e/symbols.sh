@@ -199,4 +199,24 @@ if rustc --version >/dev/null 2>&1; then
 else
 	echo "Rust left out: rustc is not installed"
 fi
+
+# The same program again: the same places, and nothing left to look up.
+frames=$(query "SELECT count(*) FROM frames")
+record ./C-O0
+is "frames after a second run" "$(query "SELECT count(*) FROM frames")" "$frames"
+is "frames without an answer" "$(query "SELECT count(*) FROM frames WHERE symbol_state = 'pending'")" 0
+
+# A program that is another file by the time it ends.
+cp C-O2 replaced
+cat >replace.sh <<EOT
+./replaced
+cp "$(command -v cp)" replaced
+EOT
+record sh replace.sh
+"$B/heaptaped" --symbols "$HEAPTAPE_DB" 0 >/dev/null || fail "symbols of a replaced program"
+is "names of a replaced program" "$(query "SELECT count(function) FROM frames JOIN modules
+	USING (module_id) WHERE path LIKE '%/replaced' AND build_id =
+	(SELECT build_id FROM modules WHERE path LIKE '%/C-O2')")" 0
+query "SELECT text FROM notes" >notes
+has "a note about it" notes "replaced: the file was replaced since it ran"
 pass
