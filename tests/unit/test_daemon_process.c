@@ -1,0 +1,381 @@
+/* A process as the daemon sees it: events of several threads, through the socket and out of the
+ * shared memory, become rows in order of time, each once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/process.h"
+#include "daemon/run.h"
+
+#define THREADS 3u
+
+static struct daemon the_daemon;
+static struct run the_run;
+static struct process *process;
+static char db_path[64];
+static int ring_fd;
+static struct ring_head ring_head;
+
+static int begin(void **unused)
+{
+	Heaptape__Hello hello = HEAPTAPE__HELLO__INIT;
+	uint32_t classes[] = { 16, 32, 64 };
+	struct store_error error;
+	const char *why;
+
+	(void)unused;
+	batch_setup();
+	memset(&the_daemon, 0, sizeof(the_daemon));
+	memset(&the_run, 0, sizeof(the_run));
+	snprintf(db_path, sizeof(db_path), "/tmp/heaptape-test-%d.db", (int)getpid());
+	unlink(db_path);
+	assert_int_equal(writer_open(&the_daemon.writer, db_path, &error), 0);
+	stacks_init(&the_daemon.stacks, &the_daemon.writer);
+	the_daemon.press = chunk_press_new();
+	assert_non_null(the_daemon.press);
+	the_run.daemon = &the_daemon;
+	the_run.run_id = 1;
+
+	ring_fd = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_true(ring_fd >= 0);
+	ring_head = (struct ring_head){ .magic = RING_MAGIC,
+					.version = RING_VERSION,
+					.buffer_count = THREADS,
+					.buffer_stride_bytes = sizeof(struct ring_buffer),
+					.buffers_offset = 4096,
+					.buffers_used = THREADS,
+					.nodes_used = 1 };
+	ring_head.nodes_offset = 4096 + THREADS * sizeof(struct ring_buffer);
+	assert_int_equal(ftruncate(ring_fd, (off_t)ring_head.nodes_offset), 0);
+	assert_int_equal(pwrite(ring_fd, &ring_head, sizeof(ring_head), 0), sizeof(ring_head));
+	assert_int_equal(fcntl(ring_fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+
+	hello.wire_version = 1;
+	hello.pid = 1;
+	hello.executable = (char *)"/bin/test";
+	hello.size_classes = classes;
+	hello.n_size_classes = 3;
+	assert_int_equal(
+		process_new(&the_daemon, &the_run, &hello, dup(ring_fd), 0, &process, &why), 0);
+	return 0;
+}
+
+static int end(void **unused)
+{
+	(void)unused;
+	stacks_release(&the_daemon.stacks);
+	chunk_press_free(the_daemon.press);
+	writer_close(&the_daemon.writer);
+	free(the_run.processes);
+	close(ring_fd);
+	unlink(db_path);
+	return 0;
+}
+
+/* A column of mallocs and frees; details of the frees say thread `by`. */
+struct events {
+	uint32_t count, details_count;
+	uint8_t kinds[64], classes[64];
+	uint64_t ticks[64], addresses[64], details[128];
+	uint32_t sizes[64], stacks[64];
+};
+
+static void add_malloc(struct events *events, uint64_t ticks, uint64_t address)
+{
+	uint32_t i = events->count++;
+
+	events->kinds[i] = EVENT_MALLOC;
+	events->classes[i] = 1;
+	events->ticks[i] = ticks;
+	events->addresses[i] = address;
+	events->sizes[i] = 10;
+	events->stacks[i] = 0;
+}
+
+static void add_free(struct events *events, uint64_t ticks, uint64_t address, uint64_t allocated,
+		     uint32_t by)
+{
+	add_malloc(events, ticks, address);
+	events->kinds[events->count - 1] = EVENT_FREE;
+	events->details[events->details_count++] = allocated;
+	events->details[events->details_count++] = by;
+}
+
+static int send(uint32_t thread, uint64_t first_seq, struct events *events)
+{
+	Heaptape__EventBatch message = HEAPTAPE__EVENT_BATCH__INIT;
+	struct slab *slabs = NULL;
+	int error;
+
+	/* The columns must live as long as the batch: in slabs, as after decoding. */
+	struct events *copy = slab_take(&slabs, sizeof(*copy));
+
+	assert_non_null(copy);
+	*copy = *events;
+	message.thread = thread;
+	message.first_seq = first_seq;
+	message.count = copy->count;
+	message.kinds = (ProtobufCBinaryData){ copy->count, copy->kinds };
+	message.classes = (ProtobufCBinaryData){ copy->count, copy->classes };
+	message.ticks = copy->ticks;
+	message.addresses = copy->addresses;
+	message.sizes = copy->sizes;
+	message.stacks = copy->stacks;
+	message.details = copy->details;
+	message.n_ticks = message.n_addresses = message.n_sizes = message.n_stacks = copy->count;
+	message.n_details = copy->details_count;
+	error = process_batch(process, &message, &slabs);
+	slab_release(&slabs);
+	return error;
+}
+
+/* The thread's buffer holds these. */
+static void buffer(uint32_t thread, uint64_t first_seq, const struct events *events)
+{
+	static struct ring_buffer ring;
+
+	memset(&ring, 0, sizeof(ring));
+	ring.thread = thread;
+	ring.tid = 100 + thread;
+	ring.first_seq = first_seq;
+	ring.count = events->count;
+	ring.details_used = events->details_count;
+	memcpy(ring.ticks, events->ticks, sizeof(events->ticks));
+	memcpy(ring.addresses, events->addresses, sizeof(events->addresses));
+	memcpy(ring.details, events->details, sizeof(events->details));
+	memcpy(ring.sizes, events->sizes, sizeof(events->sizes));
+	memcpy(ring.stacks, events->stacks, sizeof(events->stacks));
+	memcpy(ring.kinds, events->kinds, sizeof(events->kinds));
+	memcpy(ring.classes, events->classes, sizeof(events->classes));
+	assert_int_equal(pwrite(ring_fd, &ring, sizeof(ring),
+				(off_t)(4096 + (thread - 1) * sizeof(ring))),
+			 sizeof(ring));
+}
+
+/* One number out of the database. */
+static int64_t ask(const char *sql)
+{
+	sqlite3_stmt *statement;
+	int64_t value;
+
+	assert_int_equal(sqlite3_prepare_v2(the_daemon.writer.db, sql, -1, &statement, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	value = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return value;
+}
+
+/* Checks that the stored rows are in order of time and every thread's are complete; counts them. */
+static unsigned check_rows(const uint64_t *gaps)
+{
+	uint64_t next[THREADS + 1] = { 0 }, last_ns = 0;
+	struct chunk_reader *reader = chunk_reader_new();
+	struct chunk_columns columns;
+	sqlite3_stmt *statement;
+	unsigned count = 0;
+
+	assert_int_equal(sqlite3_prepare_v2(the_daemon.writer.db,
+					    "SELECT blob FROM chunks ORDER BY chunk_id", -1,
+					    &statement, NULL),
+			 SQLITE_OK);
+	while (sqlite3_step(statement) == SQLITE_ROW) {
+		assert_int_equal(chunk_reader_decode(reader, sqlite3_column_blob(statement, 0),
+						     (size_t)sqlite3_column_bytes(statement, 0),
+						     CHUNK_ALL, &columns),
+				 0);
+		for (unsigned i = 0; i < columns.events; i++) {
+			uint32_t thread = columns.thread[i];
+
+			assert_true(columns.at_ns[i] >= last_ns);
+			last_ns = columns.at_ns[i];
+			assert_true(thread >= 1 && thread <= THREADS);
+			if (gaps && next[thread] == gaps[0])
+				next[thread] += gaps[1];
+			assert_int_equal(columns.seq[i], next[thread]);
+			next[thread]++;
+			count++;
+		}
+	}
+	sqlite3_finalize(statement);
+	chunk_reader_free(reader);
+	return count;
+}
+
+static void finish(void)
+{
+	process_finish(process);
+	assert_int_equal(writer_commit(&the_daemon.writer), 0);
+	process = NULL;
+}
+
+static void test_threads_by_time(void **unused)
+{
+	uint64_t state = 7, ticks[THREADS + 1] = { 0 }, seq[THREADS + 1] = { 0 };
+	unsigned sent = 0;
+
+	(void)unused;
+	/* Batches come in any order of threads, each in order within its own. */
+	for (unsigned round = 0; round < 300; round++) {
+		struct events events = { 0 };
+		uint32_t thread;
+
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		thread = 1 + (uint32_t)(state >> 40) % THREADS;
+		for (unsigned i = 0; i < 1 + (state >> 50) % 60; i++) {
+			ticks[thread] += 1 + (state >> (i % 40)) % 50;
+			add_malloc(&events, ticks[thread], 16 * (ticks[thread] * 8 + thread));
+		}
+		assert_int_equal(send(thread, seq[thread], &events), 0);
+		seq[thread] += events.count;
+		sent += events.count;
+	}
+	finish();
+	assert_int_equal(check_rows(NULL), sent);
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT events FROM processes"), sent);
+	assert_int_equal(ask("SELECT sum(events) FROM threads"), sent);
+}
+
+static void test_memory_then_socket(void **unused)
+{
+	struct events one = { 0 }, two = { 0 };
+
+	(void)unused;
+	for (unsigned i = 0; i < 20; i++)
+		add_malloc(&one, 100 + 10 * i, 0x1000 + 16 * i);
+	for (unsigned i = 0; i < 20; i++)
+		add_malloc(&two, 105 + 10 * i, 0x8000 + 16 * i);
+	/* Some lie in the buffers, and are seen there ... */
+	one.count = 12;
+	buffer(1, 0, &one);
+	two.count = 5;
+	buffer(2, 0, &two);
+	process_poll(process);
+	one.count = 20;
+	two.count = 9;
+	buffer(2, 0, &two);
+	process_poll(process);
+	/* ... then come through the socket, with more. */
+	assert_int_equal(send(1, 0, &one), 0);
+	two.count = 20;
+	assert_int_equal(send(2, 0, &two), 0);
+	/* The rest is only in the memory when the process dies. */
+	memset(&one, 0, sizeof(one));
+	for (unsigned i = 0; i < 7; i++)
+		add_malloc(&one, 1000 + i, 0x20000 + 16 * i);
+	buffer(1, 20, &one);
+	finish();
+	assert_int_equal(check_rows(NULL), 47);
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT tid FROM threads WHERE number = 2"), 102);
+	assert_int_equal(ask("SELECT ending = 'vanished' FROM processes"), 1);
+}
+
+static void test_gaps(void **unused)
+{
+	Heaptape__ThreadEnd last = HEAPTAPE__THREAD_END__INIT;
+	const uint64_t gaps[2] = { 10, 5 };
+	struct events events = { 0 };
+
+	(void)unused;
+	for (unsigned i = 0; i < 10; i++)
+		add_malloc(&events, 100 + i, 0x1000 + 16 * i);
+	assert_int_equal(send(1, 0, &events), 0);
+	for (unsigned i = 0; i < 10; i++)
+		events.ticks[i] += 100;
+	assert_int_equal(send(1, 15, &events), 0);
+	last.thread = 1;
+	last.events = 28;
+	assert_int_equal(process_thread_end(process, &last), 0);
+	assert_true(send(1, 28, &events) < 0); /* it has ended */
+	finish();
+	assert_int_equal(check_rows(gaps), 20);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 8);
+	assert_int_equal(ask("SELECT lost_events FROM threads"), 8);
+}
+
+static void test_temporaries(void **unused)
+{
+	struct events one = { 0 }, two = { 0 };
+
+	(void)unused;
+	add_malloc(&one, 10, 0x100);
+	add_free(&one, 11, 0x100, 10, 1); /* temporary */
+	add_malloc(&one, 12, 0x100);
+	add_malloc(&one, 13, 0x200);
+	add_free(&one, 14, 0x100, 12, 1); /* not: something was allocated since */
+	add_free(&one, 15, 0x200, 13, 1); /* temporary: frees in between do not matter */
+	add_malloc(&one, 16, 0x300);
+	add_malloc(&one, 20, 0x400);
+	add_free(&one, 30, 0x500, 0, 0);  /* older than the recording */
+	add_free(&two, 18, 0x300, 16, 1); /* another thread */
+	assert_int_equal(send(1, 0, &one), 0);
+	assert_int_equal(send(2, 0, &two), 0);
+	finish();
+	assert_int_equal(ask("SELECT temporary FROM processes"), 2);
+	assert_int_equal(ask("SELECT preexisting_frees FROM processes"), 1);
+	assert_int_equal(ask("SELECT live_blocks FROM processes"), 1);
+	assert_int_equal(ask("SELECT allocations - frees = live_blocks FROM processes"), 1);
+	assert_int_equal(ask("SELECT temporary FROM stack_totals"), 2);
+	assert_int_equal(ask("SELECT peak_bytes FROM processes"), 20);
+}
+
+static void test_nonsense(void **unused)
+{
+	Heaptape__StackNodes nodes = HEAPTAPE__STACK_NODES__INIT;
+	struct events events = { 0 };
+	uint32_t parent = 9;
+	uint64_t pc = 1;
+
+	(void)unused;
+	add_malloc(&events, 10, 0x100);
+	assert_true(send(0, 0, &events) < 0);
+	assert_true(send(0xffffffffu, 0, &events) < 0);
+	assert_true(send(1, UINT64_MAX, &events) < 0);
+	events.classes[0] = 4;
+	assert_true(send(1, 0, &events) < 0); /* no such class */
+	events.classes[0] = 0;
+	assert_true(send(1, 0, &events) < 0); /* details are missing */
+	events.classes[0] = 1;
+	events.kinds[0] = 31;
+	assert_true(send(1, 0, &events) < 0);
+	nodes.first_node = 5;
+	nodes.n_parents = nodes.n_pcs = 1;
+	nodes.parents = &parent;
+	nodes.pcs = &pc;
+	assert_true(process_nodes(process, &nodes) < 0); /* a parent that comes later */
+	parent = 0;
+	nodes.first_node = 0xfffffff0u;
+	assert_true(process_nodes(process, &nodes) < 0);
+	/* A stack nobody defined is no stack. */
+	events.kinds[0] = EVENT_MALLOC;
+	events.stacks[0] = 0x7fffffff;
+	assert_int_equal(send(1, 0, &events), 0);
+	finish();
+	assert_int_equal(ask("SELECT events FROM processes"), 1);
+	assert_int_equal(ask("SELECT stack_id FROM stack_totals"), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_threads_by_time, begin, end),
+		cmocka_unit_test_setup_teardown(test_memory_then_socket, begin, end),
+		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
+		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
+		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
