@@ -148,7 +148,7 @@ static void print_totals(void)
 		cells[i][1] = must_copy(plain_text(totals[i].after, totals[i].kind));
 		cells[i][2] = signed_text(totals[i].after - totals[i].before, totals[i].kind);
 		cells[i][3] = totals[i].before
-				      ? must_print("%.3g", (double)totals[i].after /
+				      ? must_print("%.2f", (double)totals[i].after /
 								   (double)totals[i].before)
 				      : must_copy("-");
 		for (int at = 0; at < 4; at++)

@@ -61,8 +61,9 @@ static uint32_t shown_children(const struct printer *printer, uint32_t node)
 static void print_node(const struct printer *printer, uint32_t node, const char *prefix, bool again)
 {
 	const struct tree_node *at = &printer->tree->nodes[node];
-	const char *place =
-		printer->by_function ? frame_place(printer->profile, at->frame, false) : "";
+	const char *place = !printer->by_function ? ""
+			    : at->mixed		  ? frame_file(printer->profile, at->frame)
+						  : frame_place(printer->profile, at->frame, false);
 	char *label =
 		must_print("%s%s%s", tree_label(printer->tree, node), *place ? " " : "", place);
 	size_t used = 10 + 9 + 11 + 4 + text_width(prefix);
@@ -156,7 +157,8 @@ static void json_node(struct json *json, const struct printer *printer, uint32_t
 	json_number(json, "peak_blocks", at->values[METRIC_PEAK_BLOCKS]);
 	if (frame->file && node) {
 		json_text(json, "file", frame->file);
-		json_number(json, "line", frame->line);
+		if (!at->mixed)
+			json_number(json, "line", frame->line);
 	}
 	if (shown_children(printer, node) && depth < JSON_DEPTH / 2 - 2 &&
 	    (!options.depth || depth < options.depth)) {

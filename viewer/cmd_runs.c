@@ -25,7 +25,8 @@ static const struct column columns[] = {
 	{ "allocations", "Allocs", CELL_SHORT, 0 },
 	{ "peak_bytes", "Peak", CELL_BYTES, 0 },
 	{ "live_bytes", "Leaked", CELL_BYTES, COLUMN_DATA },
-	{ "command", "Command", CELL_TEXT, COLUMN_FLEX },
+	{ "command", "Command", CELL_TEXT, COLUMN_DATA },
+	{ "command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
 };
 
 /* The short form for the list: "0", "SIGSEGV", "running"; what is not complete says so. */
@@ -89,6 +90,7 @@ static int runs_main(int argc, char **argv)
 		table_number(table, run.peak_bytes);
 		table_number(table, run.live_bytes);
 		table_text(table, run.command);
+		table_text(table, command_short(run.command));
 		run_release(&run);
 	}
 	db_close(db);

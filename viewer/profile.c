@@ -302,6 +302,13 @@ const char *frame_place(const struct profile *profile, uint32_t id, bool whole_p
 	return text;
 }
 
+const char *frame_file(const struct profile *profile, uint32_t id)
+{
+	const char *file = profile->frames[id].file, *slash = file ? strrchr(file, '/') : NULL;
+
+	return slash ? slash + 1 : file ? file : "";
+}
+
 char *frame_text(const struct profile *profile, uint32_t frame)
 {
 	const char *place = frame_place(profile, frame, false);

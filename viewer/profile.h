@@ -87,6 +87,8 @@ uint32_t profile_site(const struct profile *profile, uint32_t stack);
 const char *frame_name(const struct profile *profile, uint32_t frame);
 /* "json.c:88", "" when not known; `whole_path`: with the folders. */
 const char *frame_place(const struct profile *profile, uint32_t frame, bool whole_path);
+/* "json.c" */
+const char *frame_file(const struct profile *profile, uint32_t frame);
 /* Both, as a heap copy: "parse_value json.c:88". */
 char *frame_text(const struct profile *profile, uint32_t frame);
 

@@ -29,7 +29,8 @@ static const struct column process_columns[] = {
 	{ "live_blocks", "Blocks", CELL_COUNT, COLUMN_DATA },
 	{ "live_bytes", "Live", CELL_BYTES, 0 },
 	{ "executable", "Executable", CELL_TEXT, COLUMN_DATA },
-	{ "command", "Command", CELL_TEXT, COLUMN_FLEX },
+	{ "command", "Command", CELL_TEXT, COLUMN_DATA },
+	{ "command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
 };
 
 static void number_cell(struct table *table, sqlite3_stmt *row, int column)
@@ -84,6 +85,7 @@ struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
 			number_cell(table, row, i);
 		table_text(table, column_string(row, 16));
 		table_text(table, column_string(row, 17));
+		table_text(table, command_short(column_string(row, 17)));
 	}
 	return table;
 }

@@ -185,6 +185,18 @@ const char *run_ending(const struct run *run)
 	return ending_text(run->state, run->exit_code, run->exit_signal);
 }
 
+const char *command_short(const char *command)
+{
+	const char *name = command;
+
+	if (*command != '/' && *command != '.')
+		return command;
+	for (const char *at = command; *at && *at != ' '; at++)
+		if (*at == '/' && at[1] && at[1] != ' ')
+			name = at + 1;
+	return name;
+}
+
 int64_t run_duration(const struct run *run)
 {
 	if (run->ended_at != UNKNOWN)

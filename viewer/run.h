@@ -42,6 +42,9 @@ void run_release(struct run *run);
 const char *run_ending(const struct run *run);
 const char *ending_text(const char *state, int64_t exit_code, int64_t exit_signal);
 
+/* A command without the folders of its program: "/usr/bin/gcc -c x.c" -> "gcc -c x.c". */
+const char *command_short(const char *command);
+
 /* Duration so far; UNKNOWN when nothing says. */
 int64_t run_duration(const struct run *run);
 

@@ -107,6 +107,14 @@ static size_t tree_frames(const struct profile *profile, const struct tree_optio
 	return count;
 }
 
+static void node_frame(const struct profile *profile, struct tree_node *node, uint32_t frame)
+{
+	if (!node->frame)
+		node->frame = frame;
+	else if (profile->frames[node->frame].line != profile->frames[frame].line)
+		node->mixed = true;
+}
+
 static void node_add(struct tree_node *node, const struct total *total)
 {
 	for (int metric = 0; metric < METRIC_COUNT; metric++)
@@ -142,7 +150,7 @@ void tree_build(const struct profile *profile, const struct tree_options *option
 				continue;
 			last_label = label;
 			node = child_of(&tree, &parents, node, label);
-			tree.nodes[node].frame = frame;
+			node_frame(profile, &tree.nodes[node], frame);
 			node_add(&tree.nodes[node], total);
 		}
 	}

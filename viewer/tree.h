@@ -16,6 +16,7 @@ enum tree_group { TREE_BY_FUNCTION, TREE_BY_MODULE, TREE_BY_FILE };
 struct tree_node {
 	uint32_t label; /* in tree.labels */
 	uint32_t frame; /* one frame that has this label */
+	bool mixed;	/* its frames stand on different lines */
 	uint32_t first_child, next;
 	int64_t values[METRIC_COUNT];
 };
