@@ -19,6 +19,7 @@
 #define MODULES_MAX 2048
 #define PATHS_BYTES (256u << 10)
 #define BUILD_ID_MAX 64
+#define SEND_TRIES 100
 
 struct module {
 	struct eh_object object;
@@ -48,14 +49,23 @@ static uint32_t modules_count(void)
 	return used < MODULES_MAX ? used : MODULES_MAX;
 }
 
-static const struct module *module_known(const struct eh_object *object)
+static bool ends_with(const char *path, const char *name)
+{
+	size_t path_bytes = strlen(path), name_bytes = strlen(name);
+
+	return name_bytes <= path_bytes && !strcmp(path + path_bytes - name_bytes, name);
+}
+
+/* The name is compared because another thread may be unloading what was here before. */
+static const struct module *module_known(const struct eh_object *object, const struct link_map *map)
 {
 	uint32_t used = modules_count();
 
 	for (uint32_t i = 0; i < used; i++)
 		if (modules[i].object.start == object->start &&
 		    modules[i].object.end == object->end && !modules[i].unloaded &&
-		    __atomic_load_n(&modules[i].ready, __ATOMIC_ACQUIRE))
+		    __atomic_load_n(&modules[i].ready, __ATOMIC_ACQUIRE) &&
+		    modules[i].link_map == map && ends_with(modules[i].path, map->l_name))
 			return &modules[i];
 	return NULL;
 }
@@ -101,6 +111,7 @@ static void build_id_read(struct module *module)
 	const ElfW(Ehdr) *ehdr = (const void *)module->object.start;
 	const ElfW(Phdr) *phdr;
 
+	module->build_id_bytes = 0;
 	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_phentsize != sizeof(*phdr) ||
 	    ehdr->e_phoff + ehdr->e_phnum * sizeof(*phdr) > 4096)
 		return;
@@ -128,26 +139,62 @@ static void build_id_read(struct module *module)
 	}
 }
 
-static __attribute__((noinline)) void module_note(const struct eh_object *object,
-						  const struct link_map *map)
+static void module_fill(struct module *module, const struct eh_object *object,
+			const struct link_map *map)
 {
-	uint32_t at = __atomic_load_n(&modules_used, __ATOMIC_RELAXED);
-	struct link_hold hold;
-	struct module *module;
-
-	do {
-		if (at >= MODULES_MAX)
-			return;
-	} while (!__atomic_compare_exchange_n(&modules_used, &at, at + 1, false, __ATOMIC_ACQ_REL,
-					      __ATOMIC_RELAXED));
-	module = &modules[at];
 	module->object = *object;
 	module->base = map->l_addr;
 	module->link_map = map;
-	module->path = path_keep(map->l_name);
 	build_id_read(module);
 	__atomic_store_n(&module->ready, true, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&changes, 1, __ATOMIC_RELEASE);
+}
+
+/* An object that was here before, went, and has come back: plug-ins do that all the time. */
+static bool module_revive(const struct eh_object *object, const struct link_map *map)
+{
+	uint32_t used = modules_count();
+
+	for (uint32_t i = 0; i < used; i++) {
+		struct module *module = &modules[i];
+		bool ready = true;
+
+		if (!module->unloaded || !module->unloaded_sent ||
+		    module->object.start != object->start || module->object.end != object->end ||
+		    !ends_with(module->path, map->l_name) ||
+		    !__atomic_compare_exchange_n(&module->ready, &ready, false, false,
+						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			continue;
+		module->sent = false;
+		module->unloaded_sent = false;
+		module->unloaded = false;
+		module_fill(module, object, map);
+		return true;
+	}
+	return false;
+}
+
+static bool module_add(const struct eh_object *object, const struct link_map *map)
+{
+	uint32_t at = __atomic_load_n(&modules_used, __ATOMIC_RELAXED);
+
+	do {
+		if (at >= MODULES_MAX)
+			return false;
+	} while (!__atomic_compare_exchange_n(&modules_used, &at, at + 1, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	modules[at].path = path_keep(map->l_name);
+	module_fill(&modules[at], object, map);
+	return true;
+}
+
+static __attribute__((noinline)) void module_note(const struct eh_object *object,
+						  const struct link_map *map)
+{
+	struct link_hold hold;
+
+	if (!module_revive(object, map) && !module_add(object, map))
+		return;
 	/* At once when that costs no waiting: modules are not in the shared memory, so a crash would
 	 * leave the nodes without names. */
 	if (ht_stack_depth && ht_link_try_lock(&hold)) {
@@ -251,7 +298,7 @@ bool ht_module_find(uintptr_t address, struct eh_object *ret)
 
 	if (!object_find(address, ret, &map))
 		return false;
-	if (!module_known(ret))
+	if (!module_known(ret, map))
 		module_note(ret, map);
 	return true;
 }
@@ -261,25 +308,58 @@ void ht_modules_unload_begin(void)
 	__atomic_fetch_add(&ht_stack_version, 1, __ATOMIC_ACQ_REL);
 }
 
+static bool is_gone(const struct module *module)
+{
+	const struct link_map *map;
+	struct eh_object now;
+
+	if (!__atomic_load_n(&module->ready, __ATOMIC_ACQUIRE) || module->unloaded)
+		return false;
+	return !object_find(module->object.start, &now, &map) || map != module->link_map ||
+	       now.start != module->object.start || now.end != module->object.end ||
+	       !ends_with(module->path, map->l_name);
+}
+
+/* The nodes that point into the object go before the word that it is gone. */
+static void send_now(void)
+{
+	struct link_hold hold;
+
+	for (unsigned tries = 0; tries < SEND_TRIES; tries++) {
+		bool pending = false;
+
+		ht_link_lock(&hold);
+		if (ht_link.state == LINK_ON) {
+			ht_stacks_send();
+			pending = ht_stacks_pending() && ht_link.state == LINK_ON;
+		}
+		ht_link_unlock(&hold);
+		if (!pending)
+			break;
+		ht_link_wait();
+	}
+}
+
 void ht_modules_unload_end(void)
 {
 	uint32_t used = modules_count();
+	bool sent = false;
 
 	for (uint32_t i = 0; i < used; i++) {
 		struct module *module = &modules[i];
-		const struct link_map *map;
-		struct eh_object now;
 
-		if (!__atomic_load_n(&module->ready, __ATOMIC_ACQUIRE) || module->unloaded)
+		if (!is_gone(module))
 			continue;
-		if (object_find(module->object.start, &now, &map) && map == module->link_map &&
-		    now.start == module->object.start && now.end == module->object.end)
-			continue;
+		if (!sent && ht_stack_depth)
+			send_now();
+		sent = true;
 		module->unloaded = true;
 		ht_rows_drop(module->object.start, module->object.end);
 		ht_nodes_drop(module->object.start, module->object.end);
 		__atomic_fetch_add(&changes, 1, __ATOMIC_RELEASE);
 	}
+	if (sent && ht_stack_depth)
+		send_now();
 	__atomic_fetch_add(&ht_stack_version, STACK_VERSION_STEP - 1, __ATOMIC_ACQ_REL);
 }
 
@@ -338,6 +418,17 @@ static bool module_is_twin(uint32_t at)
 	return false;
 }
 
+/* Another object was found in its place before its end was noticed: that one said it. */
+static bool is_replaced(uint32_t at)
+{
+	for (uint32_t i = at + 1; i < modules_count(); i++)
+		if (modules[i].sent && !modules[i].unloaded &&
+		    modules[i].object.start < modules[at].object.end &&
+		    modules[i].object.end > modules[at].object.start)
+			return true;
+	return false;
+}
+
 bool ht_modules_send(void)
 {
 	uint32_t seen = __atomic_load_n(&changes, __ATOMIC_ACQUIRE), used = modules_count();
@@ -355,7 +446,7 @@ bool ht_modules_send(void)
 			module->sent = true;
 		}
 		if (module->unloaded && !module->unloaded_sent) {
-			if (!send_module(module, true))
+			if (!is_replaced(i) && !send_module(module, true))
 				return false;
 			module->unloaded_sent = true;
 		}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "shim/sys.h"
+#include "shim/unwind.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -24,6 +25,8 @@ uintptr_t prim_break(void)
 
 uintptr_t prim_break_set(uintptr_t want)
 {
+	/* A coroutine's stack may lie in a block; where the break was is not asked for this. */
+	ht_stack_unmapped(want, (size_t)1 << 32);
 	return (uintptr_t)sys_call1(SYS_brk, want);
 }
 
@@ -37,6 +40,7 @@ void *prim_map(size_t bytes)
 
 bool prim_unmap(void *start, size_t bytes)
 {
+	ht_stack_unmapped((uintptr_t)start, bytes);
 	return !failed(sys_call2(SYS_munmap, start, bytes));
 }
 
@@ -53,6 +57,8 @@ bool prim_move_pages(void *from, void *to, size_t bytes)
 
 bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
+	if (new_bytes < old_bytes)
+		ht_stack_unmapped((uintptr_t)start + new_bytes, old_bytes - new_bytes);
 	return !failed(sys_call4(SYS_mremap, start, old_bytes, new_bytes, 0));
 }
 
