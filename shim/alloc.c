@@ -9,6 +9,8 @@
 /* From this many bytes on, moving pages beats copying them. */
 #define MOVE_LEAST_BYTES ((size_t)1 << 19)
 
+bool ht_look_at_marks = true;
+
 /* A block that came from another thread or the system: the time stamp must not run ahead of the
  * atomic operations that got it. */
 static inline void settle(void)
@@ -27,10 +29,15 @@ void *ht_take_slow(size_t size_bytes, struct span **ret_span)
 
 	if (!heap)
 		return NULL;
-	span = ht_heap_find(heap, size_class_of(size_bytes));
-	if (!span)
-		return NULL;
-	block = span->free;
+	for (;;) {
+		span = ht_heap_find(heap, size_class_of(size_bytes));
+		if (!span)
+			return NULL;
+		block = span->free;
+		if (likely(block_is_marked(block)))
+			break;
+		ht_list_broken(span);
+	}
 	span->free = block->next;
 	span->used++;
 	block->mark = 0;

@@ -27,6 +27,7 @@ void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_spa
 void ht_release_other(struct span *span, void *block);
 void ht_release_trigger(struct span *span);
 struct span *ht_block_checked(void *p, const char *what);
+void ht_list_broken(struct span *span);
 
 /* What a free block's second word holds. */
 static inline uintptr_t block_mark(const void *block)
@@ -34,18 +35,35 @@ static inline uintptr_t block_mark(const void *block)
 	return (uintptr_t)block ^ (uintptr_t)0xd1b54a32d192ed03ull;
 }
 
+/* True when the block is marked as free. */
+static inline bool block_is_marked(const void *p)
+{
+	return ((const struct free_block *)p)->mark == block_mark(p);
+}
+
 /*
- * True when p is the start of a block of the span and is not marked as free. One multiplication:
- * the offset is a multiple of block_bytes iff offset * reciprocal wraps to less than reciprocal.
- * A large block's reciprocal is 1 (only offset 0 passes), a free run's 0 (nothing does).
+ * True when p is the start of a block of the span. One multiplication: the offset is a multiple of
+ * block_bytes iff offset * reciprocal wraps to less than reciprocal. A large block's reciprocal is 1
+ * (only offset 0 passes), a free run's 0 (nothing does).
  */
-static inline bool block_looks_live(const struct span *span, const void *p)
+static inline bool block_is_start(const struct span *span, const void *p)
 {
 	uintptr_t offset = (uintptr_t)p - span->start;
 
-	return offset * span->reciprocal < span->reciprocal &&
-	       ((const struct free_block *)p)->mark != block_mark(p);
+	return offset * span->reciprocal < span->reciprocal;
 }
+
+static inline bool block_looks_live(const struct span *span, const void *p)
+{
+	return block_is_start(span, p) && !block_is_marked(p);
+}
+
+/*
+ * Whether free looks at the block's mark before it takes the block back. Waiting for a block that is
+ * in no cache costs more than the rest of free, so once the heap is large only the block freed last
+ * is compared, and malloc notices the second free when it comes across the block again.
+ */
+extern bool ht_look_at_marks;
 
 /* Index of the block that contains the address; the span is small. */
 static inline uint32_t block_index(const struct span *span, const void *p)
@@ -85,7 +103,7 @@ static inline void *block_take(size_t size_bytes, struct span **ret_span)
 	else
 		return ht_take_large(size_bytes, ret_span);
 	block = span->free;
-	if (unlikely(!block))
+	if (unlikely(!block || !block_is_marked(block)))
 		return ht_take_slow(size_bytes, ret_span);
 	span->free = block->next;
 	span->used++;

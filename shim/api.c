@@ -56,7 +56,8 @@ HT_EXPORT void HT_API(free)(void *block)
 		return;
 	}
 	span = span_of(block);
-	if (likely(span && span->fast_owner == ht_heap && block_looks_live(span, block)))
+	if (likely(span && span->fast_owner == ht_heap && block_is_start(span, block) &&
+		   !(ht_look_at_marks ? block_is_marked(block) : block == span->free)))
 		block_release_own(span, block);
 	else
 		free_other(block);

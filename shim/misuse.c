@@ -92,9 +92,19 @@ static void put_what(struct text *text, const void *p, const struct span *span)
 	put_history(text, span, index);
 }
 
-static void report(const void *p, const struct span *span, const char *what)
+static void finish(struct text *text)
 {
 	const char *on_error = getenv("HEAPTAPE_ON_ERROR");
+
+	put(text, "\n");
+	prim_complain(text->bytes, text->length);
+	if (!on_error || strcmp(on_error, "continue") != 0)
+		abort();
+	__atomic_fetch_add(&ht_misuses, 1, __ATOMIC_RELAXED);
+}
+
+static void report(const void *p, const struct span *span, const char *what)
+{
 	struct text text = {.length = 0};
 
 	put(&text, "heaptape: ");
@@ -103,11 +113,7 @@ static void report(const void *p, const struct span *span, const char *what)
 	put_number(&text, (uintptr_t)p, 16);
 	put(&text, "): ");
 	put_what(&text, p, span);
-	put(&text, "\n");
-	prim_complain(text.bytes, text.length);
-	if (!on_error || strcmp(on_error, "continue") != 0)
-		abort();
-	__atomic_fetch_add(&ht_misuses, 1, __ATOMIC_RELAXED);
+	finish(&text);
 }
 
 /* True when the marked block is really on one of the span's lists. Only the owner may walk the free
@@ -145,4 +151,23 @@ struct span *ht_block_checked(void *p, const char *what)
 	}
 	report(p, span, what);
 	return NULL;
+}
+
+/*
+ * The first block of the span's free list does not look free: it was freed twice and is in use by
+ * now, or written to after it was freed. Going on, the rest of the list is left alone for good.
+ */
+void ht_list_broken(struct span *span)
+{
+	struct text text = {.length = 0};
+	uintptr_t offset = (uintptr_t)span->free - span->start;
+
+	put(&text, "heaptape: malloc: freed twice, or written to after it was freed: ");
+	if (offset < span->carved * span->block_bytes)
+		put_history(&text, span, block_index(span, span->free));
+	else
+		put(&text, "the list of free blocks is broken");
+	finish(&text);
+	span->free = NULL;
+	span->used = span->carved;
 }

@@ -14,6 +14,9 @@
 /* An epoch of decay is at least this many freed pages. */
 #define EPOCH_LEAST ((size_t)2048)
 
+/* A heap above this is not in the caches as a whole. */
+#define MARKS_MOST_PAGES ((size_t)2048)
+
 /* Less than this many free touched pages are no matter when the heap grows. */
 #define MAKE_UP_LEAST ((size_t)64)
 
@@ -233,6 +236,8 @@ static void count_system(size_t pages)
 	ht_page_heap.system_pages += pages;
 	if (ht_page_heap.system_pages > ht_page_heap.most_pages)
 		ht_page_heap.most_pages = ht_page_heap.system_pages;
+	if (!HT_DEBUG && ht_page_heap.most_pages > MARKS_MOST_PAGES)
+		ht_look_at_marks = false;
 }
 
 static bool add_run(uintptr_t start, size_t pages, bool from_break)

@@ -181,8 +181,10 @@ bool ht_span_carve(struct span *span)
 
 		at += size;
 		block->next = (struct free_block *)at;
+		block->mark = block_mark(block);
 	}
 	((struct free_block *)at)->next = span->free;
+	((struct free_block *)at)->mark = block_mark(at);
 	span->free = first;
 	return true;
 }
