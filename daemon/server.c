@@ -313,8 +313,8 @@ static bool make_events(struct server *server)
 
 static void free_events(struct server *server)
 {
-	struct event *events[] = { server->acceptable, server->accept_again, server->tick,
-				   server->terminate, server->interrupt };
+	struct event *events[] = { server->acceptable, server->accept_again, server->settle,
+				   server->tick,       server->terminate,    server->interrupt };
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
