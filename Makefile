@@ -36,8 +36,8 @@ BASE = -std=gnu17 $(WARNINGS) $(OPTIMIZE) -pthread $(CFLAGS)
 # -Wl,--as-needed: a program depends on what it uses, whatever is listed here.
 LINK = -pthread -Wl,--as-needed $(LDFLAGS)
 STORE_LIBS = -lsqlite3 -lzstd -lprotobuf-c
-DAEMON_LIBS = $(STORE_LIBS) -levent_core -ldw -lelf -lstdc++ -lm
-VIEWER_LIBS = $(STORE_LIBS) -levent_core -lncursesw -ledit -ldw -lelf -lstdc++ -lm
+DAEMON_LIBS = $(STORE_LIBS) -levent_core -ldw -lelf -lsupc++ -lm
+VIEWER_LIBS = $(STORE_LIBS) -levent_core -lncursesw -ledit -ldw -lelf -lsupc++ -lm
 
 # The shim replaces malloc, so the compiler must not know what malloc does; its thread variables
 # are read without a call; and it brings nothing but libc into the program.

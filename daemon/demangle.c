@@ -1,24 +1,49 @@
 /* Names as their programmers wrote them, from the names linkers use. */
 #include "daemon/symbols.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* libstdc++'s demangler, part of the C++ ABI; there is no C header for it. */
-char *__cxa_demangle(const char *mangled, char *buffer, size_t *length, int *ret_status);
+/* libsupc++'s demangler without the buffer of __cxa_demangle(): it allocates nothing and hands out
+ * the text in pieces, so that a short name that stands for gigabytes can be left in the middle.
+ * There is no C header for it. Returns 0 for a mangled name. */
+int __gcclibcxx_demangle_callback(const char *mangled,
+				  void (*callback)(const char *text, size_t bytes, void *context),
+				  void *context);
 
-/* The demangler recurses over its input; names of this length are no longer names. */
+/* The demangler needs stack in proportion; names of this length are no longer names. */
 #define CXX_NAME_MAX 16384
+
+struct cxx_text {
+	char bytes[SYMBOL_NAME_MAX];
+	size_t used;
+	jmp_buf full;
+};
+
+static void cxx_text_cb(const char *text, size_t bytes, void *context)
+{
+	struct cxx_text *out = context;
+	size_t room = SYMBOL_NAME_MAX - 1 - out->used;
+
+	memcpy(out->bytes + out->used, text, bytes < room ? bytes : room);
+	out->used += bytes < room ? bytes : room;
+	if (bytes > room)
+		longjmp(out->full, 1);
+}
 
 char *demangle_cxx(const char *name)
 {
-	int status;
+	static struct cxx_text out; /* too large for the stack, and kept by longjmp() */
 
 	if (strncmp(name, "_Z", 2) != 0 && strncmp(name, "___Z", 4) != 0)
 		return NULL;
 	if (strlen(name) > CXX_NAME_MAX)
 		return NULL;
-	return __cxa_demangle(name, NULL, NULL, &status);
+	out.used = 0;
+	if (setjmp(out.full) == 0 && __gcclibcxx_demangle_callback(name, cxx_text_cb, &out) != 0)
+		return NULL;
+	return strndup(out.bytes, out.used);
 }
 
 char *demangle(const char *name)

@@ -189,6 +189,19 @@ static void test_hostile(void **state)
 	memset(name, 'A', sizeof(name) - 1);
 	memcpy(name, "_D1a", 4);
 	assert_null(demangle(name));
+	/* Pairs of pairs: two to the thirty-sixth words. */
+	used = (size_t)sprintf(name, "_Z1fSt4pairIiiE");
+	for (int i = 0; i < 36; i++) {
+		char level = (char)(i < 10 ? '0' + i : 'A' + i - 10);
+
+		used += (size_t)sprintf(name + used, "S_IS%c_S%c_E", level, level);
+	}
+	got = demangle(name);
+	assert_non_null(got);
+	assert_int_equal(strlen(got), SYMBOL_NAME_MAX - 1);
+	assert_int_equal(strncmp(got, "f(std::pair<int, int>, std::pair<std::pair<int, int>, ", 54),
+			 0);
+	free(got);
 	memset(name, 'P', sizeof(name) - 1);
 	memcpy(name, "_Z1a", 4);
 	free(demangle(name));
