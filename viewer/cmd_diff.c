@@ -140,10 +140,11 @@ static void totals_fill(const struct run *a, const struct run *b)
 static void print_totals(void)
 {
 	/* Texts, set right by hand: the rows have different units. */
-	char *cells[12][4];
+	char *cells[12][4] = { { NULL } };
+	const size_t count = total_count;
 	size_t widths[4] = { 6, 5, 6, 5 };
 
-	for (size_t i = 0; i < total_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		cells[i][0] = must_copy(plain_text(totals[i].before, totals[i].kind));
 		cells[i][1] = must_copy(plain_text(totals[i].after, totals[i].kind));
 		cells[i][2] = signed_text(totals[i].after - totals[i].before, totals[i].kind);
@@ -158,7 +159,7 @@ static void print_totals(void)
 	printf("\n%s  %-16s  %*s  %*s  %*s  %*s%s\n", style_on(stdout, STYLE_DIM), "Totals",
 	       (int)widths[0], "Before", (int)widths[1], "After", (int)widths[2], "Change",
 	       (int)widths[3], "Ratio", style_on(stdout, STYLE_OFF));
-	for (size_t i = 0; i < total_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		printf("  %-16s  %*s  %*s  %*s  %*s\n", totals[i].title, (int)widths[0],
 		       cells[i][0], (int)widths[1], cells[i][1], (int)widths[2], cells[i][2],
 		       (int)widths[3], cells[i][3]);
@@ -307,7 +308,7 @@ static int diff_main(int argc, char **argv)
 		changes_add(&profiles[side], side);
 	}
 	sort_metric = measures[measure].metric;
-	kind = strcmp(measures[measure].unit, "bytes") ? CELL_COUNT : CELL_BYTES;
+	kind = strcmp(measures[measure].unit, "bytes") == 0 ? CELL_BYTES : CELL_COUNT;
 	if (changes.count)
 		qsort(changes.all, changes.count, sizeof(*changes.all), compare_changes);
 	totals_fill(&runs[0], &runs[1]);

@@ -52,7 +52,7 @@ static int export_main(int argc, char **argv)
 		return usage_error("export", "'%s' is one argument too many", argv[1]);
 	if (!options.format)
 		return usage_error("export", "--format is needed: folded, pprof or speedscope");
-	while (format < FORMATS && strcmp(formats[format].name, options.format))
+	while (format < FORMATS && strcmp(formats[format].name, options.format) != 0)
 		format++;
 	if (format == FORMATS)
 		return usage_error("export", "--format is folded, pprof or speedscope, not '%s'",

@@ -84,7 +84,7 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
 	printf("Run %s: %s in %s %s", format_plain(run->run_id),
 	       format_bytes(profile->sums[METRIC_LIVE_BYTES]),
 	       format_plural(profile->sums[METRIC_LIVE_BLOCKS], "block", "blocks"),
-	       strcmp(run->state, "running") ? "never freed" : "live now");
+	       strcmp(run->state, "running") == 0 ? "live now" : "never freed");
 	if (suppressed)
 		printf(" (and %s suppressed)", format_bytes(suppressed_bytes));
 	putchar('\n');

@@ -269,7 +269,7 @@ static int peak_main(int argc, char **argv)
 
 	if (argc > 1)
 		return usage_error("peak", "'%s' is one argument too many", argv[1]);
-	if (end == options.min || (*end && strcmp(end, "%")) || !(min >= 0 && min <= 100))
+	if (end == options.min || (*end && strcmp(end, "%") != 0) || !(min >= 0 && min <= 100))
 		return usage_error("peak", "--min is a percentage such as 1%%, not '%s'",
 				   options.min);
 	if (!tree_group_parse(options.group, &how.group))

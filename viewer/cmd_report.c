@@ -70,7 +70,7 @@ static void print_head(const struct run *run)
 
 static void print_totals(const struct run *run)
 {
-	heading(strcmp(run->state, "running") ? "Totals" : "Totals so far");
+	heading(strcmp(run->state, "running") == 0 ? "Totals so far" : "Totals");
 	item("allocations", "%s, %s requested, %s on average", format_count(run->allocations),
 	     format_bytes(run->allocated_bytes),
 	     format_bytes(run->allocations ? run->allocated_bytes / run->allocations : 0));

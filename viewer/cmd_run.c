@@ -66,7 +66,7 @@ static void environment_set(struct environment *environment, const char *name, c
 {
 	size_t count = 0, length = strlen(name);
 
-	while (environment->all[count] && (strncmp(environment->all[count], name, length) ||
+	while (environment->all[count] && (strncmp(environment->all[count], name, length) != 0 ||
 					   environment->all[count][length] != '='))
 		count++;
 	if (!environment->all[count]) {
@@ -339,7 +339,7 @@ static int run_main(int argc, char **argv)
 
 	if (!argc)
 		return usage_error("run", "which program shall be run?");
-	if (strcmp(options.on_full, "wait") && strcmp(options.on_full, "drop"))
+	if (strcmp(options.on_full, "wait") != 0 && strcmp(options.on_full, "drop") != 0)
 		return usage_error("run", "--on-full is 'wait' or 'drop', not '%s'",
 				   options.on_full);
 	if (options.depth < 0 || options.depth > DEPTH_MAX)

@@ -33,8 +33,8 @@ static void add_sample_types(struct pprof *pprof, const struct measure *measure)
 		types[i] = must_alloc(sizeof(**types));
 		perftools__profiles__value_type__init(types[i]);
 		types[i]->type = string_of(pprof, measures[i].name);
-		types[i]->unit =
-			string_of(pprof, strcmp(measures[i].unit, "bytes") ? "count" : "bytes");
+		types[i]->unit = string_of(pprof, strcmp(measures[i].unit, "bytes") == 0 ? "bytes"
+											 : "count");
 	}
 	pprof->message.sample_type = types;
 	pprof->message.n_sample_type = measure_count;

@@ -67,7 +67,7 @@ static void speedscope_profile(struct json *json, const struct profile *profile,
 	json_object(json, NULL);
 	json_text(json, "type", "sampled");
 	json_text(json, "name", measure->title);
-	json_text(json, "unit", strcmp(measure->unit, "bytes") ? "none" : "bytes");
+	json_text(json, "unit", strcmp(measure->unit, "bytes") == 0 ? "bytes" : "none");
 	json_number(json, "startValue", 0);
 	json_number(json, "endValue", profile->sums[measure->metric]);
 	json_array(json, "samples");

@@ -45,7 +45,7 @@ static uint32_t *find_slot(const struct intern *intern, const char *text)
 {
 	size_t at = hash_text(text) & (intern->slot_count - 1);
 
-	while (intern->slots[at] && strcmp(intern->texts[intern->slots[at] - 1], text))
+	while (intern->slots[at] && strcmp(intern->texts[intern->slots[at] - 1], text) != 0)
 		at = (at + 1) & (intern->slot_count - 1);
 	return &intern->slots[at];
 }

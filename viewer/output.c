@@ -7,7 +7,7 @@
 
 FILE *output_open(const char *path)
 {
-	FILE *out = path && strcmp(path, "-") ? fopen(path, "we") : stdout;
+	FILE *out = path && strcmp(path, "-") != 0 ? fopen(path, "we") : stdout;
 
 	if (!out)
 		die("cannot write '%s': %s", path, strerror(errno));

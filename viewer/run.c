@@ -16,7 +16,7 @@ static int64_t last_offset(const char *name)
 
 	if (!strcmp(name, "last"))
 		return 0;
-	if (strncmp(name, "last~", 5) || name[5] < '0' || name[5] > '9')
+	if (strncmp(name, "last~", 5) != 0 || name[5] < '0' || name[5] > '9')
 		return -1;
 	offset = strtoll(name + 5, &end, 10);
 	return *end ? -1 : offset;

@@ -173,7 +173,7 @@ static const char *after_return_type(const char *function)
 		else if (*at == '(' && !depth)
 			break;
 		else if (*at == ' ' && !depth && at[1] && at[1] != '(' && at[1] != '[' &&
-			 strncmp(name, "operator", 8))
+			 strncmp(name, "operator", 8) != 0)
 			name = at + 1;
 	}
 	return name;

@@ -26,7 +26,7 @@ void suppressions_load(const char *path, struct suppressions *ret_suppressions)
 			*--end = 0;
 		if (!*text || *text == '#')
 			continue;
-		if (strncmp(text, "leak:", 5) || !text[5])
+		if (strncmp(text, "leak:", 5) != 0 || !text[5])
 			die("%s:%zu: '%s' is not 'leak:PATTERN'", path, number, text);
 		loaded.patterns =
 			must_grow(loaded.patterns, (loaded.count + 1) * sizeof(*loaded.patterns));
