@@ -9,7 +9,7 @@ verdict() { grep -E '^(Ran|OK|FAILED)' "$1" | sed 's/ in .*//'; }
 for allocator in pymalloc malloc; do
 	export PYTHONMALLOC=$allocator
 	plain=0
-	set -- /usr/bin/python3 -m unittest test.test_list test.test_dict test.test_json test.test_threading
+	set -- /usr/bin/python3 -m unittest -b test.test_list test.test_dict test.test_json test.test_threading
 	"$@" >plain.out 2>plain.err </dev/null || plain=$?
 	record "$@"
 	is "$allocator: status" "$status" "$plain"
