@@ -183,7 +183,7 @@ static int check_path(const char *path, enum store_mode mode, struct store_error
 			    path);
 	}
 	if (mode != STORE_READ) {
-		const char *folder = dirname(strcpy(copy, path));
+		const char *folder = dirname(memcpy(copy, path, strlen(path) + 1));
 
 		if (access(folder, F_OK) != 0)
 			return fail(error, -errno,
@@ -204,16 +204,14 @@ static int check_version(sqlite3 *db, const char *path, int64_t *ret_version,
 			 struct store_error *error)
 {
 	int64_t version = 0, tables = 0, application = 0;
-	int rc;
 
-	if ((rc = query_int(db, "PRAGMA user_version", &version)) != SQLITE_OK ||
-	    (rc = query_int(db, "PRAGMA application_id", &application)) != SQLITE_OK ||
-	    (rc = query_int(db, "SELECT count(*) FROM sqlite_master", &tables)) != SQLITE_OK)
+	*ret_version = 0;
+	if (query_int(db, "PRAGMA user_version", &version) != SQLITE_OK ||
+	    query_int(db, "PRAGMA application_id", &application) != SQLITE_OK ||
+	    query_int(db, "SELECT count(*) FROM sqlite_master", &tables) != SQLITE_OK)
 		return store_error_set(error, db, "open");
-	if (tables == 0 && version == 0) {
-		*ret_version = 0;
+	if (tables == 0 && version == 0)
 		return 0;
-	}
 	if (application != STORE_APPLICATION_ID)
 		return fail(error, -EMEDIUMTYPE,
 			    "cannot open '%s': an SQLite file, but not one of heaptape's. Name "
@@ -277,7 +275,7 @@ static int open_immutable(const char *path, sqlite3 **ret_db)
 		else
 			*to++ = *at;
 	}
-	strcpy(to, "?immutable=1");
+	snprintf(to, sizeof(uri) - (size_t)(to - uri), "?immutable=1");
 	return sqlite3_open_v2(uri, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 }
 
