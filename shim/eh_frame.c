@@ -574,7 +574,7 @@ static bool fits_24(int64_t value)
 uint64_t ht_eh_compile(const struct eh_row *row)
 {
 	const struct eh_rule *ra = &row->rules[EH_RA], *fp = &row->rules[EH_FP];
-	int64_t cfa_offset = row->cfa_offset, fp_offset = 0;
+	int64_t cfa_offset = row->cfa_offset, fp_offset = -(int64_t)sizeof(void *);
 	enum row_fp fp_rule = ROW_FP_SAME;
 	enum row_kind kind;
 

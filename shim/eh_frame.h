@@ -9,7 +9,7 @@
  *   0-3     enum row_kind: where the CFA is. The return address is at CFA - 8 (x86-64)
  *   4-5     enum row_fp: where the caller's frame pointer is
  *   8-31    cfa_offset, signed
- *   32-55   fp_offset, signed
+ *   32-55   fp_offset, signed; -8 when fp is still in the register
  *
  * Everything here reads only the object's own mapped bytes, within the bounds given.
  */

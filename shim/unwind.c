@@ -10,6 +10,7 @@
  * capture uses the nested walker. A handler that jumps out of both leaves `busy` behind, which is
  * noticed by the stack pointer having left that frame.
  */
+#pragma GCC optimize("no-tree-slp-vectorize")
 #include <limits.h>
 
 #include "shim/eh_frame.h"
@@ -22,6 +23,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define NEST_LEVELS 2
+#define CHECK_STEP 4
 
 struct check {
 	const uintptr_t *at;
@@ -58,9 +60,10 @@ struct walker {
 	uintptr_t busy_sp;
 	struct stack_range range;
 	struct walker *nested;
+	struct check always_same[CHECK_STEP]; /* so that checks can go in whole steps */
 	struct check checks[STACK_DEPTH_MAX];
 	struct frame frames[STACK_DEPTH_MAX];
-	struct fp_check fp_checks[2 * STACK_DEPTH_MAX];
+	struct fp_check fp_checks[2 * STACK_DEPTH_MAX + 1];
 	struct taken taken[STACK_DEPTH_MAX]; /* by the walk, innermost first */
 };
 
@@ -76,17 +79,18 @@ static uintptr_t shim_start, shim_bytes;
 /* True when every slot that frames 0 .. top-1 hang on holds what it held. */
 static inline bool same_below(const struct walker *w, unsigned top)
 {
-	const struct check *check = w->checks;
-	const struct check *end = check + top;
+	const struct check *check = &w->checks[top];
 	const struct fp_check *fp = w->fp_checks;
 	const struct fp_check *fp_end = fp + w->fp_used;
 	uintptr_t differ = 0;
 
-	for (; check + 4 <= end; check += 4)
-		differ |= (*check[0].at ^ check[0].value) | (*check[1].at ^ check[1].value) |
-			  (*check[2].at ^ check[2].value) | (*check[3].at ^ check[3].value);
-	for (; check < end; check++)
-		differ |= *check->at ^ check->value;
+	/* From the innermost on: it is there that stacks change. */
+	for (int left = (int)top; left > 0; left -= CHECK_STEP, check -= CHECK_STEP) {
+		differ = (*check[-1].at ^ check[-1].value) | (*check[-2].at ^ check[-2].value) |
+			 (*check[-3].at ^ check[-3].value) | (*check[-4].at ^ check[-4].value);
+		if (unlikely(differ))
+			return false;
+	}
 	while (fp_end > fp && fp_end[-1].frame >= top)
 		fp_end--;
 	for (; fp < fp_end; fp++)
@@ -122,9 +126,10 @@ static inline void frame_checks(struct walker *w, unsigned i, const struct stack
 {
 	w->checks[i] = (struct check){ state->pc_at, state->pc };
 	w->frames[i].fp = state->fp;
-	if (state->fp_at && w->frames[i].needs_fp)
-		w->fp_checks[w->fp_used++] = (struct fp_check){ state->fp_at, state->fp, i };
-	if (state->cfa_at)
+	/* Written in any case and kept when it counts: that goes either way too often to predict. */
+	w->fp_checks[w->fp_used] = (struct fp_check){ state->fp_at, state->fp, i };
+	w->fp_used += state->fp_at && w->frames[i].needs_fp;
+	if (unlikely(state->cfa_at != NULL))
 		w->fp_checks[w->fp_used++] = (struct fp_check){ state->cfa_at, state->sp, i };
 }
 
@@ -183,17 +188,20 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	enum stack_cut old_cut = w->cut;
 	bool odd = false; /* the state may be one that a signal interrupted */
 	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
+	const struct frame *frame = &w->frames[kept] - 1;
 
 	*ret_kept = 0;
 	for (;;) {
 		uint64_t row;
 
-		while (kept && w->frames[kept - 1].sp < state.sp)
+		while (kept && frame->sp < state.sp) {
 			kept--;
-		if (kept && w->frames[kept - 1].sp == state.sp &&
-		    w->checks[kept - 1].value == state.pc) {
-			row = w->frames[kept - 1].row;
-			if ((int)kept - 1 <= joinable && frame_is(w, kept - 1, &state) &&
+			frame--;
+		}
+		if (kept && frame->sp == state.sp && w->checks[kept - 1].value == state.pc) {
+			row = frame->row;
+			if ((int)kept - 1 <= joinable &&
+			    (!frame->needs_fp || frame->fp == state.fp) &&
 			    kept + taken <= depth &&
 			    (old_cut != STACK_CUT_DEPTH || kept + taken == depth)) {
 				joinable = first_differing(w, kept - 1);
@@ -302,7 +310,11 @@ out:
 
 static struct walker *walker_make(void)
 {
-	return ht_stack_pages(sizeof(struct walker));
+	struct walker *w = ht_stack_pages(sizeof(*w));
+
+	for (unsigned i = 0; w && i < CHECK_STEP; i++)
+		w->always_same[i].at = &ht_stack_never;
+	return w;
 }
 
 /* No walker yet, or it is in the middle of a capture that a signal interrupted. */

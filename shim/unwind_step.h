@@ -27,11 +27,10 @@ static inline bool row_uses_fp(uint64_t row)
 static inline enum stack_step stack_step(uint64_t row, const struct stack_state *from,
 					 const struct stack_range *range, struct stack_state *next)
 {
-	uintptr_t cfa, slot;
+	uintptr_t cfa, slot, saved;
 
 	next->cfa_at = NULL;
-	next->fp_at = NULL;
-	if (row_kind(row) == ROW_SP) {
+	if (__builtin_expect(row_kind(row) == ROW_SP, 1)) {
 		cfa = from->sp + (uintptr_t)row_cfa_offset(row);
 	} else if (row_kind(row) == ROW_FP) {
 		cfa = from->fp + (uintptr_t)row_cfa_offset(row);
@@ -44,20 +43,19 @@ static inline enum stack_step stack_step(uint64_t row, const struct stack_state 
 	} else {
 		return row_kind(row) == ROW_END ? STEP_END : STEP_ODD;
 	}
-	if (cfa <= from->sp || !slot_is_in(cfa - 8, from->sp, range))
+	/* Where fp stays in its register the row's fp_offset is that of the return address: loading
+	 * in any case and choosing afterwards is cheaper than a jump that goes either way. */
+	slot = (row_fp(row) == ROW_FP_AT_FP ? from->fp : cfa) + (uintptr_t)row_fp_offset(row);
+	if (__builtin_expect(cfa <= from->sp || !slot_is_in(cfa - 8, from->sp, range) ||
+				     !slot_is_in(slot, from->sp - STACK_RED_ZONE, range),
+			     0))
 		return STEP_BAD;
 	next->pc_at = (const uintptr_t *)(cfa - 8);
 	next->pc = *next->pc_at;
 	next->sp = cfa;
-	next->fp = from->fp;
-	if (row_fp(row) != ROW_FP_SAME) {
-		slot = (row_fp(row) == ROW_FP_AT_CFA ? cfa : from->fp) +
-		       (uintptr_t)row_fp_offset(row);
-		if (!slot_is_in(slot, from->sp - STACK_RED_ZONE, range))
-			return STEP_BAD;
-		next->fp_at = (const uintptr_t *)slot;
-		next->fp = *next->fp_at;
-	}
+	saved = *(const uintptr_t *)slot;
+	next->fp = row_fp(row) == ROW_FP_SAME ? from->fp : saved;
+	next->fp_at = row_fp(row) == ROW_FP_SAME ? NULL : (const uintptr_t *)slot;
 	return STEP_DONE;
 }
 
