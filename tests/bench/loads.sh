@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# The loads that are measured, one function each: load_NAME sets `command` (run by sh -c, with exec,
-# in the work folder, so that the traced process is the program itself) and prepares what it reads.
-# Sourced by run.sh. SCALE makes them longer or shorter.
+# The loads that are measured, one function each: load_NAME sets `command` (words as a shell reads
+# them, for clock.c, in the work folder) and prepares what it reads. Sourced by run.sh. SCALE makes
+# them longer or shorter.
 
 loads='micro1 micro2 cc1 python3 perl jq sqlite3 redis'
 threads=1
@@ -9,18 +9,18 @@ threads=1
 scaled() { awk -v n="$1" -v s="${SCALE:-1}" 'BEGIN { printf "%d", n * s }'; }
 
 load_micro1() {
-	command="exec $B/tests/programs/churn $(scaled 20000000)"
+	command="$B/tests/programs/churn $(scaled 20000000)"
 }
 
 load_micro2() {
 	threads=2
-	command="exec $B/tests/programs/churn $(scaled 10000000) 2"
+	command="$B/tests/programs/churn $(scaled 10000000) 2"
 }
 
 load_cc1() {
 	cc1=$(gcc -print-prog-name=cc1)
 	[ -s big.c ] || awk -v bytes="$(scaled 400000)" -f "$top/tests/bench/source.awk" >big.c
-	command="exec $cc1 -quiet -O1 -w big.c -o big.s"
+	command="$cc1 -quiet -O1 -w big.c -o big.s"
 }
 
 load_python3() {
@@ -36,7 +36,7 @@ load_python3() {
 		    total += len(json.loads(text)) + len(sorted(text.split(","))) 
 		print(total)
 	PY
-	command='export PYTHONMALLOC=malloc PYTHONHASHSEED=1; exec /usr/bin/python3 load.py'
+	command='PYTHONMALLOC=malloc PYTHONHASHSEED=1 /usr/bin/python3 load.py'
 }
 
 load_perl() {
@@ -53,7 +53,7 @@ load_perl() {
 		}
 		print scalar(keys %count), " ", scalar(@list), "\n";
 	PL
-	command="export PERL_HASH_SEED=0; exec /usr/bin/perl load.pl $(scaled 6)"
+	command="PERL_HASH_SEED=0 /usr/bin/perl load.pl $(scaled 6)"
 }
 
 load_jq() {
@@ -64,7 +64,7 @@ load_jq() {
 				i ? "," : "", i, i * 7919 % 100003, i % 97, i % 31, i
 		print "]"
 	}' >in.json
-	command="exec /usr/bin/jq -c 'map(select(.id % 5 == 0) | {id, name, n: (.tags | length)}) | group_by(.n) | map(length)' in.json"
+	command="/usr/bin/jq -c 'map(select(.id % 5 == 0) | {id, name, n: (.tags | length)}) | group_by(.n) | map(length)' in.json"
 }
 
 load_sqlite3() {
@@ -77,12 +77,12 @@ load_sqlite3() {
 		SELECT count(*) FROM t a JOIN t b ON b.word = upper(lower(a.word)) WHERE a.id % 9 = 0;
 		SELECT max(length(replace(word, 'w', 'ww'))) FROM t;
 	SQL
-	command="exec /usr/bin/sqlite3 :memory: <load.sql"
+	command="'<load.sql' /usr/bin/sqlite3 :memory:"
 }
 
 # Measured by its client: see measure_redis in run.sh.
 load_redis() {
 	port=$((20000 + $$ % 20000))
 	requests=$(scaled 200000)
-	command="exec /usr/bin/redis-server --port $port --save '' --appendonly no --daemonize no --bind 127.0.0.1"
+	command="/usr/bin/redis-server --port $port --save '' --appendonly no --daemonize no --bind 127.0.0.1"
 }

@@ -24,20 +24,22 @@ if ! command -v heaptrack >/dev/null 2>&1; then
 	ways=$(printf '%s' "$ways" | sed 's/heaptrack//')
 fi
 
-# trace WAY: runs $command (sh -c) in that way, with `clock` around the program; leaves the
+# trace WAY: runs $command in that way, with `clock` around the program; leaves the
 # program's line in `inner` and the whole's in `outer`.
 trace() {
 	rm -f heaptape.db* trace.* inner
-	case $1 in
-	none) "$clock" outer "$clock" inner sh -c "$command" ;;
-	off) "$clock" outer env LD_PRELOAD="$B/libheaptape.so" "$clock" inner sh -c "$command" ;;
-	record) "$clock" outer "$B/heaptape" run --no-stacks -- "$clock" inner sh -c "$command" ;;
-	stacks) "$clock" outer "$B/heaptape" run -- "$clock" inner sh -c "$command" ;;
-	heaptrack) "$clock" outer heaptrack -o "$work/trace" "$clock" inner sh -c "$command" ;;
+	way_now=$1
+	eval "set -- $command"
+	case $way_now in
+	none) "$clock" outer "$clock" inner "$@" ;;
+	off) "$clock" outer env LD_PRELOAD="$B/libheaptape.so" "$clock" inner "$@" ;;
+	record) "$clock" outer "$B/heaptape" run --no-stacks -- "$clock" inner "$@" ;;
+	stacks) "$clock" outer "$B/heaptape" run -- "$clock" inner "$@" ;;
+	heaptrack) "$clock" outer heaptrack -o "$work/trace" "$clock" inner "$@" ;;
 	esac >out 2>err </dev/null
 	status=$?
-	[ -s inner ] || echo "$load, $1: $(tail -2 err)" >&2
-	[ $status = 0 ] || echo "$load, $1: status $status: $(tail -1 err)" >&2
+	[ -s inner ] || echo "$load, $way_now: $(tail -2 err)" >&2
+	[ $status = 0 ] || echo "$load, $way_now: status $status: $(tail -1 err)" >&2
 }
 
 # The server runs in the way that is measured; the wall time is its client's.
