@@ -104,6 +104,25 @@ static bool wait_ready(int fd)
 	return got == 1;
 }
 
+/* When the command is recorded itself, its daemon shall not be: a heap copy of the environment
+ * without the other recording's variables. The strings are not copied. */
+static char **daemon_environment(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	bool recorded = preload && strstr(preload, "libheaptape");
+	size_t count = 0, kept = 0;
+	char **copy;
+
+	while (environ[count])
+		count++;
+	copy = must_alloc((count + 1) * sizeof(*copy));
+	for (size_t i = 0; i < count; i++)
+		if (!recorded || (strncmp(environ[i], "LD_PRELOAD=", 11) != 0 &&
+				  strncmp(environ[i], "HEAPTAPE_SOCKET=", 16) != 0))
+			copy[kept++] = environ[i];
+	return copy;
+}
+
 static pid_t spawn_daemon(const char *program, struct recorder *recorder, const char *database,
 			  int ready)
 {
@@ -113,6 +132,7 @@ static pid_t spawn_daemon(const char *program, struct recorder *recorder, const 
 			      (char *)"--ready-fd", ready_text,		NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	char **environment = daemon_environment();
 	sigset_t none, defaults;
 	pid_t pid = 0;
 	int error;
@@ -133,7 +153,8 @@ static pid_t spawn_daemon(const char *program, struct recorder *recorder, const 
 						      POSIX_SPAWN_SETSIGDEF);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &defaults);
-	error = posix_spawn(&pid, program, &actions, &attributes, arguments, environ);
+	error = posix_spawn(&pid, program, &actions, &attributes, arguments, environment);
+	free(environment);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	if (error) {

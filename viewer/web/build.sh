@@ -21,7 +21,8 @@ command -v npm >/dev/null 2>&1 || without "npm is not installed"
 mkdir -p "$folder/src"
 cp "$here/package.json" "$here/package-lock.json" "$here/flame.js" "$here/flame.css" "$folder/src"
 cd "$folder/src"
-npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >npm.log 2>&1 ||
+npm ci --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retries=1 \
+	--fetch-timeout=20000 >npm.log 2>&1 ||
 	without "npm could not fetch the packages ($(tail -n 1 npm.log))"
 notice='/*! Contains d3-flame-graph (c) Martin Spier, Apache License 2.0, and d3 modules (c) Mike Bostock, ISC License. */'
 node_modules/.bin/esbuild flame.js --bundle --minify --format=iife --target=es2019 \
