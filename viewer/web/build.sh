@@ -23,7 +23,7 @@ cp "$here/package.json" "$here/package-lock.json" "$here/flame.js" "$here/flame.
 cd "$folder/src"
 npm ci --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retries=1 \
 	--fetch-timeout=20000 >npm.log 2>&1 ||
-	without "npm could not fetch the packages ($(tail -n 1 npm.log))"
+	without "npm could not fetch the packages ($(head -n 1 npm.log))"
 notice='/*! Contains d3-flame-graph (c) Martin Spier, Apache License 2.0, and d3 modules (c) Mike Bostock, ISC License. */'
 node_modules/.bin/esbuild flame.js --bundle --minify --format=iife --target=es2019 \
 	--charset=utf8 --legal-comments=none --loader:.css=text --banner:js="$notice" \
