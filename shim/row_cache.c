@@ -8,8 +8,7 @@
 
 #define FIRST_BITS 11
 #define MOST_BITS 22
-#define GROW_BITS 2
-#define PROBES 8 /* a place this far from where it belongs is not found */
+#define PROBES 16 /* a place this far from where it belongs is not found */
 
 static uint64_t first_slots[(1u << FIRST_BITS) + PROBES];
 static struct row_table tables[MOST_BITS + 1] = {
@@ -106,19 +105,20 @@ static bool table_put(struct row_table *table, uint64_t entry)
 	return false;
 }
 
-/* Everything in a table of four times the size. What others add meanwhile is compiled again. */
+/* Everything in a table of twice the size: small steps, because a dense table stays in the cache.
+ * What others add meanwhile is compiled again. */
 static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 {
 	unsigned bits = 64 - old->shift;
 	struct row_table *table;
 
-	if (bits + GROW_BITS > MOST_BITS || __atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
+	if (bits + 1 > MOST_BITS || __atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
 		return;
-	table = &tables[bits + GROW_BITS];
+	table = &tables[bits + 1];
 	if (ht_row_table == old) {
-		table->shift = old->shift - GROW_BITS;
+		table->shift = old->shift - 1;
 		table->slots = ht_stack_table_pages(
-			(((size_t)1 << (bits + GROW_BITS)) + PROBES) * sizeof(*table->slots));
+			(((size_t)1 << (bits + 1)) + PROBES) * sizeof(*table->slots));
 		if (table->slots) {
 			for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++)
 				if (old->slots[i] & (ROW_IDS - 1))
@@ -165,7 +165,7 @@ void ht_rows_drop(uintptr_t start, uintptr_t end)
 {
 	while (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	for (unsigned bits = FIRST_BITS; bits <= MOST_BITS; bits += GROW_BITS) {
+	for (unsigned bits = FIRST_BITS; bits <= MOST_BITS; bits++) {
 		struct row_table *table = &tables[bits];
 
 		if (!table->slots)

@@ -1,9 +1,9 @@
 /*
  * Compiled unwind rows by return address, one table for the process. The walk's cost is the memory
  * this touches, so an entry is one word: the address and the number of its row, of which even a
- * large program has only hundreds. The table grows by copying into one four times the
- * size; entries are only ever added, and lose their row when their object goes away. So a reader
- * needs no lock: a row it finds under an address is the row for that address.
+ * large program has only hundreds. The table grows by copying into one twice the size; entries are
+ * only ever added, and lose their row when their object goes away. So a reader needs no lock: a row
+ * it finds under an address is the row for that address.
  */
 #ifndef HEAPTAPE_SHIM_ROW_CACHE_H
 #define HEAPTAPE_SHIM_ROW_CACHE_H

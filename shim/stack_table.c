@@ -99,7 +99,7 @@ static uint64_t *hashes_make(uint32_t count)
 	return hashes;
 }
 
-/* Two or four times the size, with every node that is complete. Only one thread does it at a time. */
+/* Twice the size, with every node that is complete. Only one thread does it at a time. */
 static __attribute__((noinline, cold)) void index_grow(struct index *old)
 {
 	uint64_t *hashes = NULL;
@@ -112,9 +112,8 @@ static __attribute__((noinline, cold)) void index_grow(struct index *old)
 		goto out;
 	count = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
 	hashes = hashes_make(count);
-	/* Small ones quadruple: soon on a huge page, and little is left behind. */
 	if (hashes)
-		index = index_make(old->bits + (old->bits < 16 ? 2 : 1));
+		index = index_make(old->bits + 1);
 	if (!index) {
 		old->limit = UINT32_MAX; /* no memory: go on with what there is */
 		goto out;

@@ -314,7 +314,7 @@ static void test_threads(void **state)
 /* Two callers with frames of one size take turns at every level. */
 static void recurse_a(int depth, unsigned turns);
 
-static __attribute__((noinline, optimize("O2"))) void recurse_b(int depth, unsigned turns)
+static __attribute__((noinline, no_icf, optimize("O2"))) void recurse_b(int depth, unsigned turns)
 {
 	if (depth == 0)
 		allocate();
@@ -325,7 +325,7 @@ static __attribute__((noinline, optimize("O2"))) void recurse_b(int depth, unsig
 	KEEP;
 }
 
-static __attribute__((noinline, optimize("O2"))) void recurse_a(int depth, unsigned turns)
+static __attribute__((noinline, no_icf, optimize("O2"))) void recurse_a(int depth, unsigned turns)
 {
 	if (depth == 0)
 		allocate();

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Stacks where re-use of a thread's last one is most likely to go wrong (tests/programs/stacks.c):
+# alternating recursion, frames of changing size, a tail call, coroutines, signal handlers, and
+# plug-ins that take turns at one address.
+. "$(dirname "$0")/lib.sh"
+need awk
+
+# Frames of the program's own functions, innermost first.
+cat >own.awk <<'EOT'
+{
+	text = $1
+	n = split($2, names, ";")
+	for (i = n; i > 0; i--)
+		if (names[i] ~ /^(allocate|even|odd|recurse|varying|jumps|coroutine|on_signal|raises|main)$/)
+			text = text " " names[i]
+	print text
+}
+EOT
+
+record "$programs/stacks"
+is "status" "$status" 0
+recorded_whole
+"$B/heaptaped" --symbols "$HEAPTAPE_DB" 0 >/dev/null || fail "symbols"
+query "SELECT size_bytes || ' ' || stack_text(stack_id) FROM allocations
+	WHERE run_id = $last_run AND size_bytes BETWEEN 200001 AND 200999 ORDER BY size_bytes" |
+	tr -d '"' | awk -f own.awk >got
+same "stacks" got out
+is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
+
+# The same functions twice, so that both objects have the same layout.
+command -v cc >/dev/null 2>&1 || pass
+printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' \
+	'void *plug(size_t n) { kept = malloc(n); return kept; }' >plug.c
+cc -O2 -fPIC -shared -o one.so plug.c || die "cannot build a plug-in"
+cc -O2 -fPIC -shared -DTWO -Wl,--build-id=sha1 -o two.so plug.c || die "cannot build a plug-in"
+record "$programs/stacks" ./one.so ./two.so
+is "status" "$status" 0
+recorded_whole
+query "WITH own AS (SELECT a.size_bytes, m.path FROM allocations a JOIN stacks s USING (stack_id)
+	JOIN frames f USING (frame_id) JOIN modules m USING (module_id)
+	WHERE a.run_id = $last_run AND a.size_bytes BETWEEN 200001 AND 200999)
+	SELECT size_bytes || ' ' || substr(path, -8) FROM own ORDER BY size_bytes" |
+	tr -d '"' | sort -u >got
+same "plug-ins" got out
+pass
