@@ -276,7 +276,8 @@ static int fde_scan(const struct eh_object *object, uintptr_t section, uintptr_t
 
 static int fde_find(const struct eh_object *object, uintptr_t pc, struct fde *ret)
 {
-	struct cursor cursor = { (const uint8_t *)object->hdr, (const uint8_t *)object->end, false };
+	struct cursor cursor = { (const uint8_t *)object->hdr, (const uint8_t *)object->end,
+				 false };
 	uint8_t version, section_encoding, count_encoding, table_encoding;
 	uintptr_t section;
 	uint64_t count, low, high;

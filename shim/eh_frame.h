@@ -37,8 +37,8 @@
 
 enum row_kind {
 	ROW_NONE,     /* not compiled yet */
-	ROW_SP,       /* CFA = sp + cfa_offset */
-	ROW_FP,       /* CFA = fp + cfa_offset */
+	ROW_SP,	      /* CFA = sp + cfa_offset */
+	ROW_FP,	      /* CFA = fp + cfa_offset */
 	ROW_FP_DEREF, /* CFA = word at fp + cfa_offset (a realigned stack) */
 	ROW_SLOW,     /* has a row, but not of this form: unwind_slow.c */
 	ROW_END,      /* the outermost frame: its return address is undefined */
@@ -81,17 +81,17 @@ static inline intptr_t row_fp_offset(uint64_t row)
 /* A mapped object, as far as unwinding needs it. */
 struct eh_object {
 	uintptr_t start, end; /* its whole mapping */
-	uintptr_t hdr;        /* .eh_frame_hdr, 0: none */
+	uintptr_t hdr;	      /* .eh_frame_hdr, 0: none */
 };
 
 enum eh_rule_kind {
 	EH_SAME,
 	EH_UNDEFINED,
-	EH_AT_CFA,     /* saved at CFA + value */
-	EH_IS_CFA,     /* is CFA + value */
-	EH_REGISTER,   /* is in register `value` */
-	EH_AT_EXPR,    /* saved where the expression says */
-	EH_IS_EXPR,    /* is what the expression says */
+	EH_AT_CFA,   /* saved at CFA + value */
+	EH_IS_CFA,   /* is CFA + value */
+	EH_REGISTER, /* is in register `value` */
+	EH_AT_EXPR,  /* saved where the expression says */
+	EH_IS_EXPR,  /* is what the expression says */
 };
 
 struct eh_expr {

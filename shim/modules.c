@@ -109,7 +109,7 @@ static const char *path_keep(const char *name)
 static void build_id_read(struct module *module)
 {
 	const ElfW(Ehdr) *ehdr = (const void *)module->object.start;
-	const ElfW(Phdr) *phdr;
+	const ElfW(Phdr) * phdr;
 
 	module->build_id_bytes = 0;
 	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_phentsize != sizeof(*phdr) ||

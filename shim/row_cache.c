@@ -117,8 +117,8 @@ static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 	table = &tables[bits + 1];
 	if (ht_row_table == old) {
 		table->shift = old->shift - 1;
-		table->slots = ht_stack_table_pages(
-			(((size_t)1 << (bits + 1)) + PROBES) * sizeof(*table->slots));
+		table->slots = ht_stack_table_pages((((size_t)1 << (bits + 1)) + PROBES) *
+						    sizeof(*table->slots));
 		if (table->slots) {
 			for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++)
 				if (old->slots[i] & (ROW_IDS - 1))

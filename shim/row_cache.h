@@ -16,7 +16,7 @@
 #define ROW_IDS 8192
 
 struct row_table {
-	unsigned shift; /* 64 - log2 of its slots */
+	unsigned shift;	 /* 64 - log2 of its slots */
 	uint64_t *slots; /* address << ROW_ID_BITS | row id; row id 0: not known */
 };
 

@@ -126,14 +126,14 @@ static void watch(const struct stack_range *range)
 {
 	uintptr_t old = __atomic_load_n(&foreign_start, __ATOMIC_RELAXED);
 
-	while (range->start < old && !__atomic_compare_exchange_n(&foreign_start, &old, range->start,
-								  false, __ATOMIC_SEQ_CST,
-								  __ATOMIC_RELAXED))
+	while (range->start < old &&
+	       !__atomic_compare_exchange_n(&foreign_start, &old, range->start, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
 	old = __atomic_load_n(&foreign_end, __ATOMIC_RELAXED);
-	while (range->end > old && !__atomic_compare_exchange_n(&foreign_end, &old, range->end,
-								false, __ATOMIC_SEQ_CST,
-								__ATOMIC_RELAXED))
+	while (range->end > old &&
+	       !__atomic_compare_exchange_n(&foreign_end, &old, range->end, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED))
 		;
 }
 
@@ -189,8 +189,8 @@ bool ht_stack_peek(uintptr_t address, uintptr_t *ret)
 	uintptr_t word;
 	struct iovec local = { &word, sizeof(word) }, remote = { (void *)address, sizeof(word) };
 
-	if (sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)&remote, 1,
-		      0) != (long)sizeof(word))
+	if (sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)&remote,
+		      1, 0) != (long)sizeof(word))
 		return false;
 	*ret = word;
 	return true;

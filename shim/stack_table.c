@@ -45,7 +45,7 @@ static struct index *index_now;
 static bool growing;
 
 /* Under the send lock. */
-static uint32_t sent_to = 1;      /* numbers below this were sent, but for the holes */
+static uint32_t sent_to = 1;	  /* numbers below this were sent, but for the holes */
 static uint32_t holes[HOLES_MAX]; /* not complete when their turn came */
 static unsigned holes_used;
 

@@ -160,8 +160,7 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 		const struct taken *from = &w->taken[taken];
 		struct frame *frame = &w->frames[i];
 
-		needs_fp = row_uses_fp(from->row) ||
-			   (row_fp(from->row) == ROW_FP_SAME && needs_fp);
+		needs_fp = row_uses_fp(from->row) || (row_fp(from->row) == ROW_FP_SAME && needs_fp);
 		frame->needs_fp = needs_fp;
 		frame->sp = from->state.sp;
 		frame->row = from->row;
@@ -186,7 +185,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	struct stack_range range = w->range, slow_range;
 	unsigned depth = ht_stack_depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
-	bool odd = false; /* the state may be one that a signal interrupted */
+	bool odd = false;	/* the state may be one that a signal interrupted */
 	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
 	const struct frame *frame = &w->frames[kept] - 1;
 
@@ -201,8 +200,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 		if (kept && frame->sp == state.sp && w->checks[kept - 1].value == state.pc) {
 			row = frame->row;
 			if ((int)kept - 1 <= joinable &&
-			    (!frame->needs_fp || frame->fp == state.fp) &&
-			    kept + taken <= depth &&
+			    (!frame->needs_fp || frame->fp == state.fp) && kept + taken <= depth &&
 			    (old_cut != STACK_CUT_DEPTH || kept + taken == depth)) {
 				joinable = first_differing(w, kept - 1);
 				if (joinable < 0) {

@@ -35,8 +35,8 @@ uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp);
  * The same for the caller of the function this stands in, which must be a real function (noinline)
  * that the program's call reached by jumps alone: the compiler gives it a frame pointer.
  */
-#define HT_STACK_OF_CALLER()                                                    \
-	ht_stack_capture((uintptr_t)__builtin_return_address(0),                \
+#define HT_STACK_OF_CALLER()                                                         \
+	ht_stack_capture((uintptr_t)__builtin_return_address(0),                     \
 			 (uintptr_t)__builtin_frame_address(0) + 2 * sizeof(void *), \
 			 *(uintptr_t *)__builtin_frame_address(0))
 
@@ -100,7 +100,7 @@ struct stack_state {
 	uintptr_t sp;
 	uintptr_t fp;
 	const uintptr_t *pc_at;
-	const uintptr_t *fp_at;  /* NULL: fp was not loaded */
+	const uintptr_t *fp_at;	 /* NULL: fp was not loaded */
 	const uintptr_t *cfa_at; /* NULL: sp was computed, not loaded */
 };
 

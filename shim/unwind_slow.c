@@ -132,7 +132,7 @@ static int expr_run(const uint8_t *code, uint32_t code_bytes, const struct unwin
 		case 0x11: /* consts */
 			stack[top++] = expr_leb(&cursor, op == 0x11);
 			break;
-		case 0x06: /* deref */
+		case 0x06:   /* deref */
 		case 0x94: { /* deref_size */
 			uint64_t bytes = op == 0x94 ? expr_take(&cursor, 1) : 8;
 
@@ -243,7 +243,7 @@ static int expr_run(const uint8_t *code, uint32_t code_bytes, const struct unwin
 			}
 			stack[top - 1] = a;
 			break;
-		case 0x28: /* bra */
+		case 0x28:   /* bra */
 		case 0x2f: { /* skip */
 			int64_t jump = extend(expr_take(&cursor, 2), 2);
 
@@ -379,8 +379,8 @@ static int regs_recover(const struct stack_state *from, const struct stack_range
 	return -ENODATA;
 }
 
-int ht_stack_step_slow(const struct stack_state *from, uint64_t row, const struct stack_range *range,
-		       struct stack_state *ret_next)
+int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
+		       const struct stack_range *range, struct stack_state *ret_next)
 {
 	const uint64_t needed = (uint64_t)1 << EH_SP | (uint64_t)1 << EH_FP;
 	struct unwind_regs regs = { .known = (uint64_t)1 << EH_RA | needed };

@@ -184,7 +184,8 @@ frame_realigned(int depth, int a, int b, int c, int d, int e, int on_stack, int 
 }
 
 /* rbp holds data here, and whoever is called saves it. */
-static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void frame_fp_is_data(int depth)
+static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void
+frame_fp_is_data(int depth)
 {
 #if defined(__x86_64__)
 	register uint64_t value __asm__("rbp") = random_state;
@@ -305,7 +306,8 @@ static void test_threads(void **state)
 
 	(void)state;
 	for (uintptr_t i = 0; i < 8; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, thread_main, (void *)(i + 77)), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, thread_main, (void *)(i + 77)),
+				 0);
 	for (unsigned i = 0; i < 8; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(cuts(), 0);
