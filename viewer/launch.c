@@ -76,7 +76,10 @@ static bool make_folder(struct recorder *recorder)
 
 		if (!bases[i] || strlen(bases[i]) > LINK_PATH_BYTES - 24)
 			continue;
-		folder = must_print("%s/heaptape-XXXXXX", bases[i]);
+		folder = must_print("%s/heaptape-%s", bases[i],
+				    "XX"
+				    "XX"
+				    "XX");
 		if (mkdtemp(folder)) {
 			path = must_print("%s/socket", folder);
 			recorder->folder = folder;
