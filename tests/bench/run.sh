@@ -35,9 +35,10 @@ trace() {
 	off) "$clock" outer env LD_PRELOAD="$B/libheaptape.so" "$clock" inner "$@" ;;
 	record) "$clock" outer "$B/heaptape" run --no-stacks -- "$clock" inner "$@" ;;
 	stacks) "$clock" outer "$B/heaptape" run -- "$clock" inner "$@" ;;
-	heaptrack) "$clock" outer heaptrack -o "$work/trace" "$clock" inner "$@" ;;
+	heaptrack) "$clock" outer timeout 300 heaptrack -o "$work/trace" "$clock" inner "$@" ;;
 	esac >out 2>err </dev/null
 	status=$?
+	echo $status >status
 	[ -s inner ] || echo "$load, $way_now: $(tail -2 err)" >&2
 	[ $status = 0 ] || echo "$load, $way_now: status $status: $(tail -1 err)" >&2
 }
@@ -63,6 +64,8 @@ measure() {
 	*) trace "$1" ;;
 	esac
 	[ -s inner ] || return
+	# A tracer that dies under way has no time worth showing (said by trace).
+	[ "$1" != heaptrack ] || [ "$(cat status)" = 0 ] || return
 	read -r began ended _ memory <inner
 	read -r _ over _ _ <outer
 	wall=$((ended - began)) events=0 stored=-1 lost=-1 after=-1
