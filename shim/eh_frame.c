@@ -47,7 +47,7 @@ struct fde {
 	struct cursor program;
 };
 
-static uint64_t take(struct cursor *cursor, size_t bytes)
+static inline __attribute__((always_inline)) uint64_t take(struct cursor *cursor, size_t bytes)
 {
 	uint64_t value = 0;
 
@@ -60,12 +60,14 @@ static uint64_t take(struct cursor *cursor, size_t bytes)
 	return value;
 }
 
-static uint64_t take_uleb(struct cursor *cursor)
+static inline uint64_t take_uleb(struct cursor *cursor)
 {
 	uint64_t value = 0;
 	unsigned shift = 0;
 	uint8_t byte;
 
+	if (cursor->at < cursor->end && *cursor->at < 0x80)
+		return *cursor->at++;
 	do {
 		byte = (uint8_t)take(cursor, 1);
 		if (shift < 64)
