@@ -77,8 +77,9 @@ static void callocs(void)
 
 static void reallocs(void)
 {
-	static const size_t steps[] = { 1, 15, 16, 17, 100, 1000, 999, 5000, 4000, 200, 70000,
-					300000, 299999, 2 << 20, 9 << 20, 1 << 20, 64, 10, 100000 };
+	static const size_t steps[] = { 1,	 15,	  16,  17,    100,    1000,   999,
+					5000,	 4000,	  200, 70000, 300000, 299999, 2 << 20,
+					9 << 20, 1 << 20, 64,  10,    100000 };
 	char *block = realloc_row(NULL, 8);
 	size_t size = 8;
 

@@ -118,13 +118,13 @@ int main(void)
 	char letters[] = "zyx";
 	size_t bytes = 100106;
 
-	middle(100101); /* 100101.2 */
-	around(100102); /* 100102.2 */
+	middle(100101);		       /* 100101.2 */
+	around(100102);		       /* 100102.2 */
 	qsort(letters, 3, 1, compare); /* 100103.1 */
-	descend(2); /* 100104.3 */
-	odd(1); /* 100105.3 */
-	through(callback, &bytes); /* 100106.2 */
-	deep_outer(100107); /* 100107.3 */
-	changing(100108, 300); /* 100108.1 */
+	descend(2);		       /* 100104.3 */
+	odd(1);			       /* 100105.3 */
+	through(callback, &bytes);     /* 100106.2 */
+	deep_outer(100107);	       /* 100107.3 */
+	changing(100108, 300);	       /* 100108.1 */
 	return 0;
 }

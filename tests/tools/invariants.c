@@ -25,7 +25,7 @@
 #include "proto/event.h"
 #include "tests/tools/heap_model.h"
 
-static unsigned violations;       /* in all */
+static unsigned violations;	  /* in all */
 static unsigned process_problems; /* of the process at hand */
 static int64_t current_process;
 static bool allow_lost;
@@ -69,11 +69,11 @@ static bool step(sqlite3 *db, sqlite3_stmt *statement)
 	return rc == SQLITE_ROW;
 }
 
-#define EXPECT_EQUAL(what, table, events)                                                           \
-	do {                                                                                       \
-		int64_t a_ = (int64_t)(table), b_ = (int64_t)(events);                              \
-		if (a_ != b_)                                                                      \
-			violation("%s: table %" PRId64 ", events %" PRId64, what, a_, b_);          \
+#define EXPECT_EQUAL(what, table, events)                                                  \
+	do {                                                                               \
+		int64_t a_ = (int64_t)(table), b_ = (int64_t)(events);                     \
+		if (a_ != b_)                                                              \
+			violation("%s: table %" PRId64 ", events %" PRId64, what, a_, b_); \
 	} while (0)
 
 /* Everything that is added up for one process. */
@@ -85,18 +85,18 @@ struct sums {
 	uint64_t events, allocations, allocated_bytes, frees, freed_bytes, reallocations, failed;
 	uint64_t temporary, preexisting_frees;
 	uint64_t live_blocks, live_bytes, peak_bytes, peak_blocks, epoch;
-	bool may_miss; /* events are known to be lost: what depends on each one is not judged */
+	bool may_miss;	/* events are known to be lost: what depends on each one is not judged */
 	bool unordered; /* late events: the peak is not judged */
 	struct thread_sums {
 		uint64_t next_seq, allocations, allocated_bytes, frees, freed_bytes, last_ns;
 		uint64_t last_allocated; /* address; 0: none since */
-	} *threads;
+	} * threads;
 	size_t thread_capacity;
 	struct stack_sums {
 		uint64_t allocations, allocated_bytes, frees, freed_bytes, temporary;
 		int64_t live_blocks, live_bytes, peak_blocks, peak_bytes;
 		uint64_t epoch;
-	} *stacks;
+	} * stacks;
 	size_t stack_capacity;
 };
 
@@ -141,9 +141,12 @@ static void block_appears(struct sums *sums, const struct event_row *row)
 {
 	struct thread_sums *thread = thread_of(sums, row->thread);
 	struct stack_sums *stack = stack_of(sums, row->stack_id);
-	struct heap_block block = { .address = row->address, .size_bytes = row->size_bytes,
-				    .usable_bytes = row->usable_bytes, .at_ns = row->at_ns,
-				    .thread = row->thread, .stack_id = row->stack_id };
+	struct heap_block block = { .address = row->address,
+				    .size_bytes = row->size_bytes,
+				    .usable_bytes = row->usable_bytes,
+				    .at_ns = row->at_ns,
+				    .thread = row->thread,
+				    .stack_id = row->stack_id };
 	const char *problem;
 
 	if (row->usable_bytes < row->size_bytes)
@@ -166,7 +169,8 @@ static void block_appears(struct sums *sums, const struct event_row *row)
 	stack->live_bytes += (int64_t)row->size_bytes;
 }
 
-static void block_goes(struct sums *sums, const struct event_row *row, const struct heap_block *named)
+static void block_goes(struct sums *sums, const struct event_row *row,
+		       const struct heap_block *named)
 {
 	struct thread_sums *thread = thread_of(sums, row->thread);
 	struct stack_sums *stack;
@@ -179,19 +183,21 @@ static void block_goes(struct sums *sums, const struct event_row *row, const str
 		}
 		if (!sums->may_miss)
 			violation("thread %u seq %" PRIu64 ": free of %#" PRIx64 " (%" PRIu64
-				  " bytes), which is not live", row->thread, row->seq,
-				  named->address, named->size_bytes);
+				  " bytes), which is not live",
+				  row->thread, row->seq, named->address, named->size_bytes);
 		return;
 	}
-	if (!sums->may_miss && (found.size_bytes != named->size_bytes ||
-	    found.usable_bytes != named->usable_bytes || found.stack_id != named->stack_id ||
-	    found.at_ns != named->at_ns || found.thread != named->thread))
+	if (!sums->may_miss &&
+	    (found.size_bytes != named->size_bytes || found.usable_bytes != named->usable_bytes ||
+	     found.stack_id != named->stack_id || found.at_ns != named->at_ns ||
+	     found.thread != named->thread))
 		violation("thread %u seq %" PRIu64 ": free of %#" PRIx64 " names size %" PRIu64
-			  "/%" PRIu64 " time %" PRIu64 " thread %u stack %u, was %" PRIu64 "/%"
-			  PRIu64 " time %" PRIu64 " thread %u stack %u", row->thread, row->seq,
-			  named->address, named->size_bytes, named->usable_bytes, named->at_ns,
-			  named->thread, named->stack_id, found.size_bytes, found.usable_bytes,
-			  found.at_ns, found.thread, found.stack_id);
+			  "/%" PRIu64 " time %" PRIu64 " thread %u stack %u, was %" PRIu64
+			  "/%" PRIu64 " time %" PRIu64 " thread %u stack %u",
+			  row->thread, row->seq, named->address, named->size_bytes,
+			  named->usable_bytes, named->at_ns, named->thread, named->stack_id,
+			  found.size_bytes, found.usable_bytes, found.at_ns, found.thread,
+			  found.stack_id);
 	stack = stack_of(sums, found.stack_id);
 	sums->frees++;
 	sums->freed_bytes += found.size_bytes;
@@ -279,14 +285,15 @@ static void one_event(struct sums *sums, const struct event_row *row)
 		take_peak(sums);
 		break;
 	case EVENT_FREE:
-		old = (struct heap_block){ row->address, row->size_bytes, row->usable_bytes,
-					   row->allocated_at_ns, row->allocated_by, row->stack_id };
+		old = (struct heap_block){ row->address,      row->size_bytes,
+					   row->usable_bytes, row->allocated_at_ns,
+					   row->allocated_by, row->stack_id };
 		block_goes(sums, row, &old);
 		break;
 	case EVENT_REALLOC:
-		old = (struct heap_block){ row->old_address, row->old_size_bytes,
+		old = (struct heap_block){ row->old_address,	  row->old_size_bytes,
 					   row->old_usable_bytes, row->allocated_at_ns,
-					   row->allocated_by, row->old_stack_id };
+					   row->allocated_by,	  row->old_stack_id };
 		if (!row->address) {
 			sums->failed++;
 			break;
@@ -306,8 +313,10 @@ static void one_event(struct sums *sums, const struct event_row *row)
 
 static void read_events(sqlite3 *db, struct sums *sums)
 {
-	sqlite3_stmt *chunks = prepare(db, "SELECT blob, events, chunk_id FROM chunks WHERE "
-					   "process_id = ? ORDER BY chunk_id", current_process);
+	sqlite3_stmt *chunks = prepare(db,
+				       "SELECT blob, events, chunk_id FROM chunks WHERE "
+				       "process_id = ? ORDER BY chunk_id",
+				       current_process);
 
 	while (step(db, chunks)) {
 		struct chunk_columns columns;
@@ -335,8 +344,10 @@ static void read_events(sqlite3 *db, struct sums *sums)
 
 static void compare_threads(sqlite3 *db, struct sums *sums)
 {
-	sqlite3_stmt *rows = prepare(db, "SELECT number, events, allocations, allocated_bytes, "
-		"frees, freed_bytes FROM threads WHERE process_id = ?", current_process);
+	sqlite3_stmt *rows = prepare(db,
+				     "SELECT number, events, allocations, allocated_bytes, "
+				     "frees, freed_bytes FROM threads WHERE process_id = ?",
+				     current_process);
 
 	while (step(db, rows)) {
 		const struct thread_sums *thread =
@@ -356,9 +367,12 @@ static void compare_threads(sqlite3 *db, struct sums *sums)
 
 static void compare_stacks(sqlite3 *db, struct sums *sums)
 {
-	sqlite3_stmt *rows = prepare(db, "SELECT stack_id, allocations, allocated_bytes, frees, "
-		"freed_bytes, temporary, peak_blocks, peak_bytes, live_blocks, live_bytes "
-		"FROM stack_totals WHERE process_id = ?", current_process);
+	sqlite3_stmt *rows =
+		prepare(db,
+			"SELECT stack_id, allocations, allocated_bytes, frees, "
+			"freed_bytes, temporary, peak_blocks, peak_bytes, live_blocks, live_bytes "
+			"FROM stack_totals WHERE process_id = ?",
+			current_process);
 	uint64_t seen = 0;
 
 	while (step(db, rows)) {
@@ -391,12 +405,15 @@ static void compare_stacks(sqlite3 *db, struct sums *sums)
 
 static void compare_rest(sqlite3 *db, struct sums *sums)
 {
-	sqlite3_stmt *rows = prepare(db, "SELECT sum(allocations), sum(allocated_bytes), "
+	sqlite3_stmt *rows = prepare(
+		db,
+		"SELECT sum(allocations), sum(allocated_bytes), "
 		"sum(live_blocks), sum(live_bytes) FROM size_histogram WHERE process_id = ?",
 		current_process);
 
 	step(db, rows);
-	EXPECT_EQUAL("size_histogram.allocations", sqlite3_column_int64(rows, 0), sums->allocations);
+	EXPECT_EQUAL("size_histogram.allocations", sqlite3_column_int64(rows, 0),
+		     sums->allocations);
 	EXPECT_EQUAL("size_histogram.allocated_bytes", sqlite3_column_int64(rows, 1),
 		     sums->allocated_bytes);
 	EXPECT_EQUAL("size_histogram.live_blocks", sqlite3_column_int64(rows, 2),
@@ -408,7 +425,8 @@ static void compare_rest(sqlite3 *db, struct sums *sums)
 		       current_process);
 	while (step(db, rows))
 		if (sqlite3_column_int64(rows, 1) > sqlite3_column_int64(rows, 2))
-			violation("sample at %" PRId64 " ns: %" PRId64 " bytes live, %" PRId64 " held",
+			violation("sample at %" PRId64 " ns: %" PRId64 " bytes live, %" PRId64
+				  " held",
 				  (int64_t)sqlite3_column_int64(rows, 0),
 				  (int64_t)sqlite3_column_int64(rows, 1),
 				  (int64_t)sqlite3_column_int64(rows, 2));
@@ -467,7 +485,8 @@ static void check_process(sqlite3 *db, sqlite3_stmt *process)
 		compare_stacks(db, &sums);
 		compare_rest(db, &sums);
 	}
-	printf("process %" PRId64 " (%s): %" PRIu64 " events, %" PRIu64 " allocations, %u problems\n",
+	printf("process %" PRId64 " (%s): %" PRIu64 " events, %" PRIu64
+	       " allocations, %u problems\n",
 	       current_process, (const char *)sqlite3_column_text(process, 1), sums.events,
 	       sums.allocations, process_problems);
 	heap_release(&sums.heap);
@@ -498,13 +517,16 @@ int main(int argc, char **argv)
 	}
 	if (sqlite3_open_v2(argv[i], &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
 		die(db, argv[i]);
-	processes = prepare(db, "SELECT process_id, command, events, lost_events, started_ns, "
+	processes = prepare(
+		db,
+		"SELECT process_id, command, events, lost_events, started_ns, "
 		"late_events, allocations, allocated_bytes, frees, freed_bytes, reallocations, "
 		"failed, temporary, preexisting_frees, live_blocks, live_bytes, peak_blocks, "
 		"peak_bytes, held_bytes, peak_held_bytes, EXISTS(SELECT 1 FROM processes earlier "
 		"WHERE earlier.run_id = processes.run_id AND earlier.pid <> processes.pid AND "
 		"earlier.command = processes.command AND earlier.started_ns <= "
-		"processes.started_ns) FROM processes WHERE ?1 IN (0, run_id) ORDER BY process_id", run);
+		"processes.started_ns) FROM processes WHERE ?1 IN (0, run_id) ORDER BY process_id",
+		run);
 	for (; step(db, processes); count++)
 		check_process(db, processes);
 	sqlite3_finalize(processes);
