@@ -24,6 +24,8 @@
 
 #define NEST_LEVELS 2
 #define CHECK_STEP 4
+#define MEMO_BITS 7
+#define MEMO_FRAMES 5
 
 struct check {
 	const uintptr_t *at;
@@ -50,11 +52,29 @@ struct taken {
 	uint64_t row;
 };
 
+/*
+ * What an earlier walk from (pc, sp) took before it came to a frame that had stayed, when none of
+ * its steps hung on fp: then only the return addresses in these slots have a say in it, so where
+ * they are the same and the frame that stayed is, the outcome is.
+ */
+struct memo {
+	uintptr_t pc;
+	uintptr_t sp;
+	uint32_t version;
+	uint32_t kept;
+	uint32_t taken;
+	uint32_t join_node;
+	struct check join;
+	struct frame frames[MEMO_FRAMES]; /* outermost first, as in the walker */
+	struct check checks[MEMO_FRAMES];
+};
+
 struct walker {
 	uint32_t used; /* frames; 0: nothing to re-use */
 	uint32_t fp_used;
 	uint32_t version;
 	uint32_t changes;
+	uint32_t memo_turn;
 	enum stack_cut cut; /* why frame 0 is the last, STACK_CUT_NONE: it is the outermost */
 	bool busy;
 	uintptr_t busy_sp;
@@ -65,6 +85,7 @@ struct walker {
 	struct frame frames[STACK_DEPTH_MAX];
 	struct fp_check fp_checks[2 * STACK_DEPTH_MAX + 1];
 	struct taken taken[STACK_DEPTH_MAX]; /* by the walk, innermost first */
+	struct memo memos[1 << MEMO_BITS];
 };
 
 uint32_t ht_stack_version = STACK_VERSION_STEP;
@@ -133,6 +154,13 @@ static inline void frame_checks(struct walker *w, unsigned i, const struct stack
 		w->fp_checks[w->fp_used++] = (struct fp_check){ state->cfa_at, state->sp, i };
 }
 
+/* Forgets the checks that hang on how frame kept-1 was left. */
+static inline void fp_checks_cut(struct walker *w, unsigned kept)
+{
+	while (w->fp_used && w->fp_checks[w->fp_used - 1].frame + 1 >= kept)
+		w->fp_used--;
+}
+
 /* Frames 0 .. kept-1 stay, `taken` frames go on top. join: the state with which the walk came to
  * frame kept-1. Returns the innermost node. */
 static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
@@ -143,8 +171,7 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 	bool needs_fp = false;
 	unsigned i = kept, left = taken;
 
-	while (w->fp_used && w->fp_checks[w->fp_used - 1].frame + 1 >= kept)
-		w->fp_used--;
+	fp_checks_cut(w, kept);
 	if (kept) {
 		node = w->frames[kept - 1].node;
 		hash = w->frames[kept - 1].hash;
@@ -262,12 +289,73 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	}
 }
 
+/* The first of the two places for (pc, sp): callers often take turns. */
+static struct memo *memo_of(struct walker *w, uintptr_t pc, uintptr_t sp)
+{
+	size_t hash = ((pc ^ sp << 20) * 0x9e3779b97f4a7c15ull) >> (64 - MEMO_BITS);
+
+	return &w->memos[hash & ~(size_t)1];
+}
+
+/* The walk from (pc, sp) done by a memo. used: frames of the last capture. Returns how many there
+ * are now; 0: no memo fits. */
+static inline unsigned memo_apply(struct walker *w, const struct memo *memo, unsigned used,
+				  uintptr_t pc, uintptr_t sp)
+{
+	unsigned kept = memo->kept;
+	uintptr_t differ;
+
+	if (memo->pc != pc || memo->sp != sp || memo->version != w->version || kept > used ||
+	    w->cut == STACK_CUT_DEPTH || w->frames[kept - 1].node != memo->join_node ||
+	    w->frames[kept - 1].sp != (uintptr_t)(memo->join.at + 1))
+		return 0;
+	differ = *memo->join.at ^ memo->join.value;
+	for (unsigned i = 0; i + 1 < memo->taken; i++)
+		differ |= *memo->checks[i].at ^ memo->checks[i].value;
+	if (differ || !same_below(w, kept - 1))
+		return 0;
+	fp_checks_cut(w, kept);
+	w->checks[kept - 1] = memo->join;
+	for (unsigned i = 0; i < memo->taken; i++) {
+		w->frames[kept + i] = memo->frames[i];
+		w->checks[kept + i] = memo->checks[i];
+	}
+	return kept + memo->taken;
+}
+
+/* Remembers the walk from (pc, sp) that was just joined, if it is of the simple kind. */
+static void memo_keep(struct walker *w, unsigned kept, unsigned taken, uintptr_t pc, uintptr_t sp)
+{
+	struct memo *memo = memo_of(w, pc, sp) + (w->memo_turn++ & 1);
+
+	if (!kept || !taken || taken > MEMO_FRAMES || w->taken[0].state.pc != pc ||
+	    w->frames[kept - 1].needs_fp || w->checks[kept - 1].at == &ht_stack_never)
+		return;
+	for (unsigned i = 0; i < taken; i++)
+		if (w->frames[kept + i].needs_fp ||
+		    (i + 1 < taken && w->checks[kept + i].at == &ht_stack_never))
+			return;
+	for (unsigned i = 0; i < taken; i++) {
+		memo->frames[i] = w->frames[kept + i];
+		memo->checks[i] = w->checks[kept + i];
+	}
+	memo->pc = pc;
+	memo->sp = sp;
+	memo->version = w->version;
+	memo->kept = kept;
+	memo->taken = taken;
+	memo->join_node = w->frames[kept - 1].node;
+	memo->join = w->checks[kept - 1];
+}
+
 static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 							  struct stack_state *state)
 {
 	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
 	bool trust = !(version & STACK_VERSION_UNLOADS), crossed = false;
-	unsigned kept, taken;
+	unsigned kept, taken, used;
+	const struct memo *memo;
+	uintptr_t pc, sp;
 	uint32_t node = 0;
 
 	w->busy_sp = state->sp;
@@ -288,6 +376,20 @@ static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 		ht_stack_count_cut(STACK_CUT_BAD_CFA);
 		goto out;
 	}
+	pc = state->pc;
+	sp = state->sp;
+	memo = memo_of(w, pc, sp);
+	used = kept && trust ? memo_apply(w, memo, kept, pc, sp) : 0;
+	if (!used && kept && trust)
+		used = memo_apply(w, memo + 1, kept, pc, sp);
+	if (used) {
+		node = w->frames[used - 1].node;
+		if (unlikely(w->cut != STACK_CUT_NONE))
+			ht_stack_count_cut(w->cut);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		w->used = used;
+		goto out;
+	}
 	taken = walk(w, kept, trust, state, &kept, &crossed);
 	node = walker_join(w, kept, taken, state);
 	if (unlikely(!node)) {
@@ -298,8 +400,10 @@ static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 	if (unlikely(w->cut != STACK_CUT_NONE))
 		ht_stack_count_cut(w->cut);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (trust && !crossed)
+	if (trust && !crossed) {
+		memo_keep(w, kept, taken, pc, sp);
 		w->used = kept + taken;
+	}
 out:
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	w->busy = false;
