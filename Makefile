@@ -216,9 +216,11 @@ check-programs: setup
 	@$(MAKE) --no-print-directory all programs
 	@sh tests/run.sh programs
 
+# The demo is about what comes after the build.
 demo: setup
-	@$(MAKE) --no-print-directory all
-	@sh tests/demo.sh
+	@echo 'building in $(B)/ ...'
+	@$(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) all
+	@HT_BUILD=$(B) sh tests/demo.sh
 
 bench:
 	@sh tests/setup.sh bench

@@ -156,8 +156,11 @@ static void print_next(const struct run *run)
 
 	heading("Next");
 	printf("  heaptape report --stacks%s %s\n", option, format_plain(run->run_id));
-	printf("  heaptape sql%s \"SELECT * FROM leaks WHERE run_id = %s LIMIT 5\"\n", option,
-	       format_plain(run->run_id));
+	printf("  heaptape peak%s %s\n", option, format_plain(run->run_id));
+	printf("  heaptape flame%s %s\n", option, format_plain(run->run_id));
+	printf("  heaptape sql%s \"SELECT live_bytes, stack_text(stack_id) FROM leaks WHERE run_id "
+	       "= %s\"\n",
+	       option, format_plain(run->run_id));
 }
 
 #define PROCESSES_SHOWN 10
@@ -202,9 +205,9 @@ static void report_text(sqlite3 *db, const struct run *run)
 	profile_release(&profile);
 	print_section("Sizes", size_bands_table(db, run));
 	if (db_number(db,
-		      "SELECT count(*) FROM threads WHERE process_id IN "
-		      "(SELECT process_id FROM processes WHERE run_id = ?)",
-		      "i", run->run_id) > 1)
+		      "SELECT count(*) FROM threads JOIN processes USING(process_id) WHERE run_id "
+		      "= ?",
+		      "i", run->run_id) > run->processes)
 		print_section("Threads, the busiest first", threads_table(db, run, options.top));
 	print_completeness(db, run);
 	print_next(run);
