@@ -593,6 +593,7 @@ static void test_pages(void **state)
 		  .address = 0x30000,
 		  .size_bytes = (uint64_t)-0x8000 },
 	};
+	int64_t value;
 
 	(void)state;
 	put_process(1, 1, 1);
@@ -624,6 +625,19 @@ static void test_pages(void **state)
 			 33);
 	assert_int_equal(number("SELECT count(*) FROM processes p JOIN pages(p.process_id, 10)"),
 			 32);
+
+	/* The inner loop of a join replays the process once, not for every row of the outer one. */
+	assert_int_equal(opened_by("WITH n(i) AS MATERIALIZED (VALUES (1), (2), (3)) SELECT "
+				   "count(*) FROM n CROSS JOIN pages(1, 10)",
+				   &value),
+			 1);
+	assert_int_equal(value, 96);
+	assert_int_equal(number("WITH n(i) AS (VALUES (105), (10), (10), (5), (105)) "
+				"SELECT count(*) FROM n CROSS JOIN pages(1, n.i)"),
+			 33 + 32 + 32 + 33);
+	assert_int_equal(number("WITH n(i) AS (VALUES (1), (2), (1)) "
+				"SELECT count(*) FROM n CROSS JOIN pages(n.i, 10)"),
+			 64);
 }
 
 /* A damaged chunk is an error that names it; the others stay readable. */

@@ -64,6 +64,7 @@ struct cursor {
 	struct page_set set;
 	struct page *pages; /* of all runs, one after another */
 	size_t page_count, page, run, run_first;
+	bool whole; /* all of the filter's pages are those of this one process */
 	int64_t rowid;
 };
 
@@ -123,6 +124,7 @@ static void process_clear(struct cursor *cursor)
 	free(cursor->pages);
 	cursor->pages = NULL;
 	cursor->page_count = cursor->page = cursor->run = cursor->run_first = 0;
+	cursor->whole = false;
 }
 
 static int pages_close(sqlite3_vtab_cursor *base)
@@ -281,6 +283,10 @@ static int process_next(struct cursor *cursor)
 	struct event_row row;
 	int rc;
 
+	if (cursor->whole) {
+		cursor->done = true;
+		return SQLITE_OK;
+	}
 	do {
 		process_clear(cursor);
 		rc = scan_next_process(&cursor->scan);
@@ -303,7 +309,15 @@ static int process_next(struct cursor *cursor)
 		if (rc != SQLITE_OK)
 			return table_fail(cursor, rc);
 	} while (!cursor->page_count);
+	cursor->whole = cursor->scan.filter.process.low == cursor->scan.filter.process.high;
 	return SQLITE_OK;
+}
+
+/* An inner loop of a join asks for the same map once for each row of the outer one. */
+static bool same_map(const struct cursor *cursor, const struct range *process, int64_t at_ns)
+{
+	return cursor->whole && process->low == process->high && at_ns == cursor->at_ns &&
+	       process->low == cursor->scan.process.process_id;
 }
 
 static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan, int argc,
@@ -313,19 +327,24 @@ static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan,
 	struct table *table = (struct table *)base->pVtab;
 	struct constraint_set set;
 	struct scan_filter filter;
+	int64_t at_ns = INT64_MAX;
 	int rc;
 
 	(void)number;
-	process_clear(cursor);
-	scan_release(&cursor->scan);
 	cursor->rowid = 0;
 	cursor->done = constraint_set_load(&set, plan, argc, argv, -1);
 	if (cursor->done)
 		return SQLITE_OK;
-	cursor->at_ns = INT64_MAX;
 	for (int i = 0; i < argc; i++)
 		if (plan[2 * i] - 'A' == COLUMN_AT_NS && plan[2 * i + 1] == '=')
-			cursor->at_ns = sqlite3_value_int64(argv[i]);
+			at_ns = sqlite3_value_int64(argv[i]);
+	if (same_map(cursor, &set.range[COLUMN_PROCESS_ID], at_ns)) {
+		cursor->page = cursor->run = cursor->run_first = 0;
+		return SQLITE_OK;
+	}
+	process_clear(cursor);
+	scan_release(&cursor->scan);
+	cursor->at_ns = at_ns;
 	filter = (struct scan_filter){
 		.run = RANGE_ALL,
 		.process = set.range[COLUMN_PROCESS_ID],
