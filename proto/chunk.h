@@ -8,7 +8,7 @@
  *   offset  size  meaning
  *   0       4     "hchk"
  *   4       1     version
- *   5       1     number of streams, n (19)
+ *   5       1     number of streams, n (20; those that are missing at the end are empty)
  *   6       1     bit 0: some event is earlier than the one before it
  *   7       1     0
  *   8       4     number of events
@@ -47,6 +47,9 @@
  *   PAGES       of an event that is not about a block: z of address less that of the last such
  *               event, z size_bytes, then as varints usable_bytes, old_address, old_size_bytes,
  *               old_usable_bytes, allocated_at_ns, allocated_by, old_stack_id, stack_id
+ *   FREED       varint of a free with ODD_FREED and of all frees after it: 0 where freed_stack_id
+ *               is what it was when last a block of this stack was freed after one that was freed
+ *               at the same stack; else 1 more than z: its difference to that of the free before
  *
  * Changing any of this: bump CHUNK_VERSION and keep reading the old ones.
  */
@@ -115,7 +118,8 @@ enum chunk_column {
 	CHUNK_KIND = 1 << 6,
 	CHUNK_ALLOCATED = 1 << 7, /* allocated_at_ns and allocated_by */
 	CHUNK_OLD = 1 << 8,	  /* old_address, old_size_bytes, old_usable_bytes, old_stack_id */
-	CHUNK_ALL = (1 << 9) - 1
+	CHUNK_FREED = 1 << 9,	  /* freed_stack_id */
+	CHUNK_ALL = (1 << 10) - 1
 };
 
 /* Arrays of `events` entries; those not wanted are NULL. They belong to the reader. */
@@ -135,6 +139,7 @@ struct chunk_columns {
 	const uint32_t *thread;
 	const uint32_t *allocated_by;
 	const uint32_t *old_stack_id;
+	const uint32_t *freed_stack_id;
 	const uint8_t *kind;
 };
 

@@ -106,6 +106,7 @@ void chunk_writer_clear(struct chunk_writer *writer)
 	writer->site_count = 1;
 	writer->class_count = 0;
 	writer->unsorted = false;
+	writer->freed = false;
 	memset(&writer->sites[0], 0, sizeof(writer->sites[0]));
 	memset(&writer->classes[CLASS_ESCAPE], 0, sizeof(writer->classes[0]));
 	memset(writer->class_slot, 0, sizeof(writer->class_slot));

@@ -40,7 +40,8 @@
 	ROW(AGE, 10)       \
 	ROW(BY, 10)        \
 	ROW(OLD, 1)        \
-	ROW(PAGES, 100)
+	ROW(PAGES, 100)    \
+	ROW(FREED, 10)
 
 enum chunk_stream {
 #define ROW(NAME, most) CHUNK_##NAME##_STREAM,
@@ -48,6 +49,9 @@ enum chunk_stream {
 #undef ROW
 		CHUNK_STREAM_COUNT
 };
+
+/* Chunks written before there were more have these. */
+#define CHUNK_STREAM_LEAST 19
 
 #define CHUNK_DATA_OFFSET (CHUNK_HEADER_BYTES + 8 * CHUNK_STREAM_COUNT)
 
@@ -65,7 +69,8 @@ enum chunk_stream {
 #define ODD_GAP 2u    /* not that thread's next sequence number: difference in GAP */
 #define ODD_BACK 4u   /* the time goes back */
 #define ODD_BY_ALLOCATOR 8u
-#define ODD_BY 16u /* literal: allocated by another thread than the literal before: BY */
+#define ODD_BY 16u    /* literal: allocated by another thread than the literal before: BY */
+#define ODD_FREED 32u /* free: from this one on, frees say where they are: FREED */
 
 #define TIME_ESCAPE 0xffu /* in TIME_HIGH: the step is in TIME_LONG, and TIME_LOW is 0 */
 
@@ -74,6 +79,21 @@ enum chunk_old { OLD_NONE, OLD_SOME };
 
 #define CLASS_MAX 254u	  /* codes below: usable sizes in the order they first appeared */
 #define CLASS_ESCAPE 255u /* the usable size itself is in CLASS_NEW */
+
+/* Where a block will be freed, guessed: see FREED in chunk.h. */
+#define FREED_GUESS_BITS 14
+
+struct freed_guesses {
+	uint32_t last; /* where the free before was */
+	uint32_t next[1 << FREED_GUESS_BITS];
+};
+
+static inline uint32_t *freed_guess(struct freed_guesses *guesses, uint32_t stack_id)
+{
+	uint32_t hash = (stack_id * 0x9e3779b1u) ^ (guesses->last * 0x85ebca6bu);
+
+	return &guesses->next[(hash ^ hash >> 15) & ((1u << FREED_GUESS_BITS) - 1)];
+}
 
 static inline uint64_t zigzag(int64_t value)
 {

@@ -27,7 +27,7 @@ static const char *const stream_names[CHUNK_STREAM_COUNT] = {
 };
 
 #define WIDE_COLUMNS 9
-#define NARROW_COLUMNS 6 /* four columns, block_event and old_written */
+#define NARROW_COLUMNS 7 /* five columns, block_event and old_written */
 #define BYTE_COLUMNS 3	 /* kind, block_class and odd */
 
 struct chunk_reader *chunk_reader_new(void)
@@ -59,9 +59,10 @@ struct chunk_reader *chunk_reader_new(void)
 					  &reader->usable_bytes,    &reader->allocated_at_ns,
 					  &reader->old_address,	    &reader->old_size_bytes,
 					  &reader->old_usable_bytes };
-	uint32_t **narrow[NARROW_COLUMNS] = { &reader->stack_id,     &reader->thread,
-					      &reader->allocated_by, &reader->old_stack_id,
-					      &reader->block_event,  &reader->old_written };
+	uint32_t **narrow[NARROW_COLUMNS] = { &reader->stack_id,      &reader->thread,
+					      &reader->allocated_by,  &reader->old_stack_id,
+					      &reader->block_event,   &reader->old_written,
+					      &reader->freed_stack_id };
 	uint8_t *at = reader->columns;
 
 	for (unsigned i = 0; i < WIDE_COLUMNS; i++, at += 8 * n)
@@ -109,8 +110,9 @@ static uint32_t get32(const uint8_t *at)
 int chunk_reader_streams(struct chunk_reader *reader, const uint8_t *blob, size_t bytes,
 			 uint32_t needed)
 {
-	size_t at = CHUNK_DATA_OFFSET;
+	unsigned streams;
 	uint64_t sum;
+	size_t at;
 
 	if (bytes < CHUNK_HEADER_BYTES || get32(blob) != CHUNK_MAGIC)
 		return chunk_reader_bad(reader, "it does not begin like a chunk");
@@ -120,7 +122,10 @@ int chunk_reader_streams(struct chunk_reader *reader, const uint8_t *blob, size_
 			 blob[4], CHUNK_VERSION);
 		return -EPROTO;
 	}
-	if (blob[4] != CHUNK_VERSION || blob[5] != CHUNK_STREAM_COUNT || bytes < CHUNK_DATA_OFFSET)
+	streams = blob[5];
+	at = CHUNK_HEADER_BYTES + 8 * (size_t)streams;
+	if (blob[4] != CHUNK_VERSION || streams < CHUNK_STREAM_LEAST ||
+	    streams > CHUNK_STREAM_COUNT || bytes < at)
 		return chunk_reader_bad(reader, "its header");
 	memcpy(&sum, blob + CHUNK_SUM_OFFSET, sizeof(sum));
 	if (sum != chunk_sum(blob, bytes))
@@ -132,8 +137,9 @@ int chunk_reader_streams(struct chunk_reader *reader, const uint8_t *blob, size_
 	uint8_t *to = reader->streams;
 
 	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++) {
-		uint32_t raw = get32(blob + CHUNK_HEADER_BYTES + 8 * i);
-		uint32_t stored = get32(blob + CHUNK_HEADER_BYTES + 8 * i + 4);
+		const uint8_t *sizes = blob + CHUNK_HEADER_BYTES + 8 * i;
+		uint32_t raw = i < streams ? get32(sizes) : 0;
+		uint32_t stored = i < streams ? get32(sizes + 4) : 0;
 
 		if (raw > (size_t)stream_most[i] * reader->events || stored > bytes - at ||
 		    stored > raw)

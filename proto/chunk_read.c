@@ -335,6 +335,37 @@ static void decode_times(struct chunk_reader *reader, const uint8_t *ops)
 	CURSOR(TIME_HIGH)->at += reader->events;
 }
 
+/* Where blocks were freed; most recordings do not know. */
+static void decode_freed(struct chunk_reader *reader, const uint8_t *ops)
+{
+	struct freed_guesses *guesses = &reader->freed_guesses;
+	bool told = false;
+
+	if (reader->freed_written)
+		memset(reader->freed_stack_id, 0,
+		       CHUNK_MAX_EVENTS * sizeof(*reader->freed_stack_id));
+	reader->freed_written = CURSOR(FREED)->at != CURSOR(FREED)->end;
+	if (!reader->freed_written)
+		return;
+	memset(guesses, 0, sizeof(*guesses));
+	for (unsigned i = 0; i < reader->events; i++) {
+		uint64_t packed;
+		uint32_t *guess;
+
+		if ((ops[i] & OP_KIND) != EVENT_FREE)
+			continue;
+		told |= ops[i] & OP_ODD && reader->odd[i] & ODD_FREED;
+		if (!told)
+			continue;
+		packed = get_varint(CURSOR(FREED));
+		guess = freed_guess(guesses, reader->stack_id[i]);
+		if (packed)
+			*guess = guesses->last + (uint32_t)unzigzag(packed - 1);
+		guesses->last = *guess;
+		reader->freed_stack_id[i] = *guess;
+	}
+}
+
 /* Forgets what the last chunk left in columns that are mostly 0. */
 static void old_clear(struct chunk_reader *reader)
 {
@@ -380,8 +411,8 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 {
 	bool threads = wanted & (CHUNK_SEQ | CHUNK_THREAD | CHUNK_ALLOCATED);
 	bool times = wanted & (CHUNK_AT_NS | CHUNK_ALLOCATED);
-	bool blocks =
-		wanted & (CHUNK_SIZE | CHUNK_STACK | CHUNK_ADDRESS | CHUNK_OLD | CHUNK_ALLOCATED);
+	bool blocks = wanted & (CHUNK_SIZE | CHUNK_STACK | CHUNK_ADDRESS | CHUNK_OLD |
+				CHUNK_ALLOCATED | CHUNK_FREED);
 	enum depth depth = wanted & CHUNK_ALLOCATED		  ? DEPTH_ALL
 			   : wanted & (CHUNK_ADDRESS | CHUNK_OLD) ? DEPTH_ADDRESSES
 								  : DEPTH_SIZES;
@@ -394,6 +425,7 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 	needed |= blocks ? STREAMS_SIZES : 0;
 	needed |= blocks && depth >= DEPTH_ADDRESSES ? STREAMS_ADDRESSES : 0;
 	needed |= blocks && depth == DEPTH_ALL ? STREAMS_ALLOCATED : 0;
+	needed |= wanted & CHUNK_FREED ? STREAM(FREED) : 0;
 	error = chunk_reader_streams(reader, blob, bytes, needed);
 	if (error)
 		return error;
@@ -409,6 +441,8 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 		decode_times(reader, ops);
 	if (!error && blocks)
 		error = decode_blocks(reader, ops, depth);
+	if (!error && wanted & CHUNK_FREED)
+		decode_freed(reader, ops);
 	if (error)
 		return error;
 	for (unsigned i = 0; i < CHUNK_STREAM_COUNT; i++)
@@ -445,6 +479,8 @@ int chunk_reader_decode(struct chunk_reader *reader, const void *blob, size_t by
 		ret_columns->old_usable_bytes = reader->old_usable_bytes;
 		ret_columns->old_stack_id = reader->old_stack_id;
 	}
+	if (wanted & CHUNK_FREED)
+		ret_columns->freed_stack_id = reader->freed_stack_id;
 	return 0;
 }
 
@@ -464,6 +500,7 @@ void chunk_row(const struct chunk_columns *columns, unsigned i, struct event_row
 		.stack_id = columns->stack_id[i],
 		.allocated_by = columns->allocated_by[i],
 		.old_stack_id = columns->old_stack_id[i],
+		.freed_stack_id = columns->freed_stack_id[i],
 		.kind = columns->kind[i],
 	};
 }

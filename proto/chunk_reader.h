@@ -31,13 +31,14 @@ struct chunk_reader {
 	uint8_t *columns; /* all arrays, in one allocation */
 	uint64_t *at_ns, *seq, *address, *size_bytes, *usable_bytes, *allocated_at_ns, *old_address,
 		*old_size_bytes, *old_usable_bytes;
-	uint32_t *stack_id, *thread, *allocated_by, *old_stack_id;
+	uint32_t *stack_id, *thread, *allocated_by, *old_stack_id, *freed_stack_id;
 	uint8_t *kind;
 	uint32_t *block_event; /* event of the n-th allocation */
 	uint8_t *block_class;
 	uint8_t *odd;	       /* of each event; valid where OP_ODD is set */
 	uint32_t *old_written; /* events whose old_* were written: the others are 0 */
 	unsigned old_written_count;
+	bool freed_written; /* freed_stack_id is not all 0 */
 	struct site *sites;
 	uint64_t *next_seq;
 	uint32_t thread_capacity;
@@ -45,6 +46,7 @@ struct chunk_reader {
 	unsigned class_count, site_count, last_site[2];
 	uint64_t last_allocated_ns;
 	uint32_t last_by;
+	struct freed_guesses freed_guesses;
 	char error[160];
 };
 

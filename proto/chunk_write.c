@@ -256,6 +256,29 @@ static inline unsigned put_old(struct chunk_writer *writer, const struct event_r
 	return op;
 }
 
+/* Where a block is freed. Most recordings do not know; then nothing is written. */
+static inline void put_freed(struct chunk_writer *writer, const struct event_row *row,
+			     unsigned *odd)
+{
+	struct freed_guesses *guesses = &writer->freed_guesses;
+	uint32_t *guess, stack_id = row->freed_stack_id;
+
+	if (!writer->freed) {
+		if (!stack_id)
+			return;
+		*odd |= ODD_FREED;
+		writer->freed = true;
+		memset(guesses, 0, sizeof(*guesses));
+	}
+	guess = freed_guess(guesses, row->stack_id);
+	if (*guess == stack_id)
+		PUT(FREED, 0);
+	else
+		PUT(FREED, 1 + zigzag((int64_t)stack_id - guesses->last));
+	*guess = stack_id;
+	guesses->last = stack_id;
+}
+
 /* Events that are not about blocks are rare: every field is stored. */
 static void put_pages(struct chunk_writer *writer, const struct event_row *row)
 {
@@ -366,6 +389,7 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 		if (kind == EVENT_FREE) {
 			op |= put_old(writer, row, row->address, row->size_bytes, row->usable_bytes,
 				      row->stack_id, &odd);
+			put_freed(writer, row, &odd);
 		} else {
 			uint32_t class;
 

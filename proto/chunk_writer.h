@@ -42,6 +42,7 @@ struct chunk_writer {
 	uint32_t last_thread, last_by, last_site[2];
 	uint32_t block_count, site_count, class_count;
 	bool unsorted;
+	bool freed; /* frees say where they are */
 	uint8_t *at[CHUNK_STREAM_COUNT];
 	uint8_t *start[CHUNK_STREAM_COUNT];
 	uint8_t *memory;
@@ -54,6 +55,7 @@ struct chunk_writer {
 	uint32_t thread_low, thread_high; /* numbers touched since the last finish */
 	uint8_t class_slot[CLASS_SLOTS];
 	struct size_class classes[CLASS_MAX + 2];
+	struct freed_guesses freed_guesses;
 };
 
 /* Empties the writer for the next chunk. */

@@ -5,7 +5,8 @@
  *   every kind      at_ns seq thread kind address stack_id
  *   blocks          size_bytes (requested) usable_bytes
  *   free            and of the block freed: size_bytes usable_bytes stack_id (where it was
- *                   allocated) allocated_at_ns allocated_by
+ *                   allocated) allocated_at_ns allocated_by freed_stack_id (where it is freed; 0
+ *                   not known)
  *   realloc         new block as above; old_address old_size_bytes old_usable_bytes old_stack_id
  *                   allocated_at_ns allocated_by of the old one (old_address 0: there was none)
  *   sbrk brk        address = the break before, old_address = the break after; size_bytes = the
@@ -28,7 +29,7 @@
 
 struct event_row {
 	uint64_t at_ns; /* since the run began */
-	uint64_t seq;   /* within the thread */
+	uint64_t seq;	/* within the thread */
 	uint64_t address;
 	uint64_t size_bytes;
 	uint64_t usable_bytes;
@@ -40,8 +41,9 @@ struct event_row {
 	uint32_t stack_id;
 	uint32_t allocated_by; /* threads.number; 0 unknown */
 	uint32_t old_stack_id;
+	uint32_t freed_stack_id;
 	uint8_t kind; /* enum event_kind | EVENT_BY_ALLOCATOR */
-	uint8_t reserved[7];
+	uint8_t reserved[3];
 };
 
 #endif

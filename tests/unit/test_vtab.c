@@ -171,6 +171,7 @@ static struct history put_history(int64_t process_id, unsigned events, uint64_t 
 				row->stack_id = 1 + i / 100;
 				live[victim] = *row;
 			} else {
+				row->freed_stack_id = i % 5 ? 1 + i % 7 : 0;
 				live[victim] = live[--lives];
 			}
 		} else {
@@ -211,13 +212,14 @@ static void test_rows(void **state)
 				 "SELECT run_id, process_id, thread_id, seq, at_ns, kind, origin, "
 				 "address, size_bytes, usable_bytes, stack_id, old_address, "
 				 "allocated_at_ns, allocated_by_thread_id, old_size_bytes, "
-				 "old_stack_id, rowid FROM events",
+				 "old_stack_id, free_stack_id, rowid FROM events",
 				 -1, &list, NULL),
 			 SQLITE_OK);
 	for (; sqlite3_step(list) == SQLITE_ROW; i++) {
 		const struct event_row *row = &history.rows[i];
 		unsigned kind = event_kind_of(row->kind);
 		bool has_old = kind != EVENT_MALLOC;
+		uint32_t freed_at;
 
 		assert_int_equal(sqlite3_column_int64(list, 0), 4);
 		assert_int_equal(sqlite3_column_int64(list, 1), 7);
@@ -242,6 +244,10 @@ static void test_rows(void **state)
 			assert_int_equal(sqlite3_column_int64(list, 13), 700 + row->allocated_by);
 		assert_int_equal(sqlite3_column_int64(list, 14), row->old_size_bytes);
 		assert_int_equal(sqlite3_column_int64(list, 15), row->old_stack_id);
+		freed_at = kind == EVENT_REALLOC ? row->stack_id : row->freed_stack_id;
+		assert_int_equal(sqlite3_column_type(list, 16),
+				 freed_at ? SQLITE_INTEGER : SQLITE_NULL);
+		assert_int_equal(sqlite3_column_int64(list, 16), freed_at);
 	}
 	assert_int_equal(i, 3500);
 	sqlite3_finalize(list);

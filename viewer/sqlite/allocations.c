@@ -33,6 +33,7 @@ enum allocation_column {
 	COLUMN_FREED_AT_NS,
 	COLUMN_LIFETIME_NS,
 	COLUMN_FREED_BY_THREAD_ID,
+	COLUMN_FREED_STACK_ID,
 	COLUMN_COUNT
 };
 
@@ -40,7 +41,7 @@ static const char declaration_sql[] =
 	"CREATE TABLE allocations(run_id INTEGER, process_id INTEGER, thread_id INTEGER, "
 	"address INTEGER, size_bytes INTEGER, usable_bytes INTEGER, stack_id INTEGER, "
 	"allocated_at_ns INTEGER, freed_at_ns INTEGER, lifetime_ns INTEGER, "
-	"freed_by_thread_id INTEGER)";
+	"freed_by_thread_id INTEGER, freed_stack_id INTEGER)";
 
 static const struct constraint_column pushed[] = {
 	{ COLUMN_RUN_ID, 0.2, 0.2, false },
@@ -52,6 +53,7 @@ static const struct constraint_column pushed[] = {
 	{ COLUMN_FREED_AT_NS, 0.0001, 0.05, true },
 	{ COLUMN_LIFETIME_NS, 0.001, 0.9, true },
 	{ COLUMN_FREED_BY_THREAD_ID, 0.3, 0.9, true },
+	{ COLUMN_FREED_STACK_ID, 0.001, 0.9, true },
 	{ -1, 0, 0, false },
 };
 
@@ -76,6 +78,7 @@ struct cursor {
 	struct live_block block;
 	uint64_t freed_at_ns;
 	uint32_t freed_by; /* 0: live */
+	uint32_t freed_stack_id;
 	int64_t rowid;
 };
 
@@ -203,6 +206,8 @@ static bool take_event(struct cursor *cursor, unsigned i, int *error)
 			cursor->block = block;
 			cursor->freed_at_ns = columns->at_ns[i];
 			cursor->freed_by = columns->thread[i];
+			cursor->freed_stack_id = kind == EVENT_FREE ? columns->freed_stack_id[i]
+								    : columns->stack_id[i];
 		}
 	}
 	if (kind != EVENT_FREE && cursor->want_live && columns->address[i]) {
@@ -309,7 +314,7 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 		int column = at[0] - 'A';
 
 		if (column != COLUMN_FREED_AT_NS && column != COLUMN_LIFETIME_NS &&
-		    column != COLUMN_FREED_BY_THREAD_ID)
+		    column != COLUMN_FREED_BY_THREAD_ID && column != COLUMN_FREED_STACK_ID)
 			continue;
 		/* those are NULL in live rows, and no comparison with NULL is true */
 		if (at[1] != 'n')
@@ -392,6 +397,10 @@ static int allocations_column(sqlite3_vtab_cursor *base, sqlite3_context *contex
 		if (cursor->freed_by)
 			sqlite3_result_int64(context,
 					     scan_thread_id(&cursor->scan, cursor->freed_by));
+		break;
+	case COLUMN_FREED_STACK_ID:
+		if (cursor->freed_by && cursor->freed_stack_id)
+			sqlite3_result_int64(context, cursor->freed_stack_id);
 		break;
 	case COLUMN_COUNT:
 		break;

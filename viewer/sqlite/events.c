@@ -10,6 +10,8 @@
 #include "viewer/sqlite/scan.h"
 #include "viewer/sqlite/tables.h"
 
+#define FREED_NEEDS (CHUNK_FREED | CHUNK_OLD | CHUNK_ADDRESS | CHUNK_STACK)
+
 /*    NAME             declaration                        chunk column needed */
 #define EVENT_COLUMNS(ROW)                                                   \
 	ROW(RUN_ID, "run_id INTEGER", 0)                                     \
@@ -29,6 +31,7 @@
 	ROW(OLD_SIZE_BYTES, "old_size_bytes INTEGER", CHUNK_OLD)             \
 	ROW(OLD_USABLE_BYTES, "old_usable_bytes INTEGER", CHUNK_OLD)         \
 	ROW(OLD_STACK_ID, "old_stack_id INTEGER", CHUNK_OLD)                 \
+	ROW(FREE_STACK_ID, "free_stack_id INTEGER", FREED_NEEDS)             \
 	ROW(CHUNK_ID, "chunk_id INTEGER HIDDEN", 0)
 
 enum event_column {
@@ -316,6 +319,18 @@ static void result_old(sqlite3_context *context, const struct chunk_columns *col
 		sqlite3_result_int64(context, (int64_t)value);
 }
 
+/* Where a block was freed; a realloc frees where it is called. */
+static void result_freed(sqlite3_context *context, const struct chunk_columns *columns, unsigned i)
+{
+	uint32_t stack_id = columns->freed_stack_id[i];
+
+	if (columns->old_address[i] && columns->address[i] &&
+	    event_kind_of(columns->kind[i]) == EVENT_REALLOC)
+		stack_id = columns->stack_id[i];
+	if (stack_id)
+		sqlite3_result_int64(context, stack_id);
+}
+
 static int events_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
 {
 	const struct cursor *cursor = (const struct cursor *)base;
@@ -371,6 +386,9 @@ static int events_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 		break;
 	case COLUMN_OLD_STACK_ID:
 		result_old(context, columns, i, columns->old_stack_id[i]);
+		break;
+	case COLUMN_FREE_STACK_ID:
+		result_freed(context, columns, i);
 		break;
 	case COLUMN_ALLOCATED_AT_NS:
 		if (columns->allocated_by[i] && columns->allocated_at_ns[i] != EVENT_TIME_UNKNOWN)
