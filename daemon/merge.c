@@ -248,6 +248,25 @@ static void retire(struct process *process)
 	process->active_count = kept;
 }
 
+/* Leaves out events from the first one on whose stacks are not known yet. */
+static void cut_at_unknown_stack(struct process *process, struct batch *batch)
+{
+	uint32_t words = 0;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		bool is_free = event_kind_of(batch->kinds[i]) == EVENT_FREE;
+
+		if (!node_ready(process, batch->stacks[i]) ||
+		    (is_free &&
+		     !node_ready(process, (uint32_t)(batch->details[words + 1] >> 32)))) {
+			batch->count = i;
+			batch->details_count = words;
+			return;
+		}
+		words += batch_event_details(batch, i);
+	}
+}
+
 /* One buffer: what its thread has not sent yet. `now`: ticks before anything was looked at. */
 static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, enum peek how)
 {
@@ -288,18 +307,8 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, en
 		return;
 	}
 	process_read_nodes(process, final);
-	for (uint32_t i = 0; !final && i < batch.count; i++) {
-		if (!node_ready(process, batch.stacks[i])) {
-			/* The rest once its stacks are known. */
-			uint32_t words = 0;
-
-			for (uint32_t j = 0; j < i; j++)
-				words += batch_event_details(&batch, j);
-			batch.count = i;
-			batch.details_count = words;
-			break;
-		}
-	}
+	if (!final)
+		cut_at_unknown_stack(process, &batch);
 	if (!batch.count) {
 		slab_release(&batch.slabs);
 		return;

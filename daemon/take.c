@@ -60,6 +60,7 @@ static void take_free(struct process *process, struct thread *thread, struct eve
 
 	row->stack_id = node->stack_id;
 	row->allocated_by = (uint32_t)details[1];
+	row->freed_stack_id = node_of(process, (uint32_t)(details[1] >> 32))->stack_id;
 	if (details[0] <= process->inherited_ticks) {
 		row->allocated_at_ns = EVENT_TIME_UNKNOWN;
 		process->totals.preexisting_frees++;

@@ -169,6 +169,13 @@ CREATE TABLE samples(
 
 -- The events themselves, in order of time within a process. What the blob holds is described in
 -- proto/chunk.h. The bounds let a query pass over a chunk without opening it.
+--
+-- Stacks in the virtual tables: stack_id is where the block was allocated (of a free: the block
+-- freed); events.free_stack_id and allocations.freed_stack_id are where it was freed, NULL when
+-- that is not known: frees tell it with `run --free-stacks` only, reallocs always. Blocks freed
+-- here although allocated there:
+--   SELECT stack_text(stack_id), stack_text(freed_stack_id), count(*), sum(size_bytes)
+--   FROM allocations WHERE freed_stack_id IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC;
 CREATE TABLE chunks(
   chunk_id     INTEGER PRIMARY KEY,
   process_id   INTEGER NOT NULL REFERENCES processes,

@@ -33,6 +33,7 @@ static void child(void)
 	ht_alloc_fork_child();
 	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
 	ht_stacks_on = false;
+	ht_free_stacks_on = false;
 	ht_stacks_detach();
 	ht_threads_forget();
 	ht_link_forget();

@@ -18,6 +18,7 @@
 
 int ht_pid;
 bool ht_stacks_on;
+bool ht_free_stacks_on;
 
 /* A stopped daemon must not keep a program from ending for long: what is in the shared memory is
  * not lost anyway. */
@@ -71,6 +72,8 @@ bool ht_begin(bool forked)
 	if (ht_settings.stacks)
 		ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
 	ht_stacks_on = ht_settings.stacks;
+	ht_free_stacks_on = ht_settings.stacks && ht_settings.free_stacks;
+	ht_quick_free = ht_clock_is_cycles && !ht_free_stacks_on;
 	return true;
 }
 

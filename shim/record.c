@@ -16,6 +16,7 @@
 static const uint32_t record_from_the_start = RING_CONTROL_RECORD;
 
 const uint32_t *ht_control = &record_from_the_start;
+bool ht_quick_malloc = true, ht_quick_free = true;
 uint64_t ht_epoch_ticks;
 __thread uint32_t ht_page_stack;
 

@@ -90,6 +90,10 @@ extern __thread uint32_t ht_page_stack __attribute__((tls_model("initial-exec"))
 /* Points at the word whose RING_CONTROL_RECORD bit says whether to record. */
 extern const uint32_t *ht_control;
 
+/* Whether malloc and free may go straight through: the clock is the cycle counter, and nothing is
+ * asked of them but to be recorded. */
+extern bool ht_quick_malloc, ht_quick_free;
+
 /* Blocks recorded before this belong to the history of the process we were forked from. */
 extern uint64_t ht_epoch_ticks;
 
@@ -251,7 +255,7 @@ static RECORD_INLINE struct birth meta_take(struct block_meta *meta)
 
 static RECORD_INLINE void record_free_into(struct ring_buffer *buffer, bool cycles, void *block,
 					   unsigned class, size_t size_bytes, size_t usable_bytes,
-					   struct birth birth)
+					   struct birth birth, uint32_t free_stack)
 {
 	uint32_t at = record_begin(buffer);
 	uint64_t *words = &buffer->details[buffer->details_used];
@@ -260,7 +264,7 @@ static RECORD_INLINE void record_free_into(struct ring_buffer *buffer, bool cycl
 	record_entry(buffer, at, EVENT_FREE, class, (uintptr_t)block,
 		     class ? (uint32_t)size_bytes : 0, birth.stack);
 	words[0] = birth.ticks;
-	words[1] = birth.thread;
+	words[1] = (uint64_t)free_stack << 32 | birth.thread;
 	if (unlikely(class == 0)) {
 		words[2] = size_bytes;
 		words[3] = usable_bytes;
@@ -270,10 +274,11 @@ static RECORD_INLINE void record_free_into(struct ring_buffer *buffer, bool cycl
 
 /*
  * A block is about to be freed; called before anybody can be given it again. size_bytes is used
- * for large blocks and for blocks without a record. Marks the meta as dead.
+ * for large blocks and for blocks without a record. Marks the meta as dead. free_stack: the stack
+ * that frees it, 0 when that is not wanted.
  */
 static inline void ht_record_free(void *block, unsigned class, size_t size_bytes,
-				  size_t usable_bytes, struct block_meta *meta)
+				  size_t usable_bytes, struct block_meta *meta, uint32_t free_stack)
 {
 	struct ring_buffer *buffer;
 	struct birth birth = { 0, 0, 0 };
@@ -285,7 +290,8 @@ static inline void ht_record_free(void *block, unsigned class, size_t size_bytes
 	}
 	buffer = record_open();
 	if (likely(buffer != NULL))
-		record_free_into(buffer, false, block, class, size_bytes, usable_bytes, birth);
+		record_free_into(buffer, false, block, class, size_bytes, usable_bytes, birth,
+				 free_stack);
 }
 
 /*

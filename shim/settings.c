@@ -34,6 +34,8 @@ static void take(const char *line)
 		ht_settings.drop_when_full = strcmp(value, "drop") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_STACKS"))) {
 		ht_settings.stacks = strcmp(value, "0") != 0;
+	} else if ((value = value_of(line, "HEAPTAPE_FREE_STACKS"))) {
+		ht_settings.free_stacks = strcmp(value, "1") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_DEPTH"))) {
 		ht_settings.depth = (unsigned)number(value);
 	}

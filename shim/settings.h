@@ -12,6 +12,7 @@ struct settings {
 	uint64_t run_token;
 	bool drop_when_full;
 	bool stacks;
+	bool free_stacks; /* also where blocks are freed */
 	unsigned depth; /* 0: as deep as can be */
 	/* NAME=value of each, copied: programs write over their environment. */
 	char lines[SETTINGS_MAX][128];

@@ -155,6 +155,7 @@ struct recorder *ht_thread_begin(void)
 		if (__atomic_exchange_n(&bootstrap_taken, 1, __ATOMIC_RELAXED))
 			return NULL;
 		ht_clock_init();
+		ht_quick_malloc = ht_quick_free = ht_clock_is_cycles;
 		start_buffer(&bootstrap_buffer, 1);
 		bootstrap.buffer = &bootstrap_buffer;
 		return ht_recorder = &bootstrap;

@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) void *malloc_here(size_t size_bytes
 	unsigned class;
 	void *block;
 
-	if (unlikely(!buffer || !ht_clock_is_cycles || size_bytes > SMALL_MAX_BYTES))
+	if (unlikely(!buffer || !ht_quick_malloc || size_bytes > SMALL_MAX_BYTES))
 		return malloc_slow(size_bytes, stack);
 	span = size_bytes <= DIRECT_MAX_BYTES
 		       ? ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]
@@ -137,22 +137,36 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 	return 0;
 }
 
-static inline void record_and_release(struct span *span, void *block)
+static inline void record_and_release(struct span *span, void *block, uint32_t stack)
 {
 	unsigned class = span_class(span);
 	size_t usable_bytes = span_usable(span);
 
 	ht_record_free(block, class, class ? usable_bytes : span->requested_bytes, usable_bytes,
-		       span_meta_if_any(span, block));
+		       span_meta_if_any(span, block), stack);
 	block_release(span, block);
 }
 
-static __attribute__((noinline)) void free_slow(void *block)
+static inline void free_at(void *block, uint32_t stack)
 {
 	struct span *span = block_to_free(block);
 
 	if (likely(span != NULL))
-		record_and_release(span, block);
+		record_and_release(span, block, stack);
+}
+
+/* Jumped to from the program's call, as malloc_with_stack is. */
+static RECORDED void free_with_stack(void *block)
+{
+	free_at(block, block ? HT_STACK_OF_CALLER() : 0);
+}
+
+static __attribute__((noinline)) void free_slow(void *block)
+{
+	if (unlikely(ht_free_stacks_on))
+		free_with_stack(block);
+	else
+		free_at(block, 0);
 }
 
 /* Straight through: a small block of the calling thread's own that was recorded. */
@@ -164,7 +178,7 @@ RECORDED void free_recorded(void *block)
 	size_t size_bytes;
 	unsigned class;
 
-	if (unlikely(!buffer || !ht_clock_is_cycles || !span || span->owner != ht_heap ||
+	if (unlikely(!buffer || !ht_quick_free || !span || span->owner != ht_heap ||
 		     !block_looks_live(span, block) || !span->meta)) {
 		free_slow(block);
 		return;
@@ -178,7 +192,7 @@ RECORDED void free_recorded(void *block)
 	class = span_class(span);
 	if (class == 0)
 		__builtin_unreachable();
-	record_free_into(buffer, true, block, class, size_bytes, 0, meta_take(meta));
+	record_free_into(buffer, true, block, class, size_bytes, 0, meta_take(meta), 0);
 	block_release_own(span, block);
 }
 
@@ -257,7 +271,7 @@ RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 	if (unlikely(!old_span))
 		return pages_done(NULL);
 	if (size_bytes == 0) {
-		record_and_release(old_span, old_block);
+		record_and_release(old_span, old_block, ht_free_stacks_on ? stack : 0);
 		return pages_done(NULL);
 	}
 	return pages_done(realloc_block(old_span, old_block, size_bytes, stack));

@@ -26,6 +26,7 @@ static struct {
 	const char *socket;
 	const char *on_full;
 	bool no_stacks;
+	bool free_stacks;
 	int64_t depth;
 	bool quiet;
 } options = { .on_full = "wait" };
@@ -39,6 +40,8 @@ static const struct option_row rows[] = {
 	{ "on-full", 0, "wait|drop", "when the daemon falls behind (default: wait)", OPTION_TEXT,
 	  &options.on_full },
 	{ "no-stacks", 0, NULL, "do not record call stacks", OPTION_FLAG, &options.no_stacks },
+	{ "free-stacks", 0, NULL, "record also where each block is freed", OPTION_FLAG,
+	  &options.free_stacks },
 	{ "depth", 0, "N", "record at most N frames of a stack (default: 256)", OPTION_NUMBER,
 	  &options.depth },
 	{ "quiet", 'q', NULL, "print no summary", OPTION_FLAG, &options.quiet },
@@ -100,6 +103,8 @@ static void environment_init(struct environment *environment)
 		environment->all[i] = must_copy(environ[i]);
 	environment_setting(environment, "HEAPTAPE_ON_FULL", options.on_full);
 	environment_setting(environment, "HEAPTAPE_STACKS", options.no_stacks ? "0" : "1");
+	if (options.free_stacks)
+		environment_setting(environment, "HEAPTAPE_FREE_STACKS", "1");
 	if (options.depth)
 		environment_setting(environment, "HEAPTAPE_DEPTH", format_plain(options.depth));
 	if (on_error)
@@ -342,6 +347,8 @@ static int run_main(int argc, char **argv)
 	if (strcmp(options.on_full, "wait") != 0 && strcmp(options.on_full, "drop") != 0)
 		return usage_error("run", "--on-full is 'wait' or 'drop', not '%s'",
 				   options.on_full);
+	if (options.free_stacks && options.no_stacks)
+		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
 	if (options.depth < 0 || options.depth > DEPTH_MAX)
 		return usage_error("run", "--depth is a number from 1 to %d", DEPTH_MAX);
 	if (options.socket && shared.db)

@@ -82,12 +82,12 @@ static void small_block_lives(void **state)
 	assert_int_equal(meta_thread(meta.site), 3);
 	check_details(1);
 
-	ht_record_free((void *)0x1000, 7, 112, 112, &meta);
+	ht_record_free((void *)0x1000, 7, 112, 112, &meta, 77);
 	assert_int_equal(buffer->kinds[1], EVENT_FREE);
 	assert_int_equal(buffer->sizes[1], 100);
 	assert_int_equal(buffer->stacks[1], 55);
 	assert_int_equal(buffer->details[0], buffer->ticks[0]);
-	assert_int_equal(buffer->details[1], 3);
+	assert_int_equal(buffer->details[1], 77ull << 32 | 3);
 	assert_true(buffer->ticks[1] >= buffer->ticks[0]);
 	assert_int_equal(meta.ticks, 0);
 	check_details(2);
@@ -102,7 +102,7 @@ static void large_block_lives(void **state)
 	assert_int_equal(buffer->sizes[0], 0);
 	assert_int_equal(buffer->details[0], 1000000);
 	assert_int_equal(buffer->details[1], 1003520);
-	ht_record_free((void *)0x2000, 0, 1000000, 1003520, &meta);
+	ht_record_free((void *)0x2000, 0, 1000000, 1003520, &meta, 0);
 	assert_int_equal(buffer->details[2], buffer->ticks[0]);
 	assert_int_equal(buffer->details[3], 3);
 	assert_int_equal(buffer->details[4], 1000000);
@@ -125,13 +125,13 @@ static void block_from_before(void **state)
 	struct block_meta meta = {5, meta_site(10, 1, 2)};
 
 	(void)state;
-	ht_record_free((void *)0x3000, 2, 32, 32, NULL);
+	ht_record_free((void *)0x3000, 2, 32, 32, NULL, 0);
 	assert_int_equal(buffer->details[0], 0);
 	assert_int_equal(buffer->details[1], 0);
 	assert_int_equal(buffer->sizes[0], 32);
 	/* Recorded by the process we were forked from: its size is known, its birth is not ours. */
 	ht_epoch_ticks = 6;
-	ht_record_free((void *)0x4000, 2, 32, 32, &meta);
+	ht_record_free((void *)0x4000, 2, 32, 32, &meta, 0);
 	assert_int_equal(buffer->details[2], 0);
 	assert_int_equal(buffer->details[3], 0);
 	assert_int_equal(buffer->stacks[1], 0);
@@ -212,7 +212,7 @@ static void busy_buffer_refuses(void **state)
 	(void)state;
 	buffer->busy = token;
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
-	ht_record_free((void *)0x1000, 1, 1, 16, &meta);
+	ht_record_free((void *)0x1000, 1, 1, 16, &meta, 0);
 	ht_control = &(const uint32_t){ RING_CONTROL_RECORD };
 	ht_record_pages(EVENT_SBRK, 0x7000, words);
 	assert_int_equal(buffer->count, 0);
