@@ -20,7 +20,14 @@
 		     "settings) VALUES(?,?,?,?,?,'running',?,?)")                                  \
 	ROW(RUN_PROGRAM, "UPDATE runs SET exit_code=?2, exit_signal=?3, user_ns=?4, "              \
 			 "system_ns=?5, max_rss_bytes=?6 WHERE run_id=?1")                         \
-	ROW(RUN_END, "UPDATE runs SET state=?2, ended_at=?3 WHERE run_id=?1")                      \
+	/* A program that nobody waited for: the run ended as its first process did. */           \
+	ROW(RUN_END,                                                                               \
+	    "UPDATE runs SET state=?2, ended_at=?3, (exit_code, exit_signal) = (SELECT "           \
+	    "coalesce(runs.exit_code, iif(runs.exit_signal IS NULL, p.exit_code, NULL)), "         \
+	    "coalesce(runs.exit_signal, iif(runs.exit_code IS NULL, p.exit_signal, NULL)) "        \
+	    "FROM (SELECT 1) LEFT JOIN processes p ON p.run_id=?1 AND p.pid = (SELECT pid FROM "   \
+	    "processes WHERE run_id=?1 ORDER BY process_id LIMIT 1) ORDER BY p.process_id DESC "   \
+	    "LIMIT 1) WHERE run_id=?1")                                                            \
 	ROW(PROCESS_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "      \
 			 "command, started_ns, ending) VALUES(?,?,?,?,?,?,'running')")             \
 	ROW(PROCESS_SET,                                                                           \

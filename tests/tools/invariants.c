@@ -517,6 +517,8 @@ int main(int argc, char **argv)
 	}
 	if (sqlite3_open_v2(argv[i], &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
 		die(db, argv[i]);
+	/* A daemon may still be looking up names. */
+	sqlite3_busy_timeout(db, 10000);
 	processes = prepare(
 		db,
 		"SELECT process_id, command, events, lost_events, started_ns, "

@@ -1,0 +1,53 @@
+#!/bin/sh
+# A daemon that stays, as under a supervisor: programs started by hand and by `heaptape run` record
+# into its one database, each a run that says how it ended; SIGTERM ends it with all written, and the
+# next one goes on in the same file.
+. "$(dirname "$0")/lib.sh"
+
+# daemon_start: in the background; its pid in $daemon.
+daemon_start() {
+	"$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" >>daemon.log 2>&1 &
+	daemon=$!
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+		[ -S socket ] && break
+		sleep 0.2
+	done
+}
+# ended: runs that are not running any more.
+ended() { query "SELECT count(*) FROM runs WHERE state <> 'running'"; }
+by_hand() { HEAPTAPE_SOCKET=$T/socket LD_PRELOAD=$B/libheaptape.so "$@"; }
+
+daemon_start
+by_hand "$programs/family" >out 2>err
+is "by hand: status" $? 42
+by_hand sh -c 'kill -TERM $$' 2>err
+is "killed by hand: status" $? 143
+"$heaptape" run -q --socket "$T/socket" --label through -- sh -c 'exit 9'
+is "run --socket: status" $? 9
+by_hand "$programs/steady" 100 60 >out 2>err &
+steady=$!
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	[ "$(ended)" = 3 ] && grep -q ready out && break
+	sleep 0.2
+done
+# Before Linux 6.15 only its parent can tell which signal ended a program.
+is "how they ended" "$(query "SELECT state, exit_code, coalesce(exit_signal, 15) FROM runs
+	WHERE state <> 'running' ORDER BY exit_code" | tr '\n' ' ')" "complete,,15 complete,9,15 complete,42,15 "
+"$heaptape" runs >o || fail "runs: $?"
+kill -TERM $daemon
+wait $daemon
+is "the daemon's end" $? 0
+is "what came before" "$(query "SELECT count(*) FROM events WHERE size_bytes = 555")" 100
+is "a program that outlives it" "$(query "SELECT state FROM runs WHERE run_id = 4")" cut
+kill -0 $steady || fail "the program died with the daemon"
+{ kill $steady && wait $steady; } 2>/dev/null
+
+daemon_start
+by_hand "$programs/first" >out 2>err
+is "after a restart: status" $? 0
+kill -TERM $daemon
+wait $daemon
+is "after a restart" "$(query "SELECT state, exit_code FROM runs WHERE run_id = 5")" complete,0
+is "nothing to complain about" "$(cat daemon.log)" ""
+invariants
+pass
