@@ -174,7 +174,8 @@ void ht_alloc_fork_child(void);
 
 /*
  * The program's own sbrk(increment) (absolute false) or brk(value) (absolute true). Moves the break
- * and from then on the allocator leaves it alone. Returns 0 or -ENOMEM; both breaks are set.
+ * and from then on the allocator leaves it alone. A break within the allocator's own pages is refused.
+ * Returns 0 or -ENOMEM; both breaks are set.
  */
 int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new);
 

@@ -679,11 +679,15 @@ bool ht_huge_resize(struct span *span, size_t pages)
 int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new)
 {
 	uintptr_t old, want, now;
+	bool ours;
 
 	ht_page_heap_lock();
 	old = now = prim_break();
 	want = absolute ? (uintptr_t)value : old + (uintptr_t)value;
-	if (want != old) {
+	/* Pages of ours are not the program's to give away. What lies below them, the kernel will
+	 * refuse, which has never been an error. */
+	ours = want < ht_page_heap.break_end && want + PAGE_BYTES > ht_page_heap.break_start;
+	if (want != old && !ours) {
 		now = prim_break_set(want);
 		if (now != old)
 			ht_page_heap.break_foreign = true;
@@ -691,5 +695,5 @@ int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintp
 	ht_page_heap_unlock();
 	*ret_old = old;
 	*ret_new = now;
-	return now == want ? 0 : -ENOMEM;
+	return now >= want && !ours ? 0 : -ENOMEM;
 }
