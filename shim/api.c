@@ -4,16 +4,11 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "shim/alloc.h"
 #include "shim/api.h"
-#include "shim/check.h"
 #include "shim/heap.h"
-#include "shim/misuse.h"
-#include "shim/page_heap.h"
 #include "shim/traced.h"
 
 static __attribute__((noinline, cold)) void *no_memory(void)
@@ -154,13 +149,13 @@ HT_EXPORT void *HT_API(memalign)(size_t alignment, size_t size_bytes)
 	return take_aligned(alignment, size_bytes);
 }
 
+/* C23 and POSIX: an alignment that is none is refused. The size need not be a multiple of it. */
 HT_EXPORT void *HT_API(aligned_alloc)(size_t alignment, size_t size_bytes)
 {
-	if (unlikely(alignment > SIZE_MAX / 2 + 1)) {
+	if (unlikely(alignment == 0 || (alignment & (alignment - 1)) != 0)) {
 		errno = EINVAL;
 		return NULL;
 	}
-	alignment = round_alignment(alignment);
 	if (unlikely(ht_recording()))
 		return memalign_recorded(alignment, size_bytes);
 	return take_aligned(alignment, size_bytes);
@@ -191,9 +186,8 @@ HT_EXPORT void *HT_API(valloc)(size_t size_bytes)
 
 HT_EXPORT void *HT_API(pvalloc)(size_t size_bytes)
 {
-	if (unlikely(size_bytes > PTRDIFF_MAX))
-		return no_memory();
-	size_bytes = PAGES_OF(size_bytes) * PAGE_BYTES;
+	/* Refused, and recorded as such, before the rounding overflows. */
+	size_bytes = size_bytes > PTRDIFF_MAX ? SIZE_MAX : PAGES_OF(size_bytes) * PAGE_BYTES;
 	if (unlikely(ht_recording()))
 		return memalign_recorded(PAGE_BYTES, size_bytes);
 	return take_aligned(PAGE_BYTES, size_bytes);
@@ -208,8 +202,6 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 	return span ? span_usable(span) : 0;
 }
 
-#define ALIAS(name) __attribute__((visibility("default"), alias(#name), copy(name)))
-
 #if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)
 #define TWINS(TWIN)                         \
 	TWIN(cfree, free)                   \
@@ -223,8 +215,7 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 	TWIN(__libc_valloc, valloc)         \
 	TWIN(__libc_pvalloc, pvalloc)       \
 	TWIN(__posix_memalign, posix_memalign)
-#define TWIN(name, target) extern __typeof__(target) name ALIAS(target);
-TWINS(TWIN)
+TWINS(API_TWIN)
 
 void free_sized(void *block, size_t size_bytes) __attribute__((visibility("default")));
 void free_aligned_sized(void *block, size_t alignment, size_t size_bytes)
@@ -244,90 +235,3 @@ void free_aligned_sized(void *block, size_t alignment, size_t size_bytes)
 	free(block);
 }
 #endif
-
-/* Looking at the heap, and advice to it */
-
-HT_EXPORT int HT_API(malloc_trim)(size_t pad)
-{
-	size_t given;
-
-	if (ht_heap != &ht_heap_none)
-		ht_heap_flush(ht_heap);
-	ht_page_heap_lock();
-	given = ht_pages_purge_locked(pad / PAGE_BYTES);
-	ht_page_heap_unlock();
-	if (HT_DEBUG)
-		ht_check_page_heap();
-	return given > 0;
-}
-
-/* Every option is accepted: none of glibc's knobs has a counterpart here. */
-HT_EXPORT int HT_API(mallopt)(int option, int value)
-{
-	(void)option;
-	(void)value;
-	return 1;
-}
-
-HT_EXPORT struct mallinfo2 HT_API(mallinfo2)(void)
-{
-	struct mallinfo2 info = {0};
-	size_t system_bytes, free_bytes;
-
-	ht_page_heap_lock();
-	system_bytes = ht_page_heap.system_pages * PAGE_BYTES - ht_page_heap.huge_bytes;
-	free_bytes = ht_page_heap.free_pages * PAGE_BYTES;
-	info.arena = system_bytes;
-	info.hblkhd = ht_page_heap.huge_bytes;
-	info.uordblks = system_bytes - free_bytes;
-	info.fordblks = free_bytes;
-	info.usmblks = ht_page_heap.most_pages * PAGE_BYTES;
-	info.keepcost = ht_page_heap.free_dirty_pages * PAGE_BYTES;
-	ht_page_heap_unlock();
-	return info;
-}
-
-HT_EXPORT struct mallinfo HT_API(mallinfo)(void)
-{
-	struct mallinfo2 wide = HT_API(mallinfo2)();
-	struct mallinfo info = {
-		.arena = (int)wide.arena,
-		.hblkhd = (int)wide.hblkhd,
-		.uordblks = (int)wide.uordblks,
-		.fordblks = (int)wide.fordblks,
-		.usmblks = (int)wide.usmblks,
-		.keepcost = (int)wide.keepcost,
-	};
-
-	return info;
-}
-
-HT_EXPORT void HT_API(malloc_stats)(void)
-{
-	struct mallinfo2 info = HT_API(mallinfo2)();
-
-	fprintf(stderr,
-		"system bytes     = %10zu\nin use bytes     = %10zu\nfree bytes       = %10zu\n"
-		"huge bytes       = %10zu\nmax system bytes = %10zu\n",
-		info.arena + info.hblkhd, info.uordblks + info.hblkhd, info.fordblks, info.hblkhd,
-		info.usmblks);
-}
-
-HT_EXPORT int HT_API(malloc_info)(int options, FILE *stream)
-{
-	struct mallinfo2 info;
-
-	if (options != 0)
-		return EINVAL;
-	info = HT_API(mallinfo2)();
-	fprintf(stream,
-		"<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n"
-		"<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n"
-		"<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
-		"</heap>\n<total type=\"mmap\" count=\"0\" size=\"%zu\"/>\n"
-		"<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
-		"</malloc>\n",
-		info.fordblks, info.arena, info.usmblks, info.hblkhd, info.arena + info.hblkhd,
-		info.usmblks);
-	return 0;
-}

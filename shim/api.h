@@ -29,4 +29,9 @@ void ht_api_malloc_stats(void);
 int ht_api_malloc_info(int options, FILE *stream);
 #endif
 
+/* A second exported name for an exported function of the same file. */
+#define API_TWIN(name, target) \
+	extern __typeof__(target) name \
+		__attribute__((visibility("default"), alias(#target), copy(target)));
+
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shim/alloc.h"
+#include "shim/api.h"
 #include "shim/capture.h"
 #include "shim/record.h"
 #include "shim/sys.h"
@@ -37,6 +38,10 @@ HT_EXPORT void *HT_API(sbrk)(intptr_t increment)
 	}
 	return (void *)old;
 }
+
+#if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)
+API_TWIN(__sbrk, sbrk)
+#endif
 
 HT_EXPORT int HT_API(brk)(void *want)
 {

@@ -186,6 +186,9 @@ static void refused(void)
 	if (memalign(64, huge))
 		fail("memalign of more than PTRDIFF_MAX");
 	row("memalign", NULL, 0, 0);
+	if (pvalloc(SIZE_MAX))
+		fail("pvalloc whose rounding overflows");
+	row("memalign", NULL, 0, 0);
 	free_row(block, 10);
 	if (posix_memalign(&block, 3, 10) != EINVAL)
 		fail("posix_memalign with a bad alignment");
