@@ -89,11 +89,15 @@ static struct heap_page *page_slot(struct heap_model *heap, uint64_t number)
 	return &heap->pages[i];
 }
 
+/* Of a larger block only both ends are marked: half of this each. */
+#define MARK_MOST ((uint64_t)256 << 20)
+
 /* Sets or clears the granules of a block; false when one had that state already. */
 static bool mark(struct heap_model *heap, const struct heap_block *block, bool live)
 {
 	uint64_t granule = block->address >> 4;
 	uint64_t end = (block->address + (block->usable_bytes ? block->usable_bytes : 1) + 15) >> 4;
+	uint64_t middle = (granule + (MARK_MOST / 2 >> 4)) & ~63ull;
 	bool clean = true;
 
 	while (granule < end) {
@@ -111,6 +115,8 @@ static bool mark(struct heap_model *heap, const struct heap_block *block, bool l
 			*word &= ~mask;
 		}
 		granule += count;
+		if (granule == middle && end - granule > MARK_MOST / 2 >> 4)
+			granule = end - (MARK_MOST / 2 >> 4);
 	}
 	return clean;
 }
