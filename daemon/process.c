@@ -197,6 +197,8 @@ void process_losses(struct process *process, const Heaptape__Losses *losses)
 			       losses->waits,	       losses->foreign_frees };
 
 	memcpy(process->losses, values, sizeof(values));
+	for (size_t i = 0; i < losses->n_cut_reasons && i < STACK_CUT_COUNT; i++)
+		process->cut_reasons[i] = losses->cut_reasons[i];
 	process->dirty = true;
 }
 
@@ -241,6 +243,9 @@ static void drain(struct process *process)
 		for (int i = 0; i < 6; i++)
 			if (head->lost[i] > process->losses[i])
 				process->losses[i] = head->lost[i];
+		for (int i = 0; i < STACK_CUT_COUNT; i++)
+			if (head->cut_reasons[i] > process->cut_reasons[i])
+				process->cut_reasons[i] = head->cut_reasons[i];
 		if (process->how == PROCESS_RUNNING && head->end_how <= PROCESS_CUT) {
 			process->how = (enum process_end)head->end_how;
 			process->exit_code = head->end_code;

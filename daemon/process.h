@@ -149,6 +149,7 @@ struct process {
 	bool cut;		     /* the database cannot be written: events are discarded */
 
 	uint64_t losses[6]; /* as in message Losses */
+	uint64_t cut_reasons[STACK_CUT_COUNT];
 	enum process_end how;
 	int exit_code;
 	uint64_t end_ticks;

@@ -88,6 +88,24 @@ static void save_sizes(struct process *process)
 	}
 }
 
+static void save_cuts(struct process *process)
+{
+	struct writer *writer = &process->daemon->writer;
+
+	for (unsigned reason = 0; reason < STACK_CUT_COUNT; reason++) {
+		uint64_t values[] = { (uint64_t)process->process_id, process->cut_reasons[reason] };
+		sqlite3_stmt *set;
+
+		if (!process->cut_reasons[reason])
+			continue;
+		set = writer_statement(writer, SQL_CUT_SET);
+		writer_bind(set, 1, values, 2);
+		writer_bind_text(set, 3, store_cut_name((enum stack_cut)reason));
+		if (writer_run(writer, set) != 0)
+			return;
+	}
+}
+
 void save_process_row(struct process *process)
 {
 	const struct totals *totals = &process->totals;
@@ -121,6 +139,7 @@ void save_process_row(struct process *process)
 				  totals->late_events },
 		    23);
 	writer_run(writer, set);
+	save_cuts(process);
 }
 
 void save_process(struct process *process, bool final)

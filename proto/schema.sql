@@ -83,6 +83,19 @@ CREATE TABLE threads(
   UNIQUE(process_id, number)
 );
 
+-- Why stacks were cut short, for processes that have such. The reasons:
+--   depth      more frames than are recorded (run --depth, 256 at most)
+--   no row     code without unwind data: made at run time, or assembly without annotations
+--   bounds     the next frame would lie outside the thread's stack
+--   rule       unwind data of a kind that is not understood
+--   table      no room for another stack
+CREATE TABLE stack_cuts(
+  process_id INTEGER NOT NULL REFERENCES processes,
+  reason     TEXT NOT NULL,
+  stacks     INTEGER NOT NULL,           -- captures that ended so; they add up to processes.cut_stacks
+  PRIMARY KEY(process_id, reason)
+) WITHOUT ROWID;
+
 -- Modules are shared by all processes and runs: the same file is the same row.
 CREATE TABLE modules(
   module_id INTEGER PRIMARY KEY,

@@ -454,3 +454,23 @@ const char *store_ending_name(enum process_end how)
 	}
 	return "vanished";
 }
+
+const char *store_cut_name(enum stack_cut reason)
+{
+	switch (reason) {
+	case STACK_CUT_DEPTH:
+		return "depth";
+	case STACK_CUT_NO_ROW:
+		return "no row";
+	case STACK_CUT_BAD_CFA:
+		return "bounds";
+	case STACK_CUT_ODD_RULE:
+		return "rule";
+	case STACK_CUT_TABLE:
+		return "table";
+	case STACK_CUT_NONE:
+	case STACK_CUT_COUNT:
+		break;
+	}
+	return "unknown";
+}

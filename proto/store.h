@@ -63,4 +63,7 @@ int store_put_chunk(sqlite3 *db, sqlite3_stmt **insert, int64_t process_id, cons
 /* Text of processes.ending. */
 const char *store_ending_name(enum process_end how);
 
+/* Text of stack_cuts.reason. */
+const char *store_cut_name(enum stack_cut reason);
+
 #endif

@@ -115,6 +115,42 @@ static const char *completeness(const struct run *run)
 	return "complete: every event is here";
 }
 
+/* Reasons in stack_cuts, as a sentence goes on after their number. */
+static const struct {
+	const char *reason, *text;
+} cut_texts[] = {
+	{ "depth", "are deeper than what was recorded of a stack" },
+	{ "no row", "came to code without unwind data (made at run time, or assembly)" },
+	{ "bounds", "came to a frame outside the thread's stack" },
+	{ "rule", "came to unwind data of an unknown kind" },
+	{ "table", "found no room for another stack" },
+};
+
+static void print_cuts(sqlite3 *db, const struct run *run)
+{
+	sqlite3_stmt *cut = db_query(db,
+				     "SELECT reason, sum(stacks) FROM stack_cuts WHERE process_id "
+				     "IN (SELECT process_id FROM processes WHERE run_id = ?) "
+				     "GROUP BY reason ORDER BY 2 DESC",
+				     "i", run->run_id);
+	int64_t stacks = run->events;
+
+	if (!strstr(run->settings, "HEAPTAPE_FREE_STACKS=1"))
+		stacks -= run->frees - run->reallocations;
+	item("cut stacks", "%s (%s of all) do not reach the outermost frame",
+	     format_count(run->cut_stacks),
+	     format_percent((double)run->cut_stacks,
+			    (double)(stacks > run->cut_stacks ? stacks : run->cut_stacks)));
+	while (db_next(cut)) {
+		const char *text = column_string(cut, 0);
+
+		for (size_t i = 0; i < sizeof(cut_texts) / sizeof(*cut_texts); i++)
+			if (!strcmp(cut_texts[i].reason, text))
+				text = cut_texts[i].text;
+		item("", "%s %s", format_count(column_number(cut, 1, 0)), text);
+	}
+}
+
 static void print_completeness(sqlite3 *db, const struct run *run)
 {
 	sqlite3_stmt *note;
@@ -123,9 +159,7 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	item("state", "%s", completeness(run));
 	item("events", "%s, %s", format_count(run->events), lost_text(run));
 	if (run->cut_stacks)
-		item("cut stacks", "%s (%s of the allocations) do not reach the outermost frame",
-		     format_count(run->cut_stacks),
-		     format_percent((double)run->cut_stacks, (double)run->allocations));
+		print_cuts(db, run);
 	if (run->foreign_frees)
 		item("foreign", "%s of blocks of another allocator",
 		     format_plural(run->foreign_frees, "free", "frees"));
@@ -304,6 +338,7 @@ static void report_data(sqlite3 *db, const struct run *run)
 		json_section(&json, "processes", processes_table(db, run, 0));
 		json_section(&json, "threads", threads_table(db, run, 0));
 		json_section(&json, "sizes", sizes_table(db, run));
+		json_section(&json, "stack_cuts", stack_cuts_table(db, run));
 		json_section(&json, "sites", sites_table(&profile, sites, count));
 		json_array(&json, "notes");
 		note = db_query(db, "SELECT text FROM notes WHERE run_id = ? ORDER BY rowid", "i",

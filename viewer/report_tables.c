@@ -152,6 +152,28 @@ struct table *sizes_table(sqlite3 *db, const struct run *run)
 	return table;
 }
 
+static const struct column cut_columns[] = {
+	{ "process_id", "Process", CELL_PLAIN, 0 },
+	{ "reason", "Reason", CELL_TEXT, 0 },
+	{ "stacks", "Stacks", CELL_COUNT, 0 },
+};
+
+struct table *stack_cuts_table(sqlite3 *db, const struct run *run)
+{
+	struct table *table = table_new(cut_columns, COUNT_OF(cut_columns));
+	sqlite3_stmt *row = db_query(db,
+				     "SELECT process_id, reason, stacks FROM stack_cuts "
+				     "WHERE process_id IN " OF_RUN " ORDER BY 1, 3 DESC",
+				     "i", run->run_id);
+
+	while (db_next(row)) {
+		table_number(table, sqlite3_column_int64(row, 0));
+		table_text(table, column_string(row, 1));
+		table_number(table, sqlite3_column_int64(row, 2));
+	}
+	return table;
+}
+
 static const struct column band_columns[] = {
 	{ "size", "Size", CELL_TEXT, 0 },
 	{ "allocations", "Allocations", CELL_COUNT, 0 },

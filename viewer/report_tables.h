@@ -15,6 +15,8 @@ struct table *threads_table(sqlite3 *db, const struct run *run, int64_t most);
 /* As the store counts them (exact), or in a few bands for the screen. */
 struct table *sizes_table(sqlite3 *db, const struct run *run);
 struct table *size_bands_table(sqlite3 *db, const struct run *run);
+/* Why stacks were cut short, and how often. */
+struct table *stack_cuts_table(sqlite3 *db, const struct run *run);
 
 /* All call sites with every number, for JSON and CSV. */
 struct table *sites_table(const struct profile *profile, const struct site *sites, size_t count);

@@ -27,6 +27,18 @@ query "SELECT size_bytes || ' ' || stack_text(stack_id) FROM allocations
 same "stacks" got out
 is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
 
+# Cut short: each is counted with its reason, and the report says so.
+run_options="--depth 2"
+record "$programs/stacks"
+run_options=
+is "status with --depth" "$status" 0
+query "SELECT cut_stacks > 0, cut_stacks = c.stacks, reason FROM processes
+	JOIN stack_cuts c USING (process_id) WHERE run_id = $last_run" >got
+echo '1,1,depth' >expected
+same "reasons" got expected
+"$heaptape" report >report || fail "report"
+has "the report's reason" report ' are deeper than what was recorded of a stack$'
+
 # The same functions twice, so that both objects have the same layout.
 command -v cc >/dev/null 2>&1 || pass
 printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' \
