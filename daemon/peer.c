@@ -231,6 +231,8 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 	case HEAPTAPE__FRAME__BODY_LOSSES:
 		process_losses(process, frame->losses);
 		return 0;
+	case HEAPTAPE__FRAME__BODY_MISUSE:
+		return process_misuse(process, frame->misuse);
 	case HEAPTAPE__FRAME__BODY_PROCESS_END:
 		process_end_message(process, frame->process_end);
 		return 0;

@@ -138,6 +138,7 @@ struct process {
 	uint64_t unseen_ticks;	/* no event of a thread not yet known is earlier */
 	uint64_t emitted_ticks; /* highest so far */
 
+	uint32_t misuses;
 	struct totals totals;
 	struct samples samples;
 	struct open_chunk chunk;
@@ -166,6 +167,8 @@ int process_batch(struct process *process, const Heaptape__EventBatch *message,
 		  struct slab **slabs);
 void process_losses(struct process *process, const Heaptape__Losses *losses);
 void process_end_message(struct process *process, const Heaptape__ProcessEnd *message);
+/* misuse.c */
+int process_misuse(struct process *process, const Heaptape__Misuse *message);
 /* The connection is over: takes what the shared memory still holds, writes everything, frees. */
 void process_finish(struct process *process);
 /* The database cannot be written: recording stops, what comes is counted as lost. */

@@ -68,6 +68,7 @@
 	ROW(SAMPLE_SET, "INSERT OR REPLACE INTO samples VALUES(?,?,?,?,?,?,?,?)")                  \
 	ROW(SAMPLE_REMOVE, "DELETE FROM samples WHERE process_id=? AND at_ns=?")                   \
 	ROW(CHUNK_REMOVE, "DELETE FROM chunks WHERE chunk_id=?")                                   \
+	ROW(MISUSE_ADD, "INSERT INTO misuses VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")           \
 	ROW(NOTE_ADD, "INSERT INTO notes(run_id, process_id, at_ns, text) VALUES(?,?,?,?)")
 
 enum writer_statement {

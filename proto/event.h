@@ -137,6 +137,36 @@ enum stack_cut {
 	STACK_CUT_COUNT
 };
 
+/* How a program misused its heap: */
+#define MISUSE_KINDS(ROW)                                                                 \
+	ROW(DOUBLE_FREE, "double free")           /* free of a block that is free already */ \
+	ROW(FREED, "freed block")                 /* realloc or malloc_usable_size of one */ \
+	ROW(INTERIOR, "interior pointer")         /* not to the start of a block */          \
+	ROW(FOREIGN, "foreign pointer")           /* not into a block of this heap */        \
+	ROW(OVERFLOW, "overflow")                 /* written beyond the end of a block */    \
+	ROW(WRITTEN, "write after free")          /* written to a block that is free */
+
+enum misuse_kind {
+	MISUSE_NONE,
+#define ROW(NAME, text) MISUSE_##NAME,
+	MISUSE_KINDS(ROW)
+#undef ROW
+	MISUSE_KIND_COUNT
+};
+
+/* The kind's name as SQL and reports show it; "?" when there is none. */
+static inline const char *misuse_kind_name(unsigned kind)
+{
+	static const char *const names[MISUSE_KIND_COUNT] = {
+		"?",
+#define ROW(NAME, text) text,
+		MISUSE_KINDS(ROW)
+#undef ROW
+	};
+
+	return kind < MISUSE_KIND_COUNT ? names[kind] : "?";
+}
+
 /* How a process ended, as far as is known. Text for processes.ending is in proto/store.c. */
 enum process_end {
 	PROCESS_RUNNING,

@@ -208,6 +208,24 @@ CREATE TABLE chunks(
 );
 CREATE INDEX chunks_process ON chunks(process_id, first_ns);
 
+-- Misuse of the heap by the program: each was reported on its standard error when it happened, and
+-- it aborted unless run with --on-error continue. NULL: not known.
+CREATE TABLE misuses(
+  process_id         INTEGER NOT NULL REFERENCES processes,
+  at_ns              INTEGER NOT NULL,   -- when it was noticed
+  thread             INTEGER,            -- threads.number of who was there then
+  kind               TEXT NOT NULL,      -- double free, freed block (realloc or malloc_usable_size
+                                         -- of one), interior pointer, foreign pointer, overflow
+                                         -- (found with --guard), write after free
+  address            INTEGER NOT NULL,   -- what the program handed over, or wrote to
+  block_address      INTEGER,            -- the block that is concerned
+  size_bytes         INTEGER,            -- as it was requested
+  allocated_stack_id INTEGER,
+  freed_stack_id     INTEGER,            -- of a freed block; with --free-stacks or --guard
+  stack_id           INTEGER,            -- where it was noticed
+  text               TEXT NOT NULL       -- the first line of the report
+);
+
 -- What the recording itself said: warnings, refused clients, lost connections, full disks.
 CREATE TABLE notes(
   run_id     INTEGER NOT NULL,           -- 0: about the file

@@ -45,7 +45,7 @@ send(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\x02\0\0\0\x22\x02\x01\x0
 send(frame(hello) + frame(field(5, b'\x0d\xff\xff\xff\xff')))
 send(frame(hello) + frame(field(12, b'\x09' + b'\1' * 8)))     # a command's frame from a program
 for _ in range(300):
-    data = bytearray(frame(hello) + frame(field(random.randrange(1, 14), random.randbytes(random.randrange(200)))))
+    data = bytearray(frame(hello) + frame(field(random.randrange(1, 15), random.randbytes(random.randrange(200)))))
     for _ in range(random.randrange(5)):
         data[random.randrange(len(data))] = random.randrange(256)
     send(bytes(data))

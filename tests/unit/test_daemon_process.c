@@ -367,6 +367,49 @@ static void test_nonsense(void **unused)
 	assert_int_equal(ask("SELECT stack_id FROM stack_totals"), 0);
 }
 
+static void test_misuses(void **unused)
+{
+	Heaptape__Misuse misuse = HEAPTAPE__MISUSE__INIT;
+	Heaptape__StackNodes nodes = HEAPTAPE__STACK_NODES__INIT;
+	uint32_t parents[] = { 0, 1 };
+	uint64_t pcs[] = { 0x1000, 0x2000 };
+
+	(void)unused;
+	nodes.first_node = 1;
+	nodes.n_parents = nodes.n_pcs = 2;
+	nodes.parents = parents;
+	nodes.pcs = pcs;
+	assert_int_equal(process_nodes(process, &nodes), 0);
+	assert_true(process_misuse(process, &misuse) < 0); /* of no kind */
+	misuse.kind = MISUSE_KIND_COUNT;
+	assert_true(process_misuse(process, &misuse) < 0);
+	misuse.kind = MISUSE_DOUBLE_FREE;
+	misuse.ticks = 50;
+	misuse.address = misuse.block = 0x500;
+	misuse.size_bytes = 24;
+	misuse.stack = 1;
+	misuse.allocated_stack = 2;
+	misuse.freed_stack = 0x7fffffff; /* nobody defined it */
+	misuse.text = (char *)"free(0x500): already freed";
+	assert_int_equal(process_misuse(process, &misuse), 0);
+	misuse.kind = MISUSE_FOREIGN;
+	misuse.block = 0;
+	for (int i = 0; i < 10005; i++)
+		assert_int_equal(process_misuse(process, &misuse), 0);
+	finish();
+	assert_int_equal(ask("SELECT count(*) FROM misuses"), 10000);
+	assert_int_equal(ask("SELECT count(*) FROM notes WHERE text LIKE '%misused its heap%'"), 1);
+	assert_int_equal(
+		ask("SELECT count(*) FROM misuses WHERE kind = 'double free' AND size_bytes = 24 "
+		    "AND block_address = 1280 AND thread IS NULL AND freed_stack_id IS NULL "
+		    "AND stack_id IN (SELECT stack_id FROM stacks WHERE depth = 1) "
+		    "AND allocated_stack_id IN (SELECT stack_id FROM stacks WHERE depth = 2)"),
+		1);
+	assert_int_equal(ask("SELECT count(*) FROM misuses WHERE kind = 'foreign pointer' AND "
+			     "block_address IS NULL AND size_bytes IS NULL"),
+			 9999);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +418,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
+		cmocka_unit_test_setup_teardown(test_misuses, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
