@@ -6,7 +6,7 @@
  *   calloc    p = block_take_zeroed(size, &span)
  *   memalign  p = block_take_aligned(alignment, size, &span)
  *   free      span = block_to_free(p); if (span) block_release(span, p)
- *   realloc   span = block_to_free(old); block_resize(span, old, size), or
+ *   realloc   span = block_to_realloc(old); block_resize(span, old, size), or
  *             p = block_take(size, &new_span); block_copy(...); block_release(span, old)
  *
  * No function here sets errno; a request that cannot be met returns NULL. None of them calls
@@ -133,6 +133,16 @@ static inline struct span *block_to_free(void *p)
 	if (likely(span && block_looks_live(span, p)))
 		return span;
 	return ht_block_checked(p, "free");
+}
+
+/* The same for realloc. */
+static inline struct span *block_to_realloc(void *p)
+{
+	struct span *span = span_of(p);
+
+	if (likely(span && block_looks_live(span, p)))
+		return span;
+	return ht_block_checked(p, "realloc");
 }
 
 /* Puts a live block of the calling thread's own small span back. */

@@ -82,7 +82,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 		block = block_take(size_bytes, &span);
 		return likely(block != NULL) ? block : no_memory();
 	}
-	old_span = block_to_free(old);
+	old_span = block_to_realloc(old);
 	if (unlikely(!old_span))
 		return NULL;
 	if (size_bytes == 0) {

@@ -5,6 +5,7 @@
 #include "shim/capture.h"
 #include "shim/exec.h"
 #include "shim/fork.h"
+#include "shim/freed.h"
 #include "shim/hello.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
@@ -15,6 +16,7 @@
 #include "shim/sys.h"
 #include "shim/tell.h"
 #include "shim/thread.h"
+#include "shim/unwind.h"
 
 int ht_pid;
 bool ht_stacks_on;
@@ -23,6 +25,17 @@ bool ht_free_stacks_on;
 /* A stopped daemon must not keep a program from ending for long: what is in the shared memory is
  * not lost anyway. */
 #define END_WAIT_MS 2000
+
+/* Ours is the code that notices misuse; what is shown is the program's. */
+static void leave_out_own_code(void)
+{
+#if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)
+	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+	extern const char etext[] __attribute__((visibility("hidden")));
+
+	ht_stack_own_code((uintptr_t)__ehdr_start, (uintptr_t)etext);
+#endif
+}
 
 static int say_hello(bool forked)
 {
@@ -72,6 +85,8 @@ bool ht_begin(bool forked)
 	if (ht_settings.stacks)
 		ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
 	ht_stacks_on = ht_settings.stacks;
+	if (ht_settings.stacks && ht_settings.free_stacks)
+		ht_freed_init();
 	ht_free_stacks_on = ht_settings.stacks && ht_settings.free_stacks;
 	ht_quick_free = ht_clock_is_cycles && !ht_free_stacks_on;
 	return true;
@@ -108,6 +123,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 {
 	(void)argc;
 	(void)argv;
+	leave_out_own_code();
 	ht_fork_watch();
 	ht_exec_init();
 	ht_settings_read(envp);

@@ -4,116 +4,115 @@
 #include <string.h>
 
 #include "shim/alloc.h"
-#include "shim/prim.h"
+#include "shim/capture.h"
+#include "shim/freed.h"
+#include "shim/link.h"
+#include "shim/settings.h"
 #include "shim/span.h"
+
+/* A stopped daemon must not keep a program from ending for long. */
+#define END_WAIT_MS 2000
 
 uint64_t ht_misuses;
 
-/* A message, put together without stdio. */
-struct text {
-	char bytes[400];
-	size_t length;
-};
-
-static void put(struct text *text, const char *more)
-{
-	size_t length = strlen(more), room = sizeof(text->bytes) - text->length;
-
-	if (length > room)
-		length = room;
-	memcpy(text->bytes + text->length, more, length);
-	text->length += length;
-}
-
-static void put_number(struct text *text, uint64_t value, unsigned base)
-{
-	char digits[24], *at = digits + sizeof(digits) - 1;
-
-	*at = '\0';
-	do
-		*--at = "0123456789abcdef"[value % base];
-	while ((value /= base) > 0);
-	if (base == 16)
-		put(text, "0x");
-	put(text, at);
-}
-
-/* What is known of the block at `index`: how large, who allocated it. */
-static void put_history(struct text *text, const struct span *span, uint32_t index)
-{
-	const struct block_meta *meta = span->meta ? &span->meta[index] : NULL;
-
-	put(text, "a block of ");
-	put_number(text, span->block_bytes, 10);
-	put(text, " bytes at ");
-	put_number(text, span->start + index * span->block_bytes, 16);
-	/* `site` stays after a free, until the block's next life. */
-	if (meta && meta->site) {
-		if (span->class) {
-			put(text, ", requested as ");
-			put_number(text, meta_size_bytes(meta->site), 10);
-		}
-		put(text, ", allocated by thread ");
-		put_number(text, meta_thread(meta->site), 10);
-		if (meta_stack(meta->site)) {
-			put(text, " at stack ");
-			put_number(text, meta_stack(meta->site), 10);
-		}
-	}
-}
-
-static void put_what(struct text *text, const void *p, const struct span *span)
-{
-	uint32_t index;
-
-	if (!span || span->state == SPAN_HUSK) {
-		put(text, "not a block of this heap (or its pages were given back since)");
-		return;
-	}
-	if (span->state == SPAN_FREE) {
-		put(text, "already freed: it lies in free pages");
-		return;
-	}
-	if (span->state == SPAN_META) {
-		put(text, "not a block: the allocator's own records");
-		return;
-	}
-	index = span->class ? block_index(span, p) : 0;
-	if (index >= span->carved) {
-		put(text, "not a block: never handed out by malloc");
-		return;
-	}
-	if ((uintptr_t)p == span->start + index * span->block_bytes) {
-		put(text, "already freed, ");
-	} else {
-		put_number(text, (uintptr_t)p - span->start - index * span->block_bytes, 10);
-		put(text, " bytes inside ");
-	}
-	put_history(text, span, index);
-}
-
-static void finish(struct text *text)
+void ht_misuse_end(void)
 {
 	const char *on_error = getenv("HEAPTAPE_ON_ERROR");
 
-	put(text, "\n");
-	prim_complain(text->bytes, text->length);
-	if (!on_error || strcmp(on_error, "continue") != 0)
-		abort();
-	__atomic_fetch_add(&ht_misuses, 1, __ATOMIC_RELAXED);
+	if (ht_settings.go_on || (on_error && strcmp(on_error, "continue") == 0)) {
+		__atomic_fetch_add(&ht_misuses, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	ht_link_drain(END_WAIT_MS);
+	abort();
 }
 
-static void report(const void *p, const struct span *span, const char *what)
+/* What is known of the block at `index`. Its record stays after a free, until its next life; but in
+ * a forked child nothing says whose numbers the stack has then. */
+static void look_at_block(struct misuse *misuse, const struct span *span, uint32_t index,
+			  bool is_freed)
 {
-	struct text text = {.length = 0};
+	const struct block_meta *meta = span->meta ? &span->meta[index] : NULL;
+	struct freed_block freed;
 
-	put(&text, "heaptape: ");
-	put(&text, what);
-	put(&text, "(");
-	put_number(&text, (uintptr_t)p, 16);
-	put(&text, "): ");
-	put_what(&text, p, span);
-	finish(&text);
+	misuse->block = span->start + index * span->block_bytes;
+	misuse->size_bytes = span->class ? span->block_bytes : span->requested_bytes;
+	misuse->size_known = !span->class;
+	misuse->is_freed = is_freed;
+	if (is_freed && ht_freed_find(misuse->block, &freed)) {
+		misuse->size_bytes = freed.size_bytes;
+		misuse->size_known = true;
+		misuse->allocated_stack = (uint32_t)(freed.stacks >> 32);
+		misuse->freed_stack = (uint32_t)freed.stacks;
+	}
+	if (!meta || !meta->site)
+		return;
+	if (span->class && !misuse->size_known) {
+		misuse->size_bytes = meta_size_bytes(meta->site);
+		misuse->size_known = true;
+	}
+	if (is_freed ? ht_epoch_ticks != 0 : meta->ticks <= ht_epoch_ticks)
+		return;
+	misuse->allocated_by = meta_thread(meta->site);
+	if (!misuse->allocated_stack)
+		misuse->allocated_stack = meta_stack(meta->site);
+}
+
+/* A block whose span is gone since. */
+static bool look_at_freed(struct misuse *misuse, uintptr_t address)
+{
+	struct freed_block freed;
+
+	if (!ht_freed_find(address, &freed))
+		return false;
+	misuse->block = address;
+	misuse->size_bytes = freed.size_bytes;
+	misuse->size_known = true;
+	misuse->allocated_stack = (uint32_t)(freed.stacks >> 32);
+	misuse->freed_stack = (uint32_t)freed.stacks;
+	misuse->is_freed = true;
+	return true;
+}
+
+/* Finds out what is wrong with a pointer that block_to_free() did not like. */
+static void judge(struct misuse *misuse, const void *p, const struct span *span)
+{
+	bool is_free = strcmp(misuse->call, "free") == 0;
+	uint32_t index;
+
+	misuse->kind = MISUSE_FOREIGN;
+	if (!span || span->state == SPAN_HUSK || span->state == SPAN_FREE) {
+		bool was_ours = look_at_freed(misuse, misuse->address);
+
+		if (was_ours || (span && span->state == SPAN_FREE)) {
+			misuse->is_freed = true;
+			misuse->kind = is_free ? MISUSE_DOUBLE_FREE : MISUSE_FREED;
+		}
+		return;
+	}
+	if (span->state == SPAN_META)
+		return;
+	index = span->class ? block_index(span, p) : 0;
+	if (index >= span->carved)
+		return;
+	if (misuse->address != span->start + index * span->block_bytes) {
+		misuse->kind = MISUSE_INTERIOR;
+		look_at_block(misuse, span, index, !ht_block_is_live(span, index));
+		return;
+	}
+	misuse->kind = is_free ? MISUSE_DOUBLE_FREE : MISUSE_FREED;
+	look_at_block(misuse, span, index, true);
+}
+
+static __attribute__((noinline)) void report(const void *p, const struct span *span,
+					     const char *call)
+{
+	struct misuse misuse = { .call = call, .address = (uintptr_t)p };
+
+	misuse.stack = ht_stacks_on ? HT_STACK_OF_CALLER() : 0;
+	judge(&misuse, p, span);
+	ht_misuse_tell(&misuse);
+	ht_misuse_end();
 }
 
 /* True when the marked block is really on one of the span's lists. Only the owner may walk the free
@@ -157,17 +156,17 @@ struct span *ht_block_checked(void *p, const char *what)
  * The first block of the span's free list does not look free: it was freed twice and is in use by
  * now, or written to after it was freed. Going on, the rest of the list is left alone for good.
  */
-void ht_list_broken(struct span *span)
+__attribute__((noinline)) void ht_list_broken(struct span *span)
 {
-	struct text text = {.length = 0};
-	uintptr_t offset = (uintptr_t)span->free - span->start;
+	struct misuse misuse = { .kind = MISUSE_WRITTEN,
+				 .call = "malloc",
+				 .address = (uintptr_t)span->free };
 
-	put(&text, "heaptape: malloc: freed twice, or written to after it was freed: ");
-	if (offset < span->carved * span->block_bytes)
-		put_history(&text, span, block_index(span, span->free));
-	else
-		put(&text, "the list of free blocks is broken");
-	finish(&text);
+	misuse.stack = ht_stacks_on ? HT_STACK_OF_CALLER() : 0;
+	if (misuse.address - span->start < span->carved * span->block_bytes)
+		look_at_block(&misuse, span, block_index(span, span->free), true);
+	ht_misuse_tell(&misuse);
+	ht_misuse_end();
 	span->free = NULL;
 	span->used = span->carved;
 }

@@ -292,6 +292,17 @@ static void objects_list(void)
 }
 #endif
 
+const char *ht_module_path(uintptr_t address, const struct link_map **ret_map)
+{
+	const struct module *module;
+	struct eh_object object;
+
+	if (!object_find(address, &object, ret_map))
+		return NULL;
+	module = module_known(&object, *ret_map);
+	return module ? module->path : (*ret_map)->l_name;
+}
+
 bool ht_module_find(uintptr_t address, struct eh_object *ret)
 {
 	const struct link_map *map;

@@ -36,6 +36,8 @@ static void take(const char *line)
 		ht_settings.stacks = strcmp(value, "0") != 0;
 	} else if ((value = value_of(line, "HEAPTAPE_FREE_STACKS"))) {
 		ht_settings.free_stacks = strcmp(value, "1") == 0;
+	} else if ((value = value_of(line, "HEAPTAPE_ON_ERROR"))) {
+		ht_settings.go_on = strcmp(value, "continue") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_DEPTH"))) {
 		ht_settings.depth = (unsigned)number(value);
 	}

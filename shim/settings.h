@@ -13,6 +13,7 @@ struct settings {
 	bool drop_when_full;
 	bool stacks;
 	bool free_stacks; /* also where blocks are freed */
+	bool go_on; /* after a misuse of the heap */
 	unsigned depth; /* 0: as deep as can be */
 	/* NAME=value of each, copied: programs write over their environment. */
 	char lines[SETTINGS_MAX][128];

@@ -2,6 +2,7 @@
 
 #include "shim/alloc.h"
 #include "shim/capture.h"
+#include "shim/freed.h"
 #include "shim/record.h"
 #include "shim/traced.h"
 
@@ -137,11 +138,26 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 	return 0;
 }
 
+/* For the report of a misuse: what the block was, and that it is freed here. */
+static __attribute__((noinline, cold)) void remember(struct span *span, void *block,
+						     uint32_t stack)
+{
+	const struct block_meta *meta = span_meta_if_any(span, block);
+	bool known = meta && meta->ticks > ht_epoch_ticks;
+	size_t size_bytes = span_class(span) ? span_usable(span) : span->requested_bytes;
+
+	if (known && span_class(span))
+		size_bytes = meta_size_bytes(meta->site);
+	ht_freed_add((uintptr_t)block, size_bytes, known ? meta_stack(meta->site) : 0, stack);
+}
+
 static inline void record_and_release(struct span *span, void *block, uint32_t stack)
 {
 	unsigned class = span_class(span);
 	size_t usable_bytes = span_usable(span);
 
+	if (unlikely(ht_freed != NULL))
+		remember(span, block, stack);
 	ht_record_free(block, class, class ? usable_bytes : span->requested_bytes, usable_bytes,
 		       span_meta_if_any(span, block), stack);
 	block_release(span, block);
@@ -251,6 +267,8 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 	}
 	block_copy(span, block, old_span, old_block,
 		   old.usable_bytes < size_bytes ? old.usable_bytes : size_bytes);
+	if (unlikely(ht_freed != NULL))
+		remember(old_span, old_block, stack);
 	meta = span_meta_if_any(old_span, old_block);
 	if (meta)
 		meta->ticks = 0;
@@ -267,7 +285,7 @@ RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 
 	if (!old_block)
 		return pages_done(realloc_nothing(size_bytes, stack));
-	old_span = block_to_free(old_block);
+	old_span = block_to_realloc(old_block);
 	if (unlikely(!old_span))
 		return pages_done(NULL);
 	if (size_bytes == 0) {

@@ -13,6 +13,7 @@
 #include "proto/wire.h"
 #include "shim/batch.h"
 #include "shim/hello.h"
+#include "shim/misuse.h"
 #include "shim/process_end.h"
 #include "shim/settings.h"
 
@@ -39,7 +40,7 @@ static Heaptape__Frame *decode(const struct iovec *parts, unsigned count)
 
 static Heaptape__Frame *decode_flat(uint8_t *data, size_t size)
 {
-	return decode(&(struct iovec){data, size}, 1);
+	return decode(&(struct iovec){ data, size }, 1);
 }
 
 static struct ring_buffer *new_buffer(void)
@@ -80,7 +81,8 @@ static void check_columns(const Heaptape__EventBatch *batch, const struct ring_b
 /* Lengths around the places where a varint grows by a byte, up to a full buffer. */
 static void batches_of_every_length(void **state)
 {
-	static const unsigned counts[] = {1, 2, 15, 16, 31, 32, 127, 128, 129, 500, 1024, 4095, 4096};
+	static const unsigned counts[] = { 1,	2,   15,  16,	31,   32,  127,
+					   128, 129, 500, 1024, 4095, 4096 };
 	struct ring_buffer *buffer = new_buffer();
 
 	(void)state;
@@ -155,7 +157,7 @@ static void thread_frames(void **state)
 
 static void process_end_frame(void **state)
 {
-	struct ring_head head = {.lost = {1, 2, 3, 4, 5, 6}, .cut_reasons = {0, 8, 9}};
+	struct ring_head head = { .lost = { 1, 2, 3, 4, 5, 6 }, .cut_reasons = { 0, 8, 9 } };
 	uint8_t out[PROCESS_END_FRAME_BYTES];
 	Heaptape__Frame *frame;
 
@@ -173,8 +175,12 @@ static void process_end_frame(void **state)
 
 static void hello_frame(void **state)
 {
-	char *envp[] = {"HEAPTAPE_RUN=18446744073709551615", "HEAPTAPEX=1", "HEAPTAPE_ON_FULL=drop",
-			"HEAPTAPE_STACKS=0", "OTHER=1", NULL};
+	char *envp[] = { "HEAPTAPE_RUN=18446744073709551615",
+			 "HEAPTAPEX=1",
+			 "HEAPTAPE_ON_FULL=drop",
+			 "HEAPTAPE_STACKS=0",
+			 "OTHER=1",
+			 NULL };
 	static uint8_t out[HELLO_MAX_BYTES];
 	Heaptape__Frame *frame;
 	char own[4096];
@@ -202,11 +208,48 @@ static void hello_frame(void **state)
 	heaptape__frame__free_unpacked(frame, NULL);
 }
 
+static void misuse_frame(void **state)
+{
+	const struct misuse misuse = { .kind = MISUSE_OVERFLOW,
+				       .address = 0x7000,
+				       .block = 0x6ff0,
+				       .size_bytes = 13,
+				       .stack = 4,
+				       .allocated_stack = 5,
+				       .freed_stack = 6 };
+	static uint8_t out[MISUSE_FRAME_BYTES];
+	char text[300];
+	Heaptape__Frame *frame;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	frame = decode_flat(out, ht_misuse_frame(out, &misuse, 123456789, 9, text, sizeof(text)));
+	assert_int_equal(frame->body_case, HEAPTAPE__FRAME__BODY_MISUSE);
+	assert_int_equal(frame->misuse->ticks, 123456789);
+	assert_int_equal(frame->misuse->thread, 9);
+	assert_int_equal(frame->misuse->kind, MISUSE_OVERFLOW);
+	assert_int_equal(frame->misuse->address, 0x7000);
+	assert_int_equal(frame->misuse->block, 0x6ff0);
+	assert_int_equal(frame->misuse->size_bytes, 13);
+	assert_int_equal(frame->misuse->stack, 4);
+	assert_int_equal(frame->misuse->allocated_stack, 5);
+	assert_int_equal(frame->misuse->freed_stack, 6);
+	assert_int_equal(strlen(frame->misuse->text), sizeof(text));
+	heaptape__frame__free_unpacked(frame, NULL);
+	/* As short as they can be. */
+	frame = decode_flat(out, ht_misuse_frame(out, &(struct misuse){ 0 }, 0, 0, "", 0));
+	assert_int_equal(frame->misuse->block, 0);
+	heaptape__frame__free_unpacked(frame, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(batches_of_every_length), cmocka_unit_test(batch_without_details),
-		cmocka_unit_test(thread_frames),	   cmocka_unit_test(process_end_frame),
+		cmocka_unit_test(batches_of_every_length),
+		cmocka_unit_test(batch_without_details),
+		cmocka_unit_test(thread_frames),
+		cmocka_unit_test(process_end_frame),
+		cmocka_unit_test(misuse_frame),
 		cmocka_unit_test(hello_frame),
 	};
 
