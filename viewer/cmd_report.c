@@ -6,6 +6,7 @@
 #include "viewer/commands.h"
 #include "viewer/db.h"
 #include "viewer/format.h"
+#include "viewer/misuses.h"
 #include "viewer/report_tables.h"
 #include "viewer/summary.h"
 
@@ -224,6 +225,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 	if (run->processes > 1)
 		print_processes(db, run);
 	profile_load(db, run, 0, &profile);
+	misuses_print(stdout, db, run, &profile, options.top);
 	count = sites_group(&profile, &sites);
 	if (profile.total_count == 1 && !profile.totals[0].stack)
 		printf("\nCall stacks were not recorded, so there are no call sites to name.\n");
@@ -340,6 +342,7 @@ static void report_data(sqlite3 *db, const struct run *run)
 		json_section(&json, "sizes", sizes_table(db, run));
 		json_section(&json, "stack_cuts", stack_cuts_table(db, run));
 		json_section(&json, "sites", sites_table(&profile, sites, count));
+		misuses_json(&json, db, run, &profile);
 		json_array(&json, "notes");
 		note = db_query(db, "SELECT text FROM notes WHERE run_id = ? ORDER BY rowid", "i",
 				run->run_id);

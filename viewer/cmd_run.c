@@ -15,16 +15,19 @@
 #include "viewer/format.h"
 #include "viewer/launch.h"
 #include "viewer/link.h"
+#include "viewer/misuses.h"
 #include "viewer/program.h"
 #include "viewer/summary.h"
 
 #define RUN_SETTINGS_MAX 16
 #define DEPTH_MAX 256
+#define MISUSES_TOLD 3 /* the report has more */
 
 static struct {
 	const char *label;
 	const char *socket;
 	const char *on_full;
+	const char *on_error;
 	bool no_stacks;
 	bool free_stacks;
 	int64_t depth;
@@ -39,6 +42,8 @@ static const struct option_row rows[] = {
 	{ "socket", 0, "PATH", "use the daemon that listens there", OPTION_TEXT, &options.socket },
 	{ "on-full", 0, "wait|drop", "when the daemon falls behind (default: wait)", OPTION_TEXT,
 	  &options.on_full },
+	{ "on-error", 0, "abort|continue", "when the program misuses its heap (default: abort)",
+	  OPTION_TEXT, &options.on_error },
 	{ "no-stacks", 0, NULL, "do not record call stacks", OPTION_FLAG, &options.no_stacks },
 	{ "free-stacks", 0, NULL, "record also where each block is freed", OPTION_FLAG,
 	  &options.free_stacks },
@@ -92,7 +97,7 @@ static void environment_setting(struct environment *environment, const char *nam
 
 static void environment_init(struct environment *environment)
 {
-	const char *on_error = getenv("HEAPTAPE_ON_ERROR");
+	const char *on_error = options.on_error ? options.on_error : getenv("HEAPTAPE_ON_ERROR");
 	size_t count = 0;
 
 	*environment = (struct environment){ 0 };
@@ -280,6 +285,23 @@ static void summarise(const struct recorder *recorder, const char *database, con
 	db_close(db);
 }
 
+/* What the program did wrong, once the names of functions are known. */
+static void tell_misuses(int64_t run_id, const char *path)
+{
+	sqlite3 *db = db_open_path(path);
+	struct profile profile;
+	struct run run;
+
+	run_load(db, run_id, &run);
+	if (misuses_count(db, &run)) {
+		profile_load(db, &run, 0, &profile);
+		misuses_print(stderr, db, &run, &profile, MISUSES_TOLD);
+		profile_release(&profile);
+	}
+	run_release(&run);
+	db_close(db);
+}
+
 static int exit_status_of(int status)
 {
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -293,6 +315,7 @@ static int record(const char *path, int argc, char **argv)
 	const char *obstacle = program_obstacle(path);
 	const char *database = cli_database();
 	char *shim = launch_shim();
+	char *told_in;
 	int64_t still_running;
 	bool ready;
 	pid_t pid;
@@ -333,7 +356,12 @@ static int record(const char *path, int argc, char **argv)
 		complain("cannot run '%s': %s", path, strerror(end.exec_error));
 	else if (!options.quiet)
 		summarise(&recorder, database, obstacle, still_running, end.monotonic_ns);
+	path = recorder.database && options.socket ? recorder.database : database;
+	told_in = must_copy(path);
 	recorder_end(&recorder, still_running > 0);
+	if (!options.quiet && !end.exec_error)
+		tell_misuses(recorder.run_id, told_in);
+	free(told_in);
 	return die_status;
 }
 
@@ -347,6 +375,10 @@ static int run_main(int argc, char **argv)
 	if (strcmp(options.on_full, "wait") != 0 && strcmp(options.on_full, "drop") != 0)
 		return usage_error("run", "--on-full is 'wait' or 'drop', not '%s'",
 				   options.on_full);
+	if (options.on_error && strcmp(options.on_error, "abort") != 0 &&
+	    strcmp(options.on_error, "continue") != 0)
+		return usage_error("run", "--on-error is 'abort' or 'continue', not '%s'",
+				   options.on_error);
 	if (options.free_stacks && options.no_stacks)
 		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
 	if (options.depth < 0 || options.depth > DEPTH_MAX)
