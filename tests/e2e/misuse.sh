@@ -63,7 +63,7 @@ record "$programs/misuse" twice_in_child
 is "child: status" "$status" 0
 is "child: its signal" "$(head -1 out)" "child 6"
 is "child: row" "$(query "SELECT count(*) FROM misuses JOIN processes p USING (process_id)
-	WHERE run_id = $last_run AND parent_process_id IS NOT NULL AND freed_stack_id > 0 AND
+	WHERE run_id = $last_run AND ending <> 'exited' AND freed_stack_id > 0 AND
 	allocated_stack_id > 0")" 1
 recorded_whole
 
