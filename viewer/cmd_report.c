@@ -193,8 +193,8 @@ static void print_next(const struct run *run)
 	printf("  heaptape report --stacks%s %s\n", option, format_plain(run->run_id));
 	printf("  heaptape peak%s %s\n", option, format_plain(run->run_id));
 	printf("  heaptape flame%s %s\n", option, format_plain(run->run_id));
-	printf("  heaptape sql%s \"SELECT live_bytes, stack_text(stack_id) FROM leaks WHERE run_id "
-	       "= %s\"\n",
+	printf("  heaptape sql%s \"SELECT live_bytes, stack_text(stack_id, 3) FROM leaks WHERE "
+	       "run_id = %s\"\n",
 	       option, format_plain(run->run_id));
 }
 

@@ -93,7 +93,7 @@ static bool dot_help(struct sql_session *session, const char *argument)
 	puts("Anything else is SQL and ends with a semicolon. To begin with:\n"
 	     "  SELECT * FROM runs;\n"
 	     "  SELECT kind, count(*) FROM events WHERE run_id = 1 GROUP BY kind;\n"
-	     "  SELECT live_bytes, text FROM leaks JOIN stack_text USING(stack_id) LIMIT 5;");
+	     "  SELECT live_bytes, stack_text(stack_id, 3) FROM leaks LIMIT 5;");
 	return true;
 }
 

@@ -706,6 +706,8 @@ static void test_stack_text(void **state)
 		"(2, 1, 2, 2), (3, 2, 3, 3)");
 	assert_int_equal(number("SELECT stack_text(3) = 'main;/bin/x+0x14;0xff'"), 1);
 	assert_int_equal(number("SELECT stack_text(1) = 'main'"), 1);
+	assert_int_equal(number("SELECT stack_text(3, 2) = '/bin/x+0x14;0xff'"), 1);
+	assert_int_equal(number("SELECT stack_text(3, 9) = stack_text(3)"), 1);
 	assert_int_equal(number("SELECT stack_text(99) IS NULL"), 1);
 	assert_int_equal(number("SELECT stack_text(NULL) IS NULL"), 1);
 }

@@ -1,4 +1,7 @@
-/* SQL functions: stack_text(stack_id), and heaptape_chunks_opened() for tests of what is read. */
+/*
+ * SQL functions: stack_text(stack_id), stack_text(stack_id, frames) for the innermost frames only, and
+ * heaptape_chunks_opened() for tests of what is read.
+ */
 #include "viewer/sqlite/sqlite_api.h"
 
 #include "viewer/sqlite/scan.h"
@@ -18,7 +21,8 @@ static const char stack_sql[] =
 	"  SELECT n, inline + 1, outer_frame_id FROM places JOIN frames ON frame_id = frame"
 	"  WHERE outer_frame_id > 0 AND inline < 100)"
 	"SELECT coalesce(function, path || printf('+0x%x', offset), printf('0x%x', offset)) "
-	"FROM places JOIN frames ON frame_id = frame LEFT JOIN modules USING (module_id) "
+	"FROM (SELECT * FROM places ORDER BY n, inline LIMIT ?2) "
+	"JOIN frames ON frame_id = frame LEFT JOIN modules USING (module_id) "
 	"ORDER BY n DESC, inline DESC";
 
 static void stack_text(sqlite3_context *context, int argc, sqlite3_value **argv)
@@ -28,7 +32,6 @@ static void stack_text(sqlite3_context *context, int argc, sqlite3_value **argv)
 	sqlite3_str *text;
 	int rc;
 
-	(void)argc;
 	if (sqlite3_value_type(argv[0]) == SQLITE_NULL)
 		return;
 	rc = sqlite3_prepare_v2(db, stack_sql, -1, &frames, NULL);
@@ -37,6 +40,7 @@ static void stack_text(sqlite3_context *context, int argc, sqlite3_value **argv)
 		return;
 	}
 	sqlite3_bind_int64(frames, 1, sqlite3_value_int64(argv[0]));
+	sqlite3_bind_int64(frames, 2, argc > 1 ? sqlite3_value_int64(argv[1]) : -1);
 	text = sqlite3_str_new(db);
 	while ((rc = sqlite3_step(frames)) == SQLITE_ROW) {
 		if (sqlite3_str_length(text))
@@ -64,9 +68,12 @@ static void chunks_opened(sqlite3_context *context, int argc, sqlite3_value **ar
 
 int functions_register(sqlite3 *db)
 {
-	int rc = sqlite3_create_function_v2(db, "stack_text", 1, SQLITE_UTF8 | SQLITE_INNOCUOUS,
-					    NULL, stack_text, NULL, NULL, NULL);
+	int rc = SQLITE_OK;
 
+	for (int arguments = 1; arguments <= 2 && rc == SQLITE_OK; arguments++)
+		rc = sqlite3_create_function_v2(db, "stack_text", arguments,
+						SQLITE_UTF8 | SQLITE_INNOCUOUS, NULL, stack_text,
+						NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_function_v2(db, "heaptape_chunks_opened", 0, SQLITE_UTF8, NULL,
 						chunks_opened, NULL, NULL, NULL);
