@@ -268,3 +268,56 @@ CREATE VIEW temporaries AS
 SELECT p.run_id, t.process_id, t.stack_id, t.temporary, t.allocations
 FROM stack_totals t JOIN processes p USING(process_id)
 WHERE t.temporary > 0 ORDER BY t.temporary DESC;
+
+-- The virtual tables over `chunks`, which heaptape_sqlite.so and `heaptape sql` add to a connection;
+-- `heaptape sql '.schema events'` prints what stands here. Columns that do not apply are NULL or 0.
+--
+-- events(                  one row per event, in order of time within a process
+--   run_id INTEGER,
+--   process_id INTEGER,
+--   thread_id INTEGER,             threads.thread_id of the thread that made the call
+--   seq INTEGER,                   counts the thread's events from 0 without gap
+--   at_ns INTEGER,                 malloc: after the block was taken; free: before it is given away
+--   kind TEXT,                     malloc calloc realloc memalign free, sbrk brk mmap munmap mremap
+--                                  madvise, span unspan (pages dedicated to blocks, and free again),
+--                                  live (a block from before the recording)
+--   origin TEXT,                   program, or allocator: it asked for or parted its pages
+--   address INTEGER,               of the block or the pages; 0: the request failed
+--   size_bytes INTEGER,            requested; of a free: of the block; sbrk: the signed step
+--   usable_bytes INTEGER,          what the block can hold; span: the size of its blocks
+--   stack_id INTEGER,              who called; of a free: who had allocated the block
+--   old_address INTEGER,           realloc: the block before; mremap: the pages; sbrk: the new break
+--   allocated_at_ns INTEGER,       of the block that ends with a free or realloc
+--   allocated_by_thread_id INTEGER,
+--   old_size_bytes INTEGER,        realloc and mremap: of what was before
+--   old_usable_bytes INTEGER,
+--   old_stack_id INTEGER,          realloc: who had allocated the block before
+--   free_stack_id INTEGER,         who frees it, where that is known (see chunks)
+--   chunk_id INTEGER HIDDEN        the chunk that holds the event
+-- );
+-- allocations(             one row per block that was ever handed out, from its begin to its end
+--   run_id INTEGER,
+--   process_id INTEGER,
+--   thread_id INTEGER,             that allocated it
+--   address INTEGER,
+--   size_bytes INTEGER,            requested
+--   usable_bytes INTEGER,          with what rounding up to a size class adds
+--   stack_id INTEGER,              where it was allocated
+--   allocated_at_ns INTEGER,       NULL: before the recording
+--   freed_at_ns INTEGER,           NULL: never (a realloc ends one row and begins another)
+--   lifetime_ns INTEGER,
+--   freed_by_thread_id INTEGER,
+--   freed_stack_id INTEGER         where that is known (see chunks)
+-- );
+-- pages(                   the heap's map: one row per page that the allocator holds
+--   address INTEGER,
+--   span_address INTEGER,          first page of the span it belongs to; NULL: of none
+--   span_pages INTEGER,
+--   size_class_bytes INTEGER,      size of the span's blocks
+--   live_blocks INTEGER,           that begin in this page
+--   live_bytes INTEGER,            requested bytes that lie in this page
+--   state TEXT,                    live, empty (of a span, without live bytes), free, released (its
+--                                  memory was given back, its address kept)
+--   process_id INTEGER HIDDEN,     pages(PROCESS_ID, AT_NS); needed for a quick answer
+--   at_ns INTEGER HIDDEN           left out: the process's end, or now
+-- );

@@ -436,6 +436,11 @@ int store_put_chunk(sqlite3 *db, sqlite3_stmt **insert, int64_t process_id, cons
 	return 0;
 }
 
+const char *store_schema(void)
+{
+	return schema_sql;
+}
+
 const char *store_ending_name(enum process_end how)
 {
 	switch (how) {

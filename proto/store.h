@@ -60,6 +60,9 @@ void store_rollback(sqlite3 *db);
 int store_put_chunk(sqlite3 *db, sqlite3_stmt **insert, int64_t process_id, const void *blob,
 		    size_t bytes, const struct chunk_bounds *bounds, int64_t *ret_chunk_id);
 
+/* proto/schema.sql, whose comments explain every column. */
+const char *store_schema(void);
+
 /* Text of processes.ending. */
 const char *store_ending_name(enum process_end how);
 

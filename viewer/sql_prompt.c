@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/store.h"
 #include "viewer/cli.h"
 #include "viewer/sql_run.h"
 
@@ -16,6 +17,41 @@ static bool dot_tables(struct sql_session *session, const char *argument)
 		"SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name "
 		"NOT LIKE 'sqlite_%' UNION SELECT name, 'virtual' FROM pragma_module_list "
 		"WHERE name IN ('events', 'allocations', 'pages') ORDER BY 2, 1");
+}
+
+/* A virtual table has no text in the file; the schema explains it in a comment, which ends at ");". */
+static bool schema_virtual(const char *table)
+{
+	char *head = must_print("\n-- %s(", table);
+	const char *at = strstr(store_schema(), head);
+	size_t length;
+
+	free(head);
+	if (!at)
+		return false;
+	do {
+		at += strlen("\n-- ");
+		length = strcspn(at, "\n");
+		printf("%.*s\n", (int)length, at);
+	} while (strncmp(at, ");", 2) != 0 && *(at += length));
+	return true;
+}
+
+/* Tables of SQLite's own, and none at all. */
+static bool table_columns(struct sql_session *session, const char *table)
+{
+	char *query = sqlite3_mprintf("SELECT name, type FROM pragma_table_xinfo(%Q)", table);
+	sqlite3_stmt *row;
+	bool good = sqlite3_prepare_v2(session->db, query, -1, &row, NULL) == SQLITE_OK &&
+		    sqlite3_step(row) == SQLITE_ROW;
+
+	sqlite3_finalize(row);
+	if (good)
+		good = sql_run(session, query);
+	else
+		complain("there is no table '%s'; .tables lists what there is", table);
+	sqlite3_free(query);
+	return good;
 }
 
 static bool dot_schema(struct sql_session *session, const char *argument)
@@ -36,16 +72,7 @@ static bool dot_schema(struct sql_session *session, const char *argument)
 		found = true;
 	}
 	sqlite3_finalize(row);
-	if (!found && *argument) {
-		/* A virtual table has no text; its columns do. */
-		char *query =
-			sqlite3_mprintf("SELECT name, type FROM pragma_table_xinfo(%Q)", argument);
-		bool good = sql_run(session, query);
-
-		sqlite3_free(query);
-		return good;
-	}
-	return true;
+	return found || !*argument || schema_virtual(argument) || table_columns(session, argument);
 }
 
 static bool dot_mode(struct sql_session *session, const char *argument)

@@ -26,6 +26,11 @@ done
 has ".schema with comments" o '-- requested'
 "$heaptape" sql '.schema events' >o || fail ".schema events"
 has ".schema of a virtual table" o size_bytes
+for table in events allocations pages; do
+	"$heaptape" sql ".schema $table" | sed -n 's/^  \([a-z_]*\) [A-Z].*/\1/p' >described
+	query "SELECT name FROM pragma_table_xinfo('$table')" >columns
+	same "$table: every column is explained" described columns
+done
 "$heaptape" sql .help >o || fail .help
 
 # refused PATTERN ARGUMENTS…
@@ -40,6 +45,7 @@ refused() {
 refused 'syntax error' 'SELEC 1'
 refused 'no such table' 'SELECT * FROM nowhere'
 refused 'no .\.frob' .frob
+refused "no table 'nowhere'" '.schema nowhere'
 refused '\-\-write' 'DELETE FROM runs'
 refused '\-\-write' 'CREATE TABLE t(a)'
 is "nothing was deleted" "$("$heaptape" sql --csv 'SELECT count(*) FROM runs' | tail -1)" 1
