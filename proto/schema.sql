@@ -84,7 +84,7 @@ CREATE TABLE threads(
 );
 
 -- Why stacks were cut short, for processes that have such. The reasons:
---   depth      more frames than are recorded (run --depth, 256 at most)
+--   depth      more frames than are recorded (run --depth, 4096 at most)
 --   no row     code without unwind data: made at run time, or assembly without annotations
 --   bounds     the next frame would lie outside the thread's stack
 --   rule       unwind data of a kind that is not understood

@@ -27,6 +27,9 @@
 #define MEMO_BITS 7
 #define MEMO_FRAMES 5
 
+/* Not in whole pages, so that the beginnings of a walker's arrays are not in the same cache sets. */
+#define WALKER_FRAMES (STACK_DEPTH_MAX + 24)
+
 struct check {
 	const uintptr_t *at;
 	uintptr_t value;
@@ -81,10 +84,10 @@ struct walker {
 	struct stack_range range;
 	struct walker *nested;
 	struct check always_same[CHECK_STEP]; /* so that checks can go in whole steps */
-	struct check checks[STACK_DEPTH_MAX];
-	struct frame frames[STACK_DEPTH_MAX];
-	struct fp_check fp_checks[2 * STACK_DEPTH_MAX + 1];
-	struct taken taken[STACK_DEPTH_MAX]; /* by the walk, innermost first */
+	struct check checks[WALKER_FRAMES];
+	struct frame frames[WALKER_FRAMES];
+	struct fp_check fp_checks[2 * WALKER_FRAMES + 1];
+	struct taken taken[WALKER_FRAMES]; /* by the walk, innermost first */
 	struct memo memos[1 << MEMO_BITS];
 };
 
@@ -210,12 +213,18 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 {
 	struct stack_state state = *ret_join, next, slow_from, slow_next;
 	struct stack_range range = w->range, slow_range;
-	unsigned depth = ht_stack_depth, taken = 0;
+	unsigned depth = ht_stack_depth, depth_least = depth, depth_cut = depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
 	bool odd = false;	/* the state may be one that a signal interrupted */
 	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
 	const struct frame *frame = &w->frames[kept] - 1;
 
+	/* Recursion without end would walk all of them each time. So it is cut with room to go on
+	 * in both directions; only a limit that somebody asked for is kept to the letter. */
+	if (depth == STACK_DEPTH_MAX) {
+		depth_least = depth / 2;
+		depth_cut = depth / 4 * 3;
+	}
 	*ret_kept = 0;
 	for (;;) {
 		uint64_t row;
@@ -228,7 +237,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			row = frame->row;
 			if ((int)kept - 1 <= joinable &&
 			    (!frame->needs_fp || frame->fp == state.fp) && kept + taken <= depth &&
-			    (old_cut != STACK_CUT_DEPTH || kept + taken == depth)) {
+			    (old_cut != STACK_CUT_DEPTH || kept + taken >= depth_least)) {
 				joinable = first_differing(w, kept - 1);
 				if (joinable < 0) {
 					*ret_kept = kept;
@@ -242,7 +251,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 		if (taken || state.pc - shim_start >= shim_bytes) {
 			if (taken == depth) {
 				w->cut = STACK_CUT_DEPTH;
-				return taken;
+				return depth_cut;
 			}
 			w->taken[taken].state = state;
 			w->taken[taken].row = row;

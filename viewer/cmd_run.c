@@ -20,7 +20,7 @@
 #include "viewer/summary.h"
 
 #define RUN_SETTINGS_MAX 16
-#define DEPTH_MAX 256
+#define DEPTH_MAX 4096
 #define MISUSES_TOLD 3 /* the report has more */
 
 static struct {
@@ -47,7 +47,7 @@ static const struct option_row rows[] = {
 	{ "no-stacks", 0, NULL, "do not record call stacks", OPTION_FLAG, &options.no_stacks },
 	{ "free-stacks", 0, NULL, "record also where each block is freed", OPTION_FLAG,
 	  &options.free_stacks },
-	{ "depth", 0, "N", "record at most N frames of a stack (default: 256)", OPTION_NUMBER,
+	{ "depth", 0, "N", "record at most N frames of a stack (default: 4096)", OPTION_NUMBER,
 	  &options.depth },
 	{ "quiet", 'q', NULL, "print no summary", OPTION_FLAG, &options.quiet },
 	OPTIONS_END

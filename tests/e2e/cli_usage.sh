@@ -22,7 +22,7 @@ said 2 'unknown option -Z' run -Z true
 said 2 '\-\-label needs a value' run --label
 said 2 "wait.*drop.*'maybe'" run --on-full=maybe true
 said 2 'is not a number' run --depth=many true
-said 2 'from 1 to 256' run --depth=9999 true
+said 2 'from 1 to 4096' run --depth=9999 true
 said 2 'one argument too many' runs 1
 said 2 'one argument too many' report 1 2
 said 2 'put it into quotes' sql SELECT 1

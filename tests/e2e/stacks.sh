@@ -39,6 +39,17 @@ same "reasons" got expected
 "$heaptape" report >report || fail "report"
 has "the report's reason" report ' are deeper than what was recorded of a stack$'
 
+# Recursion that does not end: the stacks are cut, but neither anew each time nor to nothing.
+record "$programs/deep"
+is "status of deep" "$status" 0
+recorded_whole
+query "SELECT (SELECT count(*) FROM stacks) < 12 * sum(allocations), sum(cut_stacks) > 20000,
+	(SELECT max(depth) BETWEEN 3000 AND 4096 FROM stacks JOIN stack_totals USING (stack_id)
+	JOIN processes USING (process_id) WHERE run_id = $last_run) AS depth
+	FROM processes WHERE run_id = $last_run" >got
+echo '1,1,1' >expected
+same "deep stacks" got expected
+
 # The same functions twice, so that both objects have the same layout.
 command -v cc >/dev/null 2>&1 || pass
 printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' \

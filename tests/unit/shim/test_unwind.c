@@ -44,7 +44,7 @@ struct expected {
 	uintptr_t from;
 	unsigned count;
 	bool begun;
-	uintptr_t pcs[4096];
+	uintptr_t pcs[2 * STACK_DEPTH_MAX];
 };
 
 static _Unwind_Reason_Code expect_one(struct _Unwind_Context *context, void *user)
@@ -59,7 +59,7 @@ static _Unwind_Reason_Code expect_one(struct _Unwind_Context *context, void *use
 		pc++;
 	if (pc == expected->from)
 		expected->begun = true;
-	if (expected->begun && expected->count < 4096)
+	if (expected->begun && expected->count < sizeof(expected->pcs) / sizeof(*expected->pcs))
 		expected->pcs[expected->count++] = pc;
 	return _URC_NO_REASON;
 }
@@ -82,7 +82,7 @@ static __attribute__((noinline)) void compare(uint32_t node, uintptr_t from)
 				 (unsigned long)nodes[node].pc,
 				 i < want->count ? (unsigned long)want->pcs[i] : 0);
 	}
-	if (i != want->count && i != ht_stack_depth)
+	if (i != want->count && (want->count <= ht_stack_depth || i < ht_stack_depth / 2))
 		fail_msg("captured %u frames, really %u", i, want->count);
 	__atomic_fetch_add(&compared, 1, __ATOMIC_RELAXED);
 }
@@ -509,9 +509,9 @@ static void test_depth(void **state)
 	uint64_t before = head.cut_reasons[STACK_CUT_DEPTH];
 
 	(void)state;
-	deep(200);
+	deep(STACK_DEPTH_MAX - 200);
 	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
-	deep(1000);
+	deep(STACK_DEPTH_MAX + 2000);
 	assert_true(head.cut_reasons[STACK_CUT_DEPTH] > before);
 	before = head.cut_reasons[STACK_CUT_DEPTH];
 	deep(20);
