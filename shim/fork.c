@@ -25,12 +25,11 @@ static void parent(void)
 
 /* The parent's shared memory is never written again: from the copied pages on which recorders lie
  * nothing is left, so no thread here has a buffer until this is done. */
-static void child(void)
+static void begin_anew(void)
 {
 	static const uint32_t off;
 	bool was_on = ht_link.state == LINK_ON;
 
-	ht_alloc_fork_child();
 	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
 	ht_stacks_on = false;
 	ht_free_stacks_on = false;
@@ -43,6 +42,25 @@ static void child(void)
 	else
 		ht_link_off(NULL, 0);
 	ht_forking = false;
+}
+
+static void child(void)
+{
+	ht_alloc_fork_child();
+	begin_anew();
+}
+
+bool ht_fork_seen_to(void)
+{
+	uint32_t *alive = ht_ring.alive;
+
+	if (!alive || __atomic_load_n(alive, __ATOMIC_RELAXED) == RING_ALIVE)
+		return true;
+	/* One of its threads sees to it, and none if fork is about to call us. */
+	if (ht_forking || __atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
+		return false;
+	begin_anew();
+	return ht_recording();
 }
 
 void ht_fork_watch(void)

@@ -1,6 +1,7 @@
 /*
- * fork: the child is a process of the same run with a record of its own. vfork and posix_spawn
- * children borrow our memory and touch nothing here.
+ * fork: the child is a process of the same run with a record of its own. So is one that was made
+ * behind our back (_Fork, a clone system call): its wiped pages tell, at its first event. vfork and
+ * posix_spawn children borrow our memory and touch nothing here.
  */
 #ifndef HEAPTAPE_SHIM_FORK_H
 #define HEAPTAPE_SHIM_FORK_H
@@ -10,6 +11,10 @@
 /* fork is under way: what looks like a child that was made behind our back may be the one that
  * will call us in a moment. */
 extern bool ht_forking;
+
+/* For a thread that finds its own pages empty: begins the record of such a child. False: there is
+ * none to write into. */
+bool ht_fork_seen_to(void);
 
 /* Has fork call us. */
 void ht_fork_watch(void);

@@ -4,6 +4,7 @@
 #include "proto/wire.h"
 #include "shim/clock.h"
 #include "shim/hello.h"
+#include "shim/lifecycle.h"
 #include "shim/page_heap.h"
 #include "shim/settings.h"
 #include "shim/size_class.h"
@@ -101,7 +102,9 @@ size_t ht_hello_frame(uint8_t *out, bool forked)
 	wire_put_uint(&put, HELLO_WIRE_VERSION, WIRE_VERSION);
 	put_text(&put, HELLO_SHIM_VERSION, HEAPTAPE_VERSION);
 	wire_put_fixed32(&put, HELLO_PID, (uint32_t)sys_call0(SYS_getpid));
-	wire_put_fixed32(&put, HELLO_PARENT_PID, (uint32_t)sys_call0(SYS_getppid));
+	/* Who forked may have ended meanwhile, or call itself otherwise in another PID namespace. */
+	wire_put_fixed32(&put, HELLO_PARENT_PID,
+			 forked ? (uint32_t)ht_pid : (uint32_t)sys_call0(SYS_getppid));
 	wire_put_fixed64(&put, HELLO_RUN_TOKEN, ht_settings.run_token);
 	put_clock(&put);
 	wire_put_uint(&put, HELLO_PAGE_BYTES, PAGE_BYTES);

@@ -66,12 +66,13 @@ static int move_high(int fd)
 	return (int)high;
 }
 
-/* The socket's identity, 0 when fd is not open. */
+/* The socket's identity, 0 when fd is not open. A filter may forbid to ask: then it is believed. */
 static uint64_t inode_of(int fd)
 {
 	struct stat status;
+	long ret = sys_call4(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH);
 
-	return sys_call4(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) < 0 ? 0 : status.st_ino;
+	return ret == -EBADF ? 0 : ret < 0 ? ht_link.inode : status.st_ino;
 }
 
 int ht_link_open(const char *path)
@@ -261,6 +262,9 @@ void ht_link_off(const char *why, int error)
 	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
 	if (ht_link.state == LINK_OFF)
 		return;
+	/* Ours: in a child it is still the parent's. */
+	if (ht_link.state == LINK_ON && why && ht_ring.shared)
+		__atomic_store_n(&ht_ring.head->end_how, PROCESS_CUT, __ATOMIC_RELEASE);
 	ht_link.state = LINK_OFF;
 	if (ht_link.fd >= 0)
 		sys_call1(SYS_close, ht_link.fd);

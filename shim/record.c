@@ -67,13 +67,8 @@ static struct ring_buffer *make_room(uint32_t events, uint32_t details)
 	struct recorder *recorder = ht_recorder;
 
 	if (!recorder->buffer) {
-		if (ht_ring.alive && !*ht_ring.alive) {
-			/* A child that a raw system call forked is not ours to record. The one
-			 * that fork is just making will begin its own record in a moment. */
-			if (!ht_forking)
-				ht_link_off(NULL, 0);
+		if (!ht_fork_seen_to())
 			return NULL;
-		}
 		recorder = ht_thread_begin();
 		if (!recorder)
 			return ht_link.state == LINK_OFF ? NULL : unrecorded();

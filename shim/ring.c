@@ -87,7 +87,7 @@ static bool map_recorders(struct ring *ring, uint32_t count)
 		return false;
 	sys_call3(SYS_madvise, memory, bytes, MADV_WIPEONFORK);
 	ring->alive = (uint32_t *)memory;
-	*ring->alive = 1;
+	*ring->alive = RING_ALIVE;
 	ring->recorders = (struct recorder *)(memory + PAGE_BYTES);
 	return true;
 }
@@ -169,9 +169,9 @@ int ht_ring_renew(struct ring *ring)
 		size++;
 	if (!map_ring(ring, place, ring->bytes, true) && !map_ring(ring, place, ring->bytes, false))
 		return -ENOMEM;
-	if (*ring->alive) /* a kernel that does not wipe */
+	if (*ring->alive == RING_ALIVE) /* a kernel that does not wipe */
 		memset(ring->recorders, 0, size->buffers * sizeof(struct recorder));
-	*ring->alive = 1;
+	*ring->alive = RING_ALIVE;
 	start(ring->head, size);
 	return 0;
 }

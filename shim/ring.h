@@ -9,10 +9,12 @@
 #include "proto/ring.h"
 #include "shim/record.h"
 
+enum { RING_ALIVE = 1, RING_BEGINS = 2 /* a child is just making its own */ };
+
 struct ring {
 	struct ring_head *head;	    /* NULL: no memory at all */
 	struct recorder *recorders; /* one per buffer; wiped in a child that fork made */
-	uint32_t *alive;	    /* 1; a word on wipe-on-fork pages, so 0 in such a child */
+	uint32_t *alive;	    /* a word on wipe-on-fork pages, so 0 in such a child */
 	size_t bytes;
 	int fd; /* until it is handed over */
 	bool shared;

@@ -12,10 +12,13 @@
  */
 #pragma GCC optimize("no-tree-slp-vectorize")
 #include <limits.h>
+#include <sys/mman.h>
 
 #include "shim/eh_frame.h"
+#include "shim/fork.h"
 #include "shim/row_cache.h"
 #include "shim/stack_table.h"
+#include "shim/sys.h"
 #include "shim/unwind.h"
 #include "shim/unwind_step.h"
 
@@ -357,6 +360,12 @@ static void memo_keep(struct walker *w, unsigned kept, unsigned taken, uintptr_t
 	memo->join = w->checks[kept - 1];
 }
 
+static void walker_start(struct walker *w)
+{
+	for (unsigned i = 0; i < CHECK_STEP; i++)
+		w->always_same[i].at = &ht_stack_never;
+}
+
 static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 							  struct stack_state *state)
 {
@@ -375,6 +384,10 @@ static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 	w->changes++;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (w->version != version) {
+		if (!ht_fork_seen_to())
+			goto out;
+		walker_start(w);
+		version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
 		w->version = version;
 		w->range = (struct stack_range){ 0, 0 };
 		kept = 0;
@@ -419,12 +432,13 @@ out:
 	return node;
 }
 
+/* A walker lies on pages that a fork wipes: what it knows is in its parent's record. */
 static struct walker *walker_make(void)
 {
 	struct walker *w = ht_stack_pages(sizeof(*w));
 
-	for (unsigned i = 0; w && i < CHECK_STEP; i++)
-		w->always_same[i].at = &ht_stack_never;
+	if (w)
+		sys_call3(SYS_madvise, w, sizeof(*w), MADV_WIPEONFORK);
 	return w;
 }
 
