@@ -10,7 +10,7 @@
 struct shared_options shared;
 int die_status = STATUS_FAILED;
 
-static void complain_list(const char *format, va_list list)
+__attribute__((format(printf, 1, 0))) static void complain_list(const char *format, va_list list)
 {
 	fputs("heaptape: ", stderr);
 	vfprintf(stderr, format, list);

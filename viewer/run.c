@@ -22,34 +22,38 @@ static int64_t last_offset(const char *name)
 	return *end ? -1 : offset;
 }
 
+int64_t run_find(sqlite3 *db, const char *name)
+{
+	int64_t offset = last_offset(name), run_id = 0;
+
+	if (offset >= 0)
+		return db_number(db,
+				 "SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1 OFFSET ?",
+				 "i", offset);
+	if (*name && strspn(name, "0123456789") == strlen(name))
+		run_id = db_number(db, "SELECT run_id FROM runs WHERE run_id = CAST(? AS INTEGER)",
+				   "s", name);
+	if (!run_id && *name)
+		run_id = db_number(db,
+				   "SELECT run_id FROM runs WHERE label = ? "
+				   "ORDER BY run_id DESC LIMIT 1",
+				   "s", name);
+	return run_id;
+}
+
 int64_t run_select(sqlite3 *db, const char *name)
 {
-	int64_t runs = db_number(db, "SELECT count(*) FROM runs", ""), run_id, offset;
+	int64_t runs = db_number(db, "SELECT count(*) FROM runs", ""), run_id;
 
 	if (!runs)
 		die("no run is recorded in '%s' yet. Record one: heaptape run PROGRAM",
 		    cli_database());
 	name = name ? name : "last";
-	offset = last_offset(name);
-	if (offset >= 0) {
-		run_id = db_number(db,
-				   "SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1 OFFSET ?",
-				   "i", offset);
-		if (!run_id)
-			die("there is no run '%s': '%s' holds %s", name, cli_database(),
-			    format_plural(runs, "run", "runs"));
-		return run_id;
-	}
-	if (*name && strspn(name, "0123456789") == strlen(name)) {
-		run_id = db_number(db, "SELECT run_id FROM runs WHERE run_id = CAST(? AS INTEGER)",
-				   "s", name);
-		if (run_id)
-			return run_id;
-	}
-	run_id = db_number(db,
-			   "SELECT run_id FROM runs WHERE label = ? ORDER BY run_id DESC LIMIT 1",
-			   "s", name);
-	if (!run_id || !*name)
+	run_id = run_find(db, name);
+	if (!run_id && last_offset(name) >= 0)
+		die("there is no run '%s': '%s' holds %s", name, cli_database(),
+		    format_plural(runs, "run", "runs"));
+	if (!run_id)
 		die("there is no run '%s' in '%s'. 'heaptape runs' lists what there is.", name,
 		    cli_database());
 	return run_id;

@@ -33,6 +33,9 @@ struct run {
 /* The run meant by a number, a label, "last" (also NULL) or "last~N"; dies when there is none. */
 int64_t run_select(sqlite3 *db, const char *name);
 
+/* The same; 0 when there is none. */
+int64_t run_find(sqlite3 *db, const char *name);
+
 void run_load(sqlite3 *db, int64_t run_id, struct run *ret_run);
 /* The run's process with this pid (the last of them); 0 for pid 0; dies when there is none. */
 int64_t run_process(sqlite3 *db, const struct run *run, int64_t pid);

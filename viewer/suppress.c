@@ -7,31 +7,36 @@
 
 #include "viewer/cli.h"
 
+bool suppressions_add(struct suppressions *suppressions, char *line)
+{
+	char *text = line + strspn(line, " \t"), *end = text + strlen(text);
+
+	while (end > text && strchr(" \t\r\n", end[-1]))
+		*--end = 0;
+	if (!*text || *text == '#')
+		return true;
+	if (strncmp(text, "leak:", 5) != 0 || !text[5])
+		return false;
+	suppressions->patterns =
+		must_grow(suppressions->patterns,
+			  (suppressions->count + 1) * sizeof(*suppressions->patterns));
+	suppressions->patterns[suppressions->count++] = must_copy(text + 5);
+	return true;
+}
+
 void suppressions_load(const char *path, struct suppressions *ret_suppressions)
 {
 	struct suppressions loaded = { 0 };
 	FILE *file = fopen(path, "re");
 	char *line = NULL;
-	size_t room = 0, number = 0;
-	ssize_t length;
+	size_t room = 0;
 
 	if (!file)
 		die("cannot read the suppressions '%s': %s", path, strerror(errno));
-	while ((length = getline(&line, &room, file)) >= 0) {
-		char *text = line + strspn(line, " \t");
-		char *end = line + length;
-
-		number++;
-		while (end > text && strchr(" \t\r\n", end[-1]))
-			*--end = 0;
-		if (!*text || *text == '#')
-			continue;
-		if (strncmp(text, "leak:", 5) != 0 || !text[5])
-			die("%s:%zu: '%s' is not 'leak:PATTERN'", path, number, text);
-		loaded.patterns =
-			must_grow(loaded.patterns, (loaded.count + 1) * sizeof(*loaded.patterns));
-		loaded.patterns[loaded.count++] = must_copy(text + 5);
-	}
+	for (size_t number = 1; getline(&line, &room, file) >= 0; number++)
+		if (!suppressions_add(&loaded, line))
+			die("%s:%zu: '%s' is not 'leak:PATTERN'", path, number,
+			    line + strspn(line, " \t"));
 	if (ferror(file))
 		die("cannot read the suppressions '%s': %s", path, strerror(errno));
 	free(line);
@@ -46,34 +51,31 @@ void suppressions_free(struct suppressions *suppressions)
 	free(suppressions->patterns);
 }
 
-/* Whether `text` begins with the pattern, '*' and a final '$' meant as said above. */
-static bool matches_here(const char *pattern, const char *text)
-{
-	for (; *pattern; pattern++, text++) {
-		if (*pattern == '*') {
-			for (; *text; text++)
-				if (matches_here(pattern + 1, text))
-					return true;
-			return matches_here(pattern + 1, text);
-		}
-		if (*pattern == '$' && !pattern[1])
-			return !*text;
-		if (*pattern != *text)
-			return false;
-	}
-	return true;
-}
-
+/* When something does not fit, only the latest '*' need take one character more: whatever came
+ * before it fits as early as it can. An open beginning is a '*' too. */
 bool suppression_matches(const char *pattern, const char *text)
 {
+	const char *star = NULL, *from = text;
+
 	if (*pattern == '^')
-		return matches_here(pattern + 1, text);
-	for (;; text++) {
-		if (matches_here(pattern, text))
-			return true;
-		if (!*text)
+		pattern++;
+	else
+		star = pattern;
+	while (*pattern) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			from = text;
+		} else if (*pattern == '$' && !pattern[1] ? !*text : *text && *pattern == *text) {
+			pattern++;
+			text += *text != 0;
+		} else if (star && *from) {
+			pattern = star;
+			text = ++from;
+		} else {
 			return false;
+		}
 	}
+	return true;
 }
 
 static bool stack_suppressed(const struct suppressions *suppressions, const struct profile *profile,

@@ -17,6 +17,8 @@ struct suppressions {
 	size_t count;
 };
 
+/* Takes one line; false: it is no suppression. Edits it. */
+bool suppressions_add(struct suppressions *suppressions, char *line);
 /* Dies when the file cannot be read or a line is no suppression. */
 void suppressions_load(const char *path, struct suppressions *ret_suppressions);
 void suppressions_free(struct suppressions *suppressions);
