@@ -20,7 +20,7 @@ static int part_load(struct order_part *part, struct scan *scan)
 	int rc;
 
 	if (!part->reader)
-		part->reader = chunk_reader_new();
+		part->reader = scan_reader_take();
 	if (!part->reader)
 		return SQLITE_NOMEM;
 	part->chunk_id = scan->chunk_id;
@@ -102,7 +102,7 @@ bool order_next(struct order *order, bool descending)
 void order_release(struct order *order)
 {
 	for (unsigned i = 0; i < ORDER_MOST; i++) {
-		chunk_reader_free(order->parts[i].reader);
+		scan_reader_give(order->parts[i].reader);
 		free(order->parts[i].sorted);
 	}
 	memset(order, 0, sizeof(*order));

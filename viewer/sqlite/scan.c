@@ -91,6 +91,30 @@ static int threads_load(struct scan *scan)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* A reader has megabytes of room; a query that looks into a table again and again, for each row of
+ * another, would spend its time on getting it. */
+#define SPARE_READERS 4
+static struct chunk_reader *spare_readers[SPARE_READERS];
+
+struct chunk_reader *scan_reader_take(void)
+{
+	for (unsigned i = 0; i < SPARE_READERS; i++) {
+		struct chunk_reader *reader =
+			__atomic_exchange_n(&spare_readers[i], NULL, __ATOMIC_ACQ_REL);
+
+		if (reader)
+			return reader;
+	}
+	return chunk_reader_new();
+}
+
+void scan_reader_give(struct chunk_reader *reader)
+{
+	for (unsigned i = 0; reader && i < SPARE_READERS; i++)
+		reader = __atomic_exchange_n(&spare_readers[i], reader, __ATOMIC_ACQ_REL);
+	chunk_reader_free(reader);
+}
+
 int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted)
 {
 	char *sql;
@@ -100,7 +124,7 @@ int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, 
 	scan->db = db;
 	scan->filter = *filter;
 	scan->wanted = wanted;
-	scan->reader = chunk_reader_new();
+	scan->reader = scan_reader_take();
 	if (!scan->reader)
 		return SQLITE_NOMEM;
 	rc = processes_load(scan);
@@ -123,7 +147,7 @@ int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, 
 void scan_release(struct scan *scan)
 {
 	sqlite3_finalize(scan->chunks);
-	chunk_reader_free(scan->reader);
+	scan_reader_give(scan->reader);
 	free(scan->processes);
 	free(scan->thread_ids);
 	sqlite3_free(scan->error);

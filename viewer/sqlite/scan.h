@@ -62,6 +62,10 @@ struct scan {
 int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted);
 void scan_release(struct scan *scan);
 
+/* Readers, some of which are kept for the next who needs one. NULL: no memory. */
+struct chunk_reader *scan_reader_take(void);
+void scan_reader_give(struct chunk_reader *reader);
+
 /* Goes to the next process, then from chunk to chunk of it. SQLITE_ROW; SQLITE_DONE: there is no
  * further one; or an error. */
 int scan_next_process(struct scan *scan);
