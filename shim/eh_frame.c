@@ -353,6 +353,12 @@ static void rule_set_expr(struct eh_row *row, uint64_t reg, enum eh_rule_kind ki
 						    .code_bytes = expr.bytes };
 }
 
+/* An operand in units of the CIE's data alignment; nonsense wraps around. */
+static inline int64_t scaled(const struct cie *cie, uint64_t factor)
+{
+	return (int64_t)(factor * (uint64_t)cie->data_align);
+}
+
 /* CFA instructions, DWARF 5 table 7.29. */
 enum cfa_op {
 	CFA_NOP = 0x00,
@@ -409,8 +415,7 @@ static bool program_run(struct cursor cursor, const struct fde *fde, uintptr_t p
 				return true;
 			continue;
 		case CFA_OFFSET:
-			rule_set(row, op & 0x3f, EH_AT_CFA,
-				 (int64_t)take_uleb(&cursor) * cie->data_align);
+			rule_set(row, op & 0x3f, EH_AT_CFA, scaled(cie, take_uleb(&cursor)));
 			continue;
 		case CFA_RESTORE:
 			if (!initial)
@@ -439,26 +444,23 @@ static bool program_run(struct cursor cursor, const struct fde *fde, uintptr_t p
 			break;
 		case CFA_OFFSET_EXTENDED:
 			reg = take_uleb(&cursor);
-			rule_set(row, reg, EH_AT_CFA,
-				 (int64_t)take_uleb(&cursor) * cie->data_align);
+			rule_set(row, reg, EH_AT_CFA, scaled(cie, take_uleb(&cursor)));
 			continue;
 		case CFA_OFFSET_EXTENDED_SF:
 			reg = take_uleb(&cursor);
-			rule_set(row, reg, EH_AT_CFA, take_sleb(&cursor) * cie->data_align);
+			rule_set(row, reg, EH_AT_CFA, scaled(cie, (uint64_t)take_sleb(&cursor)));
 			continue;
 		case CFA_GNU_NEGATIVE_OFFSET_EXTENDED:
 			reg = take_uleb(&cursor);
-			rule_set(row, reg, EH_AT_CFA,
-				 -(int64_t)take_uleb(&cursor) * cie->data_align);
+			rule_set(row, reg, EH_AT_CFA, scaled(cie, 0 - take_uleb(&cursor)));
 			continue;
 		case CFA_VAL_OFFSET:
 			reg = take_uleb(&cursor);
-			rule_set(row, reg, EH_IS_CFA,
-				 (int64_t)take_uleb(&cursor) * cie->data_align);
+			rule_set(row, reg, EH_IS_CFA, scaled(cie, take_uleb(&cursor)));
 			continue;
 		case CFA_VAL_OFFSET_SF:
 			reg = take_uleb(&cursor);
-			rule_set(row, reg, EH_IS_CFA, take_sleb(&cursor) * cie->data_align);
+			rule_set(row, reg, EH_IS_CFA, scaled(cie, (uint64_t)take_sleb(&cursor)));
 			continue;
 		case CFA_RESTORE_EXTENDED:
 			reg = take_uleb(&cursor);
@@ -495,7 +497,7 @@ static bool program_run(struct cursor cursor, const struct fde *fde, uintptr_t p
 		case CFA_DEF_CFA_SF:
 			row->cfa_is_expr = false;
 			row->cfa_register = (uint8_t)take_uleb(&cursor);
-			row->cfa_offset = take_sleb(&cursor) * cie->data_align;
+			row->cfa_offset = scaled(cie, (uint64_t)take_sleb(&cursor));
 			continue;
 		case CFA_DEF_CFA_REGISTER:
 			row->cfa_is_expr = false;
@@ -505,7 +507,7 @@ static bool program_run(struct cursor cursor, const struct fde *fde, uintptr_t p
 			row->cfa_offset = (int64_t)take_uleb(&cursor);
 			continue;
 		case CFA_DEF_CFA_OFFSET_SF:
-			row->cfa_offset = take_sleb(&cursor) * cie->data_align;
+			row->cfa_offset = scaled(cie, (uint64_t)take_sleb(&cursor));
 			continue;
 		case CFA_DEF_CFA_EXPRESSION:
 			row->cfa_is_expr = true;
