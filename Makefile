@@ -28,7 +28,7 @@ B ?= build
 endif
 
 WARNINGS = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith \
-	-Wformat=2 -Wundef -Wvla $(if $(WERROR),-Werror)
+	-Wformat=2 -Wundef -Wvla $(if $(FUZZ),-Wno-unknown-pragmas) $(if $(WERROR),-Werror)
 OPTIMIZE = -O2
 CFLAGS ?= -g
 CPPFLAGS = -D_GNU_SOURCE -DHEAPTAPE_VERSION='"$(VERSION)"' $(if $(DEBUG),-DHT_DEBUG=1) -I. -I$(B)
@@ -172,11 +172,12 @@ $(B)/tests/unit/shim/%: tests/unit/shim/%.c $(B)/libshim-unit.a $(B)/libproto.a 
 	$(compile)
 	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $< \
 		$(filter %.a,$^) -lcmocka $(STORE_LIBS) -lm
-# A unit test is linked with the folder it includes from, daemon or viewer.
+# A test is linked with the folder it includes from.
 uses = $(addprefix $(B)/tests/,$(basename $(patsubst tests/%,%,$(shell grep -ls '"$(1)/' $(2)))))
 $(call uses,viewer,$(unit_src) $(fuzz_src)): $(B)/libviewer.a
 $(call uses,daemon,$(unit_src) $(fuzz_src)): $(B)/libdaemon.a
-parts_of = $(filter %libviewer.a %libdaemon.a,$^) $(B)/libproto.a
+$(call uses,shim,$(fuzz_src)): $(B)/libshim-unit.a
+parts_of = $(filter %libviewer.a %libdaemon.a %libshim-unit.a,$^) $(B)/libproto.a
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libproto.a $(B)/flags | $(generated)
 	$(compile)
 	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $< \

@@ -1,0 +1,348 @@
+/*
+ * Questions to the virtual tables: whatever a WHERE clause asks, they answer as plain tables with
+ * the same rows do. The input is read as a question, byte by byte: the table, the columns that are
+ * compared, how and with what, and the order. What follows a first byte of 255 is the name of a run,
+ * of which the command must find one or none.
+ */
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/event.h"
+#include "proto/store.h"
+#include "viewer/run.h"
+#include "viewer/sqlite/heaptape_sqlite.h"
+
+#define PROCESSES 3
+#define EVENTS 48u
+#define CHUNK_EVENTS 16u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static sqlite3 *db;
+
+static void must(const char *sql)
+{
+	char *why = NULL;
+
+	if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK) {
+		fprintf(stderr, "%s: %s\n", sql, why);
+		abort();
+	}
+}
+
+/* Blocks that come and go, reallocs, pages; everything small, so that constraints meet. */
+static void make_rows(struct event_row *rows, unsigned process)
+{
+	uint64_t seq[4] = { 0 };
+
+	for (unsigned i = 0; i < EVENTS; i++) {
+		struct event_row *row = &rows[i], *old = i >= 7 ? &rows[i - 7] : NULL;
+
+		*row = (struct event_row){ .at_ns = 100 * i / 3 + process,
+					   .thread = 1 + i * 7 % 3,
+					   .kind = EVENT_MALLOC,
+					   .address = 4096 + 16 * (i * 5 % 64),
+					   .size_bytes = i * 11 % 50,
+					   .usable_bytes = 64,
+					   .stack_id = 1 + i * 3 % 20 };
+		if (i % 5 == 1)
+			row->kind = EVENT_CALLOC;
+		if (i % 19 == 3) {
+			row->kind = EVENT_SBRK | EVENT_BY_ALLOCATOR;
+			row->old_address = 4096;
+		} else if (old && i % 2 && event_is_block(old->kind) && old->kind != EVENT_FREE) {
+			row->kind = i % 3 ? EVENT_FREE : EVENT_REALLOC;
+			row->allocated_at_ns = old->at_ns;
+			row->allocated_by = old->thread;
+			if (i % 3) {
+				row->address = old->address;
+				row->size_bytes = old->size_bytes;
+				row->stack_id = old->stack_id;
+			} else {
+				row->old_address = old->address;
+				row->old_size_bytes = old->size_bytes;
+				row->old_usable_bytes = 64;
+				row->old_stack_id = old->stack_id;
+			}
+		}
+		row->seq = seq[row->thread]++;
+	}
+}
+
+static void put_process(unsigned process, struct chunk_writer *writer, struct chunk_press *press)
+{
+	static struct event_row rows[EVENTS];
+	struct chunk_bounds bounds;
+	sqlite3_stmt *insert = NULL;
+	const void *blob;
+	size_t bytes;
+	char sql[600];
+
+	snprintf(sql, sizeof(sql),
+		 "INSERT OR IGNORE INTO runs(run_id, label, command, started_at, state, version) "
+		 "VALUES (%u, 'l%u', 'x', 0, 'complete', '1');"
+		 "INSERT INTO processes(process_id, run_id, pid, executable, command, started_ns,"
+		 " ending, events) VALUES (%u, %u, 1, 'x', 'x', 0, 'exited', %u);"
+		 "INSERT INTO threads(thread_id, process_id, number, tid, started_ns) VALUES"
+		 " (%u, %u, 1, 1, 0), (%u, %u, 2, 2, 0), (%u, %u, 3, 3, 0)",
+		 1 + process / 2, 1 + process / 2, process, 1 + process / 2, EVENTS,
+		 process * 10 + 1, process, process * 10 + 2, process, process * 10 + 3, process);
+	must(sql);
+	make_rows(rows, process);
+	for (unsigned i = 0; i < EVENTS; i++) {
+		if (chunk_writer_add(writer, &rows[i]) != 0)
+			abort();
+		if ((i + 1) % CHUNK_EVENTS)
+			continue;
+		if (chunk_writer_finish(writer, press, &blob, &bytes, &bounds) != 0 ||
+		    store_put_chunk(db, &insert, process, blob, bytes, &bounds, NULL) != 0)
+			abort();
+	}
+	sqlite3_finalize(insert);
+}
+
+static void make(void)
+{
+	struct chunk_writer *writer = chunk_writer_new();
+	struct chunk_press *press = chunk_press_new();
+	struct store_error error;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/heaptape-fuzz-%d.db", (int)getpid());
+	unlink(path);
+	if (store_open(path, STORE_CREATE, &db, &error) != 0 ||
+	    heaptape_sqlite_register(db) != SQLITE_OK)
+		abort();
+	unlink(path);
+	for (unsigned process = 1; process <= PROCESSES; process++)
+		put_process(process, writer, press);
+	chunk_writer_free(writer);
+	chunk_press_free(press);
+	must("CREATE TEMP TABLE plain_events AS SELECT * FROM events;"
+	     "CREATE TEMP TABLE plain_allocations AS SELECT * FROM allocations;"
+	     "INSERT INTO frames(frame_id, module_id, offset) SELECT value, 0, value FROM"
+	     " (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 20)"
+	     "  SELECT value FROM n);"
+	     "INSERT INTO stacks(stack_id, parent_stack_id, frame_id, depth)"
+	     " SELECT frame_id, frame_id / 2, frame_id, 1 FROM frames");
+}
+
+struct input {
+	const uint8_t *at, *end;
+};
+
+static unsigned take(struct input *input)
+{
+	return input->at < input->end ? *input->at++ : 0;
+}
+
+static const char *const event_columns[] = { "run_id",	 "process_id",	"thread_id",
+					     "seq",	 "at_ns",	"kind",
+					     "address",	 "size_bytes",	"usable_bytes",
+					     "stack_id", "old_address", "allocated_at_ns" };
+static const char *const allocation_columns[] = {
+	"run_id",      "process_id",   "thread_id",	    "address",
+	"size_bytes",  "usable_bytes", "stack_id",	    "allocated_at_ns",
+	"freed_at_ns", "lifetime_ns",  "freed_by_thread_id"
+};
+
+static void put_value(sqlite3_str *sql, struct input *input)
+{
+	unsigned kind = take(input), a = take(input);
+	char text[40] = "";
+
+	switch (kind % 11) {
+	case 0:
+		sqlite3_str_appendf(sql, "%u", a);
+		break;
+	case 1:
+		sqlite3_str_appendf(sql, "%u", a << 8 | take(input));
+		break;
+	case 2:
+		sqlite3_str_appendf(sql, "%d.%02u", (int)a - 20, take(input) % 100);
+		break;
+	case 3:
+		sqlite3_str_appendf(sql, "'%q'", event_kind_name(a % (EVENT_KIND_COUNT + 1)));
+		break;
+	case 4:
+		for (unsigned i = 0; i < a % 30; i++)
+			text[i] = (char)take(input);
+		sqlite3_str_appendf(sql, "'%q'", text);
+		break;
+	case 5:
+		sqlite3_str_appendall(sql, "NULL");
+		break;
+	case 6:
+		sqlite3_str_appendall(sql, a % 2 ? "9223372036854775807" : "-9223372036854775808");
+		break;
+	case 7:
+		sqlite3_str_appendf(sql, "%s1e%u", a % 2 ? "-" : "", a % 40);
+		break;
+	case 8:
+		sqlite3_str_appendf(sql, "x'%02x'", a);
+		break;
+	case 9:
+		sqlite3_str_appendf(sql, "'%u%s'", a, take(input) % 2 ? ".0" : "");
+		break;
+	default:
+		sqlite3_str_appendf(sql, "(%u * %u - %u)", a, take(input), take(input));
+		break;
+	}
+}
+
+static void put_condition(sqlite3_str *sql, struct input *input, const char *column)
+{
+	static const char *const compare[] = { "=",  "<",  "<=",     ">",    ">=",
+					       "<>", "IS", "IS NOT", "LIKE", "GLOB" };
+	unsigned how = take(input) % 16;
+
+	sqlite3_str_appendall(sql, column);
+	if (how < 10) {
+		sqlite3_str_appendf(sql, " %s ", compare[how]);
+		put_value(sql, input);
+	} else if (how == 10) {
+		sqlite3_str_appendall(sql, " ISNULL");
+	} else if (how == 11) {
+		sqlite3_str_appendall(sql, " NOTNULL");
+	} else if (how == 12) {
+		sqlite3_str_appendall(sql, " BETWEEN ");
+		put_value(sql, input);
+		sqlite3_str_appendall(sql, " AND ");
+		put_value(sql, input);
+	} else if (how == 13) {
+		sqlite3_str_appendall(sql, " IN (");
+		put_value(sql, input);
+		for (unsigned more = take(input) % 4; more; more--) {
+			sqlite3_str_appendall(sql, ", ");
+			put_value(sql, input);
+		}
+		sqlite3_str_appendall(sql, ")");
+	} else if (how == 14) {
+		sqlite3_str_appendall(sql, " = ");
+		put_value(sql, input);
+		sqlite3_str_appendall(sql, " COLLATE NOCASE");
+	} else {
+		sqlite3_str_appendf(sql, " IN (SELECT stack_id FROM stacks WHERE stack_id > %u)",
+				    take(input));
+	}
+}
+
+/* `%s` stands for what is before the table's name. */
+static char *question(struct input *input)
+{
+	bool events = take(input) % 3 != 0;
+	const char *const *columns = events ? event_columns : allocation_columns;
+	unsigned count = events ? 12 : 11, form = take(input);
+	const char *time = events ? "at_ns" : "allocated_at_ns";
+	sqlite3_str *sql = sqlite3_str_new(db);
+
+	sqlite3_str_appendf(sql,
+			    "SELECT count(*), total(size_bytes), total(address), total(%s), "
+			    "group_concat(%s) FROM (SELECT * FROM %%s%s ",
+			    time, form % 4 ? time : "NULL", events ? "events" : "allocations");
+	if (form % 8 == 5)
+		sqlite3_str_appendall(sql, "JOIN (SELECT DISTINCT process_id FROM processes WHERE "
+					   "run_id = 1) USING (process_id) ");
+	for (unsigned i = 0, n = 1 + take(input) % 4; i < n; i++) {
+		sqlite3_str_appendall(sql, i == 0 ? "WHERE " : take(input) % 8 ? " AND " : " OR ");
+		put_condition(sql, input, columns[take(input) % count]);
+	}
+	/* Without all of these an order has ties, which may come either way. */
+	if (form % 4)
+		sqlite3_str_appendf(sql, " ORDER BY %s%s", time, form & 64 ? " DESC" : "");
+	sqlite3_str_appendall(sql, ")");
+	return sqlite3_str_finish(sql);
+}
+
+/* The one row of the answer as text; an error as its number. */
+static char *answer(const char *format, const char *prefix)
+{
+	char *sql = sqlite3_mprintf(format, prefix);
+	sqlite3_stmt *statement = NULL;
+	sqlite3_str *text = sqlite3_str_new(db);
+	int result = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+	if (result == SQLITE_OK)
+		result = sqlite3_step(statement);
+	if (result != SQLITE_ROW)
+		sqlite3_str_appendf(text, "error %d", result);
+	for (int i = 0; result == SQLITE_ROW && i < sqlite3_column_count(statement); i++)
+		sqlite3_str_appendf(text, "%s|", sqlite3_column_text(statement, i));
+	sqlite3_finalize(statement);
+	sqlite3_free(sql);
+	return sqlite3_str_finish(text);
+}
+
+static void compare(struct input *input)
+{
+	char *sql = question(input);
+	char *got = answer(sql, ""), *expected = answer(sql, "plain_");
+
+	if (strcmp(got, expected) != 0) {
+		fprintf(stderr, "%s\n got %s\n not %s\n", sql, got, expected);
+		abort();
+	}
+	sqlite3_free(got);
+	sqlite3_free(expected);
+	sqlite3_free(sql);
+}
+
+/* Only that it answers: there is no plain table of pages, nor another stack_text. */
+static void ask_others(struct input *input)
+{
+	sqlite3_str *sql = sqlite3_str_new(db);
+	char *text;
+
+	if (take(input) % 2) {
+		sqlite3_str_appendall(sql, "SELECT count(stack_text(");
+		put_value(sql, input);
+		sqlite3_str_appendall(sql, "))");
+	} else {
+		sqlite3_str_appendall(sql, "SELECT count(*), total(live_bytes) FROM pages(");
+		put_value(sql, input);
+		if (take(input) % 4) {
+			sqlite3_str_appendall(sql, ", ");
+			put_value(sql, input);
+		}
+		sqlite3_str_appendall(sql, ")");
+	}
+	text = sqlite3_str_finish(sql);
+	sqlite3_free(answer("%s", text));
+	sqlite3_free(text);
+}
+
+static void find_run(struct input *input)
+{
+	size_t bytes = (size_t)(input->end - input->at);
+	char *name = malloc(bytes + 1);
+	int64_t run_id;
+
+	memcpy(name, input->at, bytes);
+	name[bytes] = '\0';
+	run_id = run_find(db, name);
+	if (run_id < 0 || run_id > 2)
+		abort();
+	free(name);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	struct input input = { data, data + bytes };
+	unsigned what;
+
+	if (!db)
+		make();
+	what = take(&input);
+	if (what == 0xff)
+		find_run(&input);
+	else if (what % 8 == 7)
+		ask_others(&input);
+	else
+		compare(&input);
+	return 0;
+}
