@@ -13,15 +13,25 @@
 
 /* Events that may wait per thread before the threads behind are looked at. */
 #define WAITING_PER_THREAD (2 * RING_EVENTS)
-/* Beyond this, order gives way to memory. */
+/* Beyond these, order gives way to memory: a process's events, its bytes, those of all. */
 #define WAITING_MAX (1u << 20)
+#define WAITING_BYTES_MAX (64u << 20)
+#define WAITING_BYTES_ALL (256u << 20)
 /* An event stamped just now may not be visible to us yet, nor its buffer's `busy`. */
 #define SLACK_TICKS 20000u
 
-static void batch_free(struct batch *batch)
+/* The memory of a batch that is kept waiting, or is no more. */
+static void account(struct process *process, size_t more, size_t less)
+{
+	process->pending_bytes += more - less;
+	process->daemon->pending_bytes += more - less;
+}
+
+static void batch_free(struct process *process, struct batch *batch)
 {
 	struct slab *slabs = batch->slabs;
 
+	account(process, 0, slab_bytes(slabs));
 	slab_release(&slabs); /* the batch itself lies in them */
 }
 
@@ -103,6 +113,7 @@ static void enqueue(struct process *process, struct thread *thread, struct batch
 		thread->first = batch;
 	thread->last = batch;
 	process->pending_events += batch->count - batch->at;
+	account(process, slab_bytes(batch->slabs), 0);
 }
 
 /* Notes that a batch's events are in hand; passes over those that already were. */
@@ -210,7 +221,7 @@ static void take_until(struct process *process, uint64_t watermark)
 			thread->first = batch->next;
 			if (!thread->first)
 				thread->last = NULL;
-			batch_free(batch);
+			batch_free(process, batch);
 			if (!thread->first) {
 				heap[0] = heap[--count];
 				if (!count)
@@ -296,6 +307,12 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, en
 		return;
 	error = ring_read_events(&process->ring, slot, &head, thread->next_seq, &batch);
 	if (error == -ENODATA) {
+		/* Sent, but only in part, when the process died: nobody has the rest. */
+		if (final && head.first_seq > thread->next_seq) {
+			thread->gaps += head.first_seq - thread->next_seq;
+			thread->next_seq = head.first_seq;
+			thread->dirty = true;
+		}
 		if (!head.busy && now - SLACK_TICKS > thread->bound_ticks)
 			thread->bound_ticks = now - SLACK_TICKS;
 		return;
@@ -344,7 +361,8 @@ void merge_run(struct process *process)
 		merge_peek(process, PEEK_BEHIND);
 		take_until(process, watermark(process));
 	}
-	if (process->pending_events > WAITING_MAX)
+	if (process->pending_events > WAITING_MAX || process->pending_bytes > WAITING_BYTES_MAX ||
+	    process->daemon->pending_bytes > WAITING_BYTES_ALL)
 		take_until(process, UINT64_MAX);
 	retire(process);
 }

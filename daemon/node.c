@@ -8,9 +8,12 @@
 
 #include "daemon/symbols.h"
 
-/* Nodes come in the order of their numbers, almost: a gap wider than this is nonsense. */
+/* Nodes come in the order of their numbers, almost: when more than so many below one are still
+ * missing it is nonsense, and memory is not spent on it. */
 #define NODE_GAP_MAX 65536u
 #define NODES_AT_ONCE 512u
+/* Read from the shared memory of a running process in one go: others wait meanwhile. */
+#define NODES_LOOK_MAX 16384u
 #define MAPPINGS_MAX 65536u
 #define BUILD_ID_MAX 64u
 
@@ -143,7 +146,7 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 
 	if (number == 0 || parent >= number)
 		return -EPROTO;
-	if (number > process->node_count + NODE_GAP_MAX)
+	if (number > process->nodes_defined + NODE_GAP_MAX)
 		return -EPROTO;
 	error = grow_nodes(process, number + 1);
 	if (error)
@@ -153,6 +156,7 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	node = &process->nodes[number];
 	if (node->stack_id)
 		return 0;
+	process->nodes_defined++;
 	node->depth = process->nodes[parent].depth + 1;
 	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base)
 			   : stacks_frame(stacks, jit_module(process), pc);
@@ -182,6 +186,7 @@ int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 void process_read_nodes(struct process *process, bool all)
 {
 	struct ring_node nodes[NODES_AT_ONCE];
+	uint32_t looked = 0;
 	int count;
 
 	if (!process->stacks)
@@ -196,7 +201,8 @@ void process_read_nodes(struct process *process, bool all)
 			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc) != 0)
 				return;
 		}
-	} while (count == NODES_AT_ONCE);
+		looked += NODES_AT_ONCE;
+	} while (count == NODES_AT_ONCE && (all || looked < NODES_LOOK_MAX));
 }
 
 bool node_ready(const struct process *process, uint32_t node)

@@ -17,6 +17,9 @@
 #define READS_AT_ONCE 8
 #define PASSED_MAX 8
 #define REPLY_MAX (2 * PATH_MAX)
+/* A stranger's first frame is not longer, and all unfinished frames together are not. */
+#define FIRST_FRAME_MAX (128u << 10)
+#define REST_BYTES_MAX (256u << 20)
 
 /* All peers are read through this: the rest of an unfinished frame first, then what is new. */
 static uint8_t buffer[WIRE_HEADER_BYTES + WIRE_MAX_PAYLOAD + READ_BYTES];
@@ -104,6 +107,14 @@ int peer_new(struct server *server, int fd, pid_t pid)
 	return 0;
 }
 
+static void drop_rest(struct peer *peer)
+{
+	peer->server->rest_bytes -= peer->rest_bytes;
+	peer->rest_bytes = 0;
+	free(peer->rest);
+	peer->rest = NULL;
+}
+
 void peer_free(struct peer *peer)
 {
 	struct server *server = peer->server;
@@ -131,7 +142,7 @@ void peer_free(struct peer *peer)
 	close(peer->fd);
 	if (peer->passed_fd >= 0)
 		close(peer->passed_fd);
-	free(peer->rest);
+	drop_rest(peer);
 	free(peer);
 	server_changed(server);
 }
@@ -154,7 +165,12 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 		return -EPROTONOSUPPORT;
 	}
 	error = run_of_process(daemon, hello, &run);
-	if (!error) {
+	if (!error && peer->lost_fds) {
+		/* Its last events would be lost without anybody's noticing. */
+		why = "heaptaped has no descriptor left";
+		run_refused(run, hello, why);
+		error = -EMFILE;
+	} else if (!error) {
 		error = process_new(daemon, run, hello, peer->passed_fd, peer->pid, &peer->process,
 				    &why);
 	}
@@ -270,18 +286,22 @@ static size_t take_frames(struct peer *peer, size_t have)
 /* Keeps the beginning of the next frame. */
 static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
 {
-	free(peer->rest);
-	peer->rest = NULL;
-	peer->rest_bytes = 0;
+	drop_rest(peer);
 	if (!bytes || peer->bad)
 		return;
-	peer->rest = malloc(bytes);
+	if (peer->state == PEER_NEW && bytes > FIRST_FRAME_MAX) {
+		peer->bad = "sent a first frame that is too long";
+		return;
+	}
+	if (peer->server->rest_bytes + bytes <= REST_BYTES_MAX)
+		peer->rest = malloc(bytes);
 	if (!peer->rest) {
 		peer->bad = "no memory for its frame";
 		return;
 	}
 	memcpy(peer->rest, data, bytes);
 	peer->rest_bytes = bytes;
+	peer->server->rest_bytes += bytes;
 }
 
 /* Takes a descriptor that came along; only one, and only before the first frame is taken. */
@@ -321,6 +341,8 @@ static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes)
 
 	if (got >= 0)
 		take_descriptors(peer, &message);
+	if (got >= 0 && (message.msg_flags & MSG_CTRUNC))
+		peer->lost_fds = true;
 	return got;
 }
 

@@ -30,6 +30,7 @@ static void process_free(struct process *process)
 	chunks_release(process);
 	samples_release(process);
 	totals_release(&process->totals);
+	process->daemon->pending_bytes -= process->pending_bytes;
 	ring_close(&process->ring);
 	if (process->pidfd >= 0)
 		close(process->pidfd);

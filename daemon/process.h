@@ -35,6 +35,7 @@ struct daemon {
 	struct run *runs;	   /* not ended */
 	struct thread *free_threads;
 	unsigned writers_in_use; /* chunk writers that hold events */
+	size_t pending_bytes;	 /* of all processes */
 	uint64_t failures_seen;	 /* of the writer */
 	bool stopping;
 	/* The run's rows are final and committed. */
@@ -130,11 +131,13 @@ struct process {
 
 	struct node *nodes; /* by number; [0] is "no stack" */
 	uint32_t node_count, node_capacity;
+	uint32_t nodes_defined;	  /* of node_count; a few may be missing */
 	struct mapping *mappings; /* by start */
 	uint32_t mapping_count;
 	int64_t jit_module_id;
 
 	uint64_t pending_events;
+	size_t pending_bytes;	/* of the batches they lie in */
 	uint64_t unseen_ticks;	/* no event of a thread not yet known is earlier */
 	uint64_t emitted_ticks; /* highest so far */
 

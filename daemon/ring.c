@@ -6,9 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* More threads at once than this are nonsense; so are more nodes. */
-#define BUFFERS_MAX (1u << 20)
-
 static int read_at(int fd, void *to, size_t bytes, uint64_t offset)
 {
 	ssize_t got;
@@ -32,8 +29,8 @@ int ring_open(struct ring *ring, int fd)
 		return -EPROTO;
 	bytes = (uint64_t)status.st_size;
 	if (head.magic != RING_MAGIC || head.version != RING_VERSION ||
-	    head.buffer_count > BUFFERS_MAX || head.buffer_stride_bytes % 8 ||
-	    head.buffer_stride_bytes < sizeof(struct ring_buffer) ||
+	    head.buffer_count > RING_BUFFERS_MAX || head.node_capacity > RING_NODES_MAX ||
+	    head.buffer_stride_bytes % 8 || head.buffer_stride_bytes < sizeof(struct ring_buffer) ||
 	    head.buffers_offset < sizeof(head) || head.buffers_offset > bytes ||
 	    (uint64_t)head.buffer_count * head.buffer_stride_bytes > bytes - head.buffers_offset ||
 	    head.nodes_offset < sizeof(head) || head.nodes_offset > bytes ||

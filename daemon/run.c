@@ -1,6 +1,8 @@
 #include "daemon/run.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -122,6 +124,17 @@ out:
 	if (error && run)
 		run_free(run);
 	return error;
+}
+
+void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
+{
+	char text[PATH_MAX + 128];
+
+	run->lost = true;
+	snprintf(text, sizeof(text), "process %u (%s) is not recorded: %s", hello->pid,
+		 hello->executable, why);
+	writer_note(&run->daemon->writer, run->run_id, 0, clock_monotonic_ns() - run->started_ns,
+		    text);
 }
 
 void run_add_process(struct run *run, struct process *process)

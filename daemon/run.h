@@ -52,6 +52,9 @@ int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct r
 /* The run a program belongs to: by its token, else its parent's, else a new one. */
 int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run);
 
+/* A program of the run that cannot be recorded. */
+void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why);
+
 void run_add_process(struct run *run, struct process *process);
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
 int64_t run_find_process(const struct run *run, pid_t pid);

@@ -21,6 +21,8 @@
 #define COMMIT_NS 50000000u /* no transaction stays open longer */
 #define SILENT_NS 10000000000u
 #define ACCEPT_PAUSE_MS 200
+/* Who waits longer for a descriptor to become free is refused, as programs may wait for one another. */
+#define FULL_NS 2000000000u
 #define BACKLOG 512
 
 /* A failed database is said once; recordings go on without being stored. */
@@ -103,6 +105,56 @@ static bool welcome(int fd, pid_t *ret_pid)
 	return ucred.uid == geteuid() || ucred.uid == 0;
 }
 
+static bool is_connected(const struct server *server, const struct peer *peer)
+{
+	for (const struct peer *at = server->peers; at; at = at->next)
+		if (at == peer)
+			return true;
+	return false;
+}
+
+/* Makes room by dropping who has said nothing for longest. False: nobody of that kind. */
+static bool drop_silent(struct server *server)
+{
+	for (;;) {
+		struct peer *oldest = NULL;
+
+		for (struct peer *peer = server->peers; peer; peer = peer->next)
+			if (peer->state == PEER_NEW)
+				oldest = peer;
+		if (!oldest)
+			return false;
+		peer_read(oldest); /* perhaps it has, just now */
+		if (!is_connected(server, oldest))
+			return true;
+		if (oldest->state == PEER_NEW) {
+			peer_free(oldest);
+			return true;
+		}
+	}
+}
+
+/* Nobody can be taken in for now. */
+static void accept_later(struct server *server)
+{
+	struct timeval pause = { 0, ACCEPT_PAUSE_MS * 1000 };
+	uint64_t now = clock_monotonic_ns();
+	int fd;
+
+	event_del(server->acceptable);
+	event_add(server->accept_again, &pause);
+	if (!server->full_since_ns)
+		server->full_since_ns = now;
+	if (now - server->full_since_ns < FULL_NS || server->spare_fd < 0)
+		return;
+	close(server->spare_fd);
+	while ((fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+		close(fd);
+	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	writer_note(&server->daemon.writer, 0, 0, 0,
+		    "programs were refused: heaptaped had no descriptor left");
+}
+
 static void accept_cb(evutil_socket_t fd, short what, void *context)
 {
 	struct server *server = context;
@@ -112,16 +164,16 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 		int peer_fd = accept4((int)fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		pid_t pid = 0;
 
-		if (peer_fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-			    errno == ENOBUFS) {
-				struct timeval pause = { 0, ACCEPT_PAUSE_MS * 1000 };
-
-				event_del(server->acceptable);
-				event_add(server->accept_again, &pause);
-			}
+		if (peer_fd < 0 &&
+		    (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+			if (drop_silent(server))
+				continue;
+			accept_later(server);
 			return;
 		}
+		if (peer_fd < 0)
+			return;
+		server->full_since_ns = 0;
 		if (!welcome(peer_fd, &pid) || peer_new(server, peer_fd, pid) != 0)
 			close(peer_fd);
 	}
@@ -325,12 +377,13 @@ static void free_events(struct server *server)
 
 int server_run(const struct server_options *options)
 {
-	struct server server = { .options = options, .listen_fd = -1 };
+	struct server server = { .options = options, .listen_fd = -1, .spare_fd = -1 };
 	struct daemon *daemon = &server.daemon;
 	struct store_error error = { "" };
 	int status = 3;
 
 	server.resolver.server = &server;
+	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->run_done = run_done;
 	batch_setup();
 	raise_limits();
@@ -364,6 +417,8 @@ out:
 		unlink(options->socket_path);
 		close(server.listen_fd);
 	}
+	if (server.spare_fd >= 0)
+		close(server.spare_fd);
 	resolver_release(&server.resolver);
 	free_events(&server);
 	stacks_release(&daemon->stacks);

@@ -29,6 +29,10 @@
 
 #define RING_CONTROL_RECORD 1u
 
+/* No memory has more. */
+#define RING_BUFFERS_MAX 2048u
+#define RING_NODES_MAX (8u << 20)
+
 struct ring_head {
 	uint64_t magic;
 	uint32_t version;

@@ -12,7 +12,7 @@
 static const struct ring_size {
 	uint32_t buffers;
 	uint32_t nodes;
-} sizes[] = { { 2048, 8u << 20 },
+} sizes[] = { { RING_BUFFERS_MAX, RING_NODES_MAX },
 	      { 512, 2u << 20 },
 	      { 128, 256u << 10 },
 	      { 32, 32u << 10 },
