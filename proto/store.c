@@ -279,14 +279,18 @@ static int open_immutable(const char *path, sqlite3 **ret_db)
 	return sqlite3_open_v2(uri, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 }
 
+/* Where the file may be written to, SQLite is let, so that the last to close takes the files beside
+ * it away; the connection itself writes nothing. */
 static int open_reader(const char *path, sqlite3 **ret_db, struct store_error *error)
 {
 	sqlite3 *db = NULL;
 	int64_t ignored, version;
-	int code, rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+	int flags = access(path, W_OK) == 0 ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+	int code, rc = sqlite3_open_v2(path, &db, flags, NULL);
 
 	if (rc == SQLITE_OK) {
 		sqlite3_busy_timeout(db, STORE_BUSY_MS);
+		sqlite3_exec(db, "PRAGMA query_only = ON", NULL, NULL, NULL);
 		rc = query_int(db, "SELECT count(*) FROM sqlite_master", &ignored);
 	}
 	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY) {

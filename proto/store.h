@@ -25,7 +25,7 @@ struct store_error {
 };
 
 enum store_mode {
-	STORE_READ,  /* must exist; never changes the file; works beside a writer */
+	STORE_READ,  /* must exist; cannot change what it holds; works beside a writer */
 	STORE_WRITE, /* must exist; upgraded when old */
 	STORE_CREATE /* as STORE_WRITE, made when it does not exist (or is an empty file) */
 };

@@ -92,6 +92,13 @@ is "nobody there: status" $? 3
 has "nobody there" e 'nobody'
 [ ! -e started ] || fail "nobody there: the program ran"
 
+# Nothing beside the database, neither after a recording nor after reading it.
+"$heaptape" run -- true 2>e
+is "files after run" "$(echo heaptape.db*)" heaptape.db
+"$heaptape" report >o
+"$heaptape" sql 'SELECT count(*) FROM runs' >o
+is "files after reading" "$(echo heaptape.db*)" heaptape.db
+
 # Private folders are gone, and no daemon is left.
 left=$(find "$XDG_RUNTIME_DIR" -mindepth 1 -maxdepth 1 -name 'heaptape-*')
 is "folders left" "$left" ""

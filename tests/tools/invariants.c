@@ -515,7 +515,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: invariants [--run N] [--allow-lost] DATABASE\n");
 		return 2;
 	}
-	if (sqlite3_open_v2(argv[i], &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(argv[i], &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		die(db, argv[i]);
 	/* A daemon may still be looking up names. */
 	sqlite3_busy_timeout(db, 10000);
