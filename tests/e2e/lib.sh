@@ -127,6 +127,39 @@ recorded_whole() {
 	invariants
 }
 
+# tree_whole N: the last run has at least N processes by pid, each with its parent, and all ended.
+tree_whole() {
+	[ "$(query "SELECT count(DISTINCT pid) FROM processes WHERE run_id = $last_run")" -ge "$1" ] ||
+		fail "not all processes are there: $(query "SELECT pid, command FROM processes
+			WHERE run_id = $last_run")"
+	is "without an end" "$(query "SELECT pid, ending, command FROM processes WHERE run_id = $last_run
+		AND ending NOT IN ('exited', 'signaled', 'exec')")" ""
+	is "without a parent" "$(query "SELECT pid, command FROM processes p WHERE run_id = $last_run
+		AND parent_process_id IS NULL AND pid <> (SELECT pid FROM processes
+		WHERE run_id = p.run_id ORDER BY process_id LIMIT 1)")" ""
+}
+
+# ours: command lines of the processes that the test has started and that still run.
+ours() {
+	for folder in /proc/[0-9]*; do
+		[ "${folder#/proc/}" != $$ ] || continue
+		if { tr '\0' '\n' <"$folder/environ"; } 2>/dev/null | grep -q "^XDG_RUNTIME_DIR=$T\$"; then
+			{ tr '\0' ' ' <"$folder/cmdline"; } 2>/dev/null
+		fi
+	done
+}
+
+# nothing_left: soon no process of ours runs, and no file is left but the database.
+nothing_left() {
+	for _ in $(seq 100); do
+		running=$(ours)
+		[ -n "$running" ] || break
+		sleep 0.1
+	done
+	is "still running" "$running" ""
+	is "left behind" "$(find "$T" -mindepth 1 -maxdepth 1 -name "heaptape*" ! -name heaptape.db)" ""
+}
+
 # compare_rows: every event between each thread's two markers, row by row, with what the program
 # printed (tests/programs/say.h).
 compare_rows() {
