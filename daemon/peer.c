@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/frame.h"
+#include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/server.h"
 
@@ -88,7 +89,7 @@ void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running)
 
 int peer_new(struct server *server, int fd, pid_t pid)
 {
-	struct peer *peer = calloc(1, sizeof(*peer));
+	struct peer *peer = calloc(1, sizeof(*peer)), **end = &server->peers;
 
 	if (!peer)
 		return -ENOMEM;
@@ -102,8 +103,9 @@ int peer_new(struct server *server, int fd, pid_t pid)
 		free(peer);
 		return -ENOMEM;
 	}
-	peer->next = server->peers;
-	server->peers = peer;
+	while (*end)
+		end = &(*end)->next;
+	*end = peer;
 	return 0;
 }
 
@@ -171,8 +173,8 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 		run_refused(run, hello, why);
 		error = -EMFILE;
 	} else if (!error) {
-		error = process_new(daemon, run, hello, peer->passed_fd, peer->pid, &peer->process,
-				    &why);
+		error = process_new(daemon, run, hello, peer->passed_fd, peer->pid,
+				    pidfd_of_peer(peer->fd, peer->pid), &peer->process, &why);
 	}
 	if (error) {
 		send_control(peer, false, why);
@@ -346,7 +348,7 @@ static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes)
 	return got;
 }
 
-void peer_read(struct peer *peer)
+static void read_some(struct peer *peer)
 {
 	bool closed = false;
 
@@ -376,4 +378,27 @@ void peer_read(struct peer *peer)
 	}
 	if (closed || peer->bad)
 		peer_free(peer);
+}
+
+#define ELDERS_NS 1000000000u
+
+/* A parent is known before its child: new peers that came earlier say first who they are. One that
+ * said nothing for long has nothing to say. */
+static void hear_elders(const struct peer *peer)
+{
+	struct peer *elder, *next;
+
+	for (elder = peer->server->peers; elder != peer; elder = next) {
+		next = elder->next;
+		if (elder->state == PEER_NEW &&
+		    peer->connected_ns - elder->connected_ns < ELDERS_NS)
+			read_some(elder);
+	}
+}
+
+void peer_read(struct peer *peer)
+{
+	if (peer->state == PEER_NEW)
+		hear_elders(peer);
+	read_some(peer);
 }

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/text.h"
 
@@ -47,7 +47,7 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 {
 	struct writer *writer = &process->daemon->writer;
 	sqlite3_stmt *add;
-	int64_t parent = run_find_process(process->run, (pid_t)hello->parent_pid);
+	int64_t parent = run_parent(process->run, process, (pid_t)hello->parent_pid);
 	char *command = text_command(hello->command, hello->n_command);
 	int error;
 
@@ -61,6 +61,7 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 	writer_bind_text(add, 5, command ? command : hello->executable);
 	writer_bind(add, 6, (uint64_t[]){ clock_ns(&process->scale, hello->ticks) }, 1);
 	error = writer_run(writer, add);
+	process->parent_process_id = parent;
 	if (!error) {
 		process->process_id = sqlite3_last_insert_rowid(writer->db);
 		error = writer_commit(writer); /* its number must not be undone */
@@ -70,19 +71,22 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 }
 
 int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *hello, int ring_fd,
-		pid_t peer_pid, struct process **ret_process, const char **ret_why)
+		pid_t peer_pid, int pidfd, struct process **ret_process, const char **ret_why)
 {
 	struct process *process = calloc(1, sizeof(*process));
 	int error = -ENOMEM;
 
 	*ret_why = "out of memory";
-	if (!process)
+	if (!process) {
+		close(pidfd);
 		return -ENOMEM;
+	}
 	process->daemon = daemon;
 	process->run = run;
 	process->pid = (pid_t)hello->pid;
 	process->peer_pid = peer_pid;
-	process->pidfd = peer_pid > 0 ? (int)syscall(SYS_pidfd_open, peer_pid, 0) : -1;
+	process->pidfd = pidfd;
+	process->identity = pidfd_identity(pidfd);
 	process->ring.fd = -1;
 	process->samples.statm_fd = -1;
 	process->cycles = hello->clock == HEAPTAPE__CLOCK_SOURCE__CLOCK_SOURCE_CYCLES;

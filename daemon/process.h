@@ -107,10 +107,11 @@ struct process {
 	struct run *run;
 	struct peer *peer;
 
-	int64_t process_id;
+	int64_t process_id, parent_process_id;
 	pid_t pid;	/* as it calls itself */
 	pid_t peer_pid; /* as the kernel calls it here; 0 unknown */
 	int pidfd;
+	uint64_t identity; /* as pidfd_identity() */
 	bool cycles;
 	struct clock_scale scale; /* ticks to nanoseconds of the run */
 	uint64_t started_ticks;
@@ -162,8 +163,9 @@ struct process {
 };
 
 /* process.c */
+/* Takes over `pidfd`, which may be -1, and, when all goes well, `ring_fd`. */
 int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *hello, int ring_fd,
-		pid_t peer_pid, struct process **ret_process, const char **ret_why);
+		pid_t peer_pid, int pidfd, struct process **ret_process, const char **ret_why);
 int process_thread_start(struct process *process, const Heaptape__ThreadStart *message);
 int process_thread_end(struct process *process, const Heaptape__ThreadEnd *message);
 int process_batch(struct process *process, const Heaptape__EventBatch *message,

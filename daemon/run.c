@@ -152,7 +152,10 @@ void run_add_process(struct run *run, struct process *process)
 	}
 	run->processes[run->process_count++] =
 		(struct run_process){ .pid = process->pid,
+				      .peer_pid = process->peer_pid,
+				      .identity = process->identity,
 				      .process_id = process->process_id,
+				      .parent_process_id = process->parent_process_id,
 				      .process = process,
 				      .pidfd = -1 };
 }
@@ -185,6 +188,41 @@ static void save_ending(struct run *run, int64_t process_id, uint64_t ended_ns,
 	if (how == PROCESS_SIGNALED)
 		writer_bind(end, 5, (uint64_t[]){ (uint64_t)code }, 1);
 	writer_run(writer, end);
+}
+
+/* A number that is used again is another process. */
+static bool is_same(const struct run_process *former, const struct process *process)
+{
+	return former->identity ? former->identity == process->identity : former->execs;
+}
+
+/* What a process was before it became what it is now. */
+static struct run_process *find_former(struct run *run, const struct process *process)
+{
+	for (uint32_t i = run->process_count; process->peer_pid && i-- > 0;) {
+		struct run_process *former = &run->processes[i];
+
+		if (former->peer_pid == process->peer_pid)
+			return is_same(former, process) ? former : NULL;
+	}
+	return NULL;
+}
+
+int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid)
+{
+	struct run_process *former = find_former(run, process);
+	int64_t parent = run_find_process(run, parent_pid);
+
+	if (!former)
+		return parent;
+	former->execs = true;
+	if (!former->process)
+		save_ending(run, former->process_id, former->ended_ns, PROCESS_EXEC, 0);
+	if (former->pidfd >= 0)
+		close(former->pidfd);
+	former->pidfd = -1;
+	/* Its parent may be gone by now. */
+	return former->parent_process_id ? former->parent_process_id : parent;
 }
 
 /* Learns how processes ended that said nothing. */
@@ -225,9 +263,12 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		process->how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
 		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
 	}
+	if (ended && ended->execs && process->how == PROCESS_VANISHED)
+		process->how = PROCESS_EXEC;
 	save_ending(run, process->process_id, ended_ns, process->how, process->exit_code);
 	if (!ended)
 		return;
+	ended->execs = process->how == PROCESS_EXEC;
 	ended->process = NULL;
 	ended->ended_ns = ended_ns;
 	if (process->how == PROCESS_VANISHED && !run->daemon->stopping) {

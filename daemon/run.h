@@ -17,8 +17,11 @@ struct peer;
 /* A process the run had, running or not. */
 struct run_process {
 	pid_t pid;
-	int64_t process_id;
+	pid_t peer_pid;	   /* as the kernel calls it here; 0 unknown */
+	uint64_t identity; /* as pidfd_identity() */
+	int64_t process_id, parent_process_id;
 	struct process *process; /* NULL: ended */
+	bool execs;		 /* it went on as another program */
 	uint64_t ended_ns;
 	int pidfd; /* of one that ended without a word, while that may still be learnt; else -1 */
 };
@@ -58,6 +61,9 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 void run_add_process(struct run *run, struct process *process);
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
 int64_t run_find_process(const struct run *run, pid_t pid);
+/* The parent of a process that says Hello, 0 unknown. When that is an earlier process of the run
+ * which became another program, this is noted. */
+int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid);
 
 /* RunEnd. */
 void run_end(struct run *run, const Heaptape__RunEnd *message);

@@ -24,7 +24,7 @@ struct server {
 	const struct server_options *options;
 	struct event_base *base;
 	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again, *settle;
-	struct peer *peers;
+	struct peer *peers; /* in the order in which they came */
 	size_t rest_bytes; /* that peers' unfinished frames take */
 	struct resolver resolver;
 	int listen_fd;

@@ -64,7 +64,7 @@ static int begin(void **unused)
 	hello.size_classes = classes;
 	hello.n_size_classes = 3;
 	assert_int_equal(
-		process_new(&the_daemon, &the_run, &hello, dup(ring_fd), 0, &process, &why), 0);
+		process_new(&the_daemon, &the_run, &hello, dup(ring_fd), 0, -1, &process, &why), 0);
 	return 0;
 }
 

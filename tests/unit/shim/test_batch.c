@@ -13,6 +13,7 @@
 #include "proto/wire.h"
 #include "shim/batch.h"
 #include "shim/hello.h"
+#include "shim/lifecycle.h"
 #include "shim/misuse.h"
 #include "shim/process_end.h"
 #include "shim/settings.h"
@@ -189,11 +190,12 @@ static void hello_frame(void **state)
 	(void)state;
 	own[length] = 0;
 	ht_settings_read(envp);
+	ht_pid = 4711;
 	frame = decode_flat(out, ht_hello_frame(out, true));
 	assert_int_equal(frame->body_case, HEAPTAPE__FRAME__BODY_HELLO);
 	assert_int_equal(frame->hello->wire_version, WIRE_VERSION);
 	assert_int_equal(frame->hello->pid, getpid());
-	assert_int_equal(frame->hello->parent_pid, getppid());
+	assert_int_equal(frame->hello->parent_pid, 4711); /* who forked, not who adopted */
 	assert_true(frame->hello->run_token == UINT64_MAX);
 	assert_string_equal(frame->hello->executable, own);
 	assert_true(frame->hello->n_command >= 1);

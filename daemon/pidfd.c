@@ -1,0 +1,34 @@
+#include "daemon/pidfd.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* From the kernel's interface, which the system's headers may be older than. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#define PIDFS_MAGIC 0x50494446
+
+int pidfd_of_peer(int connection, pid_t pid)
+{
+	socklen_t bytes = sizeof(int);
+	int pidfd = -1;
+
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &bytes) == 0)
+		return pidfd;
+	return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+}
+
+uint64_t pidfd_identity(int pidfd)
+{
+	struct stat status;
+	struct statfs system;
+
+	if (pidfd < 0 || fstatfs(pidfd, &system) != 0 || system.f_type != PIDFS_MAGIC ||
+	    fstat(pidfd, &status) != 0)
+		return 0;
+	return status.st_ino;
+}
