@@ -6,6 +6,7 @@
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/ring.h"
+#include "shim/settings.h"
 #include "shim/stack_table.h"
 #include "shim/thread.h"
 
@@ -37,7 +38,7 @@ static void begin_anew(void)
 	ht_threads_forget();
 	ht_link_forget();
 	ht_epoch_ticks = ht_clock_ticks();
-	if (was_on && ht_begin(true))
+	if (was_on && ht_settings.follow != FOLLOW_NONE && ht_begin(true))
 		__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
 	else
 		ht_link_off(NULL, 0);

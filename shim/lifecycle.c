@@ -4,6 +4,7 @@
 #include "shim/batch.h"
 #include "shim/capture.h"
 #include "shim/exec.h"
+#include "shim/follow.h"
 #include "shim/fork.h"
 #include "shim/freed.h"
 #include "shim/hello.h"
@@ -127,7 +128,8 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	ht_fork_watch();
 	ht_exec_init();
 	ht_settings_read(envp);
-	if (!ht_settings.socket[0]) {
+	ht_follow_init(envp);
+	if (!ht_settings.socket[0] || ht_follow_leaves_out()) {
 		ht_link_off(NULL, 0);
 		return;
 	}

@@ -21,6 +21,13 @@ static const char *value_of(const char *line, const char *name)
 	return strncmp(line, name, length) == 0 && line[length] == '=' ? line + length + 1 : NULL;
 }
 
+static enum follow follow_of(const char *value)
+{
+	return strcmp(value, "all") == 0    ? FOLLOW_ALL
+	       : strcmp(value, "none") == 0 ? FOLLOW_NONE
+					    : FOLLOW_EXEC;
+}
+
 static void take(const char *line)
 {
 	const char *value;
@@ -40,6 +47,10 @@ static void take(const char *line)
 		ht_settings.go_on = strcmp(value, "continue") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_DEPTH"))) {
 		ht_settings.depth = (unsigned)number(value);
+	} else if ((value = value_of(line, "HEAPTAPE_FOLLOW"))) {
+		ht_settings.follow = follow_of(value);
+	} else if ((value = value_of(line, "HEAPTAPE_COMMAND"))) {
+		ht_settings.command_pid = (int)number(value);
 	}
 	if (ht_settings.line_count < SETTINGS_MAX && strlen(line) < sizeof(ht_settings.lines[0]))
 		strcpy(ht_settings.lines[ht_settings.line_count++], line);
@@ -50,4 +61,17 @@ void ht_settings_read(char **envp)
 	for (; envp && *envp; envp++)
 		if (strncmp(*envp, "HEAPTAPE_", 9) == 0)
 			take(*envp);
+}
+
+bool ht_settings_knows(const char *line)
+{
+	static const char *const names[] = { "HEAPTAPE_SOCKET",	 "HEAPTAPE_RUN",
+					     "HEAPTAPE_ON_FULL", "HEAPTAPE_STACKS",
+					     "HEAPTAPE_DEPTH",	 "HEAPTAPE_FREE_STACKS",
+					     "HEAPTAPE_FOLLOW",	 "HEAPTAPE_COMMAND" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (value_of(line, names[i]))
+			return true;
+	return false;
 }

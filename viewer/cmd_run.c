@@ -31,8 +31,9 @@ static struct {
 	bool no_stacks;
 	bool free_stacks;
 	int64_t depth;
+	const char *follow;
 	bool quiet;
-} options = { .on_full = "wait" };
+} options = { .on_full = "wait", .follow = "exec" };
 
 static const struct option_row rows[] = {
 	{ "db", 'o', "FILE", "record into FILE (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
@@ -49,6 +50,8 @@ static const struct option_row rows[] = {
 	  &options.free_stacks },
 	{ "depth", 0, "N", "record at most N frames of a stack (default: 4096)", OPTION_NUMBER,
 	  &options.depth },
+	{ "follow", 0, "all|exec|none", "which further programs to record (default: exec)",
+	  OPTION_TEXT, &options.follow },
 	{ "quiet", 'q', NULL, "print no summary", OPTION_FLAG, &options.quiet },
 	OPTIONS_END
 };
@@ -114,6 +117,10 @@ static void environment_init(struct environment *environment)
 		environment_setting(environment, "HEAPTAPE_DEPTH", format_plain(options.depth));
 	if (on_error)
 		environment_setting(environment, "HEAPTAPE_ON_ERROR", on_error);
+	if (strcmp(options.follow, "exec") != 0)
+		environment_setting(environment, "HEAPTAPE_FOLLOW", options.follow);
+	if (!strcmp(options.follow, "none"))
+		environment_set(environment, "HEAPTAPE_COMMAND", format_plain(getpid()));
 }
 
 static void environment_free(struct environment *environment)
@@ -143,9 +150,12 @@ static void environment_finish(struct environment *environment, const struct rec
 			       const char *shim)
 {
 	const char *preload = getenv("LD_PRELOAD");
-	char *path = preloadable(recorder, shim);
-	char *list = preload && *preload ? must_print("%s:%s", path, preload) : must_copy(path);
+	char *path, *list;
 
+	if (!shim) /* it could not load it, and would say so */
+		return;
+	path = preloadable(recorder, shim);
+	list = preload && *preload ? must_print("%s:%s", path, preload) : must_copy(path);
 	environment_set(environment, "LD_PRELOAD", list);
 	free(list);
 	free(path);
@@ -312,7 +322,8 @@ static int record(const char *path, int argc, char **argv)
 	struct recorder recorder = { .log = -1, .link = -1 };
 	struct environment environment;
 	struct program_end end;
-	const char *obstacle = program_obstacle(path);
+	bool passes_on;
+	const char *obstacle = program_obstacle(path, &passes_on);
 	const char *database = cli_database();
 	char *shim = launch_shim();
 	char *told_in;
@@ -322,10 +333,11 @@ static int record(const char *path, int argc, char **argv)
 
 	environment_init(&environment);
 	if (obstacle)
-		complain("'%s' itself cannot be recorded: %s. It runs all the same; programs that "
-			 "it "
-			 "starts are recorded.",
-			 path, obstacle);
+		complain("'%s' itself cannot be recorded: %s. It runs all the same%s.", path,
+			 obstacle,
+			 !passes_on			  ? ", without heaptape"
+			 : strcmp(options.follow, "none") ? "; programs that it starts are recorded"
+							  : "");
 	if (options.socket) {
 		recorder.socket = absolute(options.socket);
 		ready = true;
@@ -341,7 +353,7 @@ static int record(const char *path, int argc, char **argv)
 		complain("'%s' was not started", argv[0]);
 		return STATUS_FAILED;
 	}
-	environment_finish(&environment, &recorder, shim);
+	environment_finish(&environment, &recorder, passes_on ? shim : NULL);
 	fflush(NULL);
 	launch_program(path, argv, environment.all, &pid, &end);
 	environment_free(&environment);
@@ -379,6 +391,10 @@ static int run_main(int argc, char **argv)
 	    strcmp(options.on_error, "continue") != 0)
 		return usage_error("run", "--on-error is 'abort' or 'continue', not '%s'",
 				   options.on_error);
+	if (strcmp(options.follow, "all") != 0 && strcmp(options.follow, "exec") != 0 &&
+	    strcmp(options.follow, "none") != 0)
+		return usage_error("run", "--follow is 'all', 'exec' or 'none', not '%s'",
+				   options.follow);
 	if (options.free_stacks && options.no_stacks)
 		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
 	if (options.depth < 0 || options.depth > DEPTH_MAX)
@@ -410,7 +426,15 @@ const struct command command_run = {
 		"a\n"
 		"summary follows on standard error. When recording is impossible the program is "
 		"not\n"
-		"started and the status is 3.",
+		"started and the status is 3.\n"
+		"\n"
+		"--follow says which further programs are recorded: with 'exec' those that get "
+		"the\n"
+		"variables LD_PRELOAD and HEAPTAPE_* passed on (a forked child always is); with "
+		"'all'\n"
+		"also those that are started with a cleaned environment, as by 'env -i'; with "
+		"'none'\n"
+		"only the first process, whatever it becomes by exec.",
 	.options = rows,
 	.main = run_main,
 	.program_follows = true,

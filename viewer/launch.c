@@ -118,11 +118,13 @@ static char **daemon_environment(void)
 
 	while (environ[count])
 		count++;
-	copy = must_alloc((count + 1) * sizeof(*copy));
+	copy = must_alloc((count + 2) * sizeof(*copy));
 	for (size_t i = 0; i < count; i++)
 		if (!recorded || (strncmp(environ[i], "LD_PRELOAD=", 11) != 0 &&
 				  strncmp(environ[i], "HEAPTAPE_SOCKET=", 16) != 0))
 			copy[kept++] = environ[i];
+	if (recorded) /* or --follow=all would put it back */
+		copy[kept++] = (char *)"HEAPTAPE_SOCKET=";
 	return copy;
 }
 

@@ -69,13 +69,15 @@ int program_find(const char *name, char **ret_path)
 #define ELF_OUR_MACHINE EM_NONE
 #endif
 
-static const char *elf_obstacle(int fd, const Elf64_Ehdr *head)
+static const char *elf_obstacle(int fd, const Elf64_Ehdr *head, bool *ret_passes_on)
 {
 	Elf64_Phdr segment;
 
 	if (head->e_ident[EI_CLASS] != ELFCLASS64 || head->e_ident[EI_DATA] != ELF_OUR_DATA ||
-	    head->e_machine != ELF_OUR_MACHINE)
+	    head->e_machine != ELF_OUR_MACHINE) {
+		*ret_passes_on = false;
 		return "it is made for another kind of processor than heaptape";
+	}
 	if (head->e_phentsize != sizeof(segment))
 		return NULL;
 	for (unsigned i = 0; i < head->e_phnum; i++) {
@@ -88,8 +90,10 @@ static const char *elf_obstacle(int fd, const Elf64_Ehdr *head)
 			continue;
 		if (segment.p_filesz < sizeof(interpreter) &&
 		    pread(fd, interpreter, segment.p_filesz, (off_t)segment.p_offset) > 0 &&
-		    strstr(interpreter, "ld-musl"))
+		    strstr(interpreter, "ld-musl")) {
+			*ret_passes_on = false;
 			return "it uses the musl C library, heaptape needs glibc";
+		}
 		return NULL;
 	}
 	return "it is statically linked, so there is no malloc to take over";
@@ -115,7 +119,7 @@ static const char *privilege_obstacle(int fd)
 	return NULL;
 }
 
-static const char *file_obstacle(const char *path, int depth)
+static const char *file_obstacle(const char *path, int depth, bool *ret_passes_on)
 {
 	union {
 		Elf64_Ehdr elf;
@@ -133,20 +137,21 @@ static const char *file_obstacle(const char *path, int depth)
 
 		interpreter[strcspn(interpreter, " \t\r\n")] = 0;
 		if (depth < 4 && *interpreter)
-			obstacle = file_obstacle(interpreter, depth + 1);
+			obstacle = file_obstacle(interpreter, depth + 1, ret_passes_on);
 	} else {
 		obstacle = privilege_obstacle(fd);
 		if (!obstacle && bytes >= (ssize_t)sizeof(head.elf) &&
 		    !memcmp(head.elf.e_ident, ELFMAG, SELFMAG))
-			obstacle = elf_obstacle(fd, &head.elf);
+			obstacle = elf_obstacle(fd, &head.elf, ret_passes_on);
 	}
 	close(fd);
 	return obstacle;
 }
 
-const char *program_obstacle(const char *path)
+const char *program_obstacle(const char *path, bool *ret_passes_on)
 {
-	return file_obstacle(path, 0);
+	*ret_passes_on = true;
+	return file_obstacle(path, 0, ret_passes_on);
 }
 
 int program_exec(const char *path, char **argv, char **environment)
