@@ -119,7 +119,7 @@ static bool drop_silent(struct server *server)
 	for (;;) {
 		struct peer *oldest = NULL;
 
-		for (struct peer *peer = server->peers; peer; peer = peer->next)
+		for (struct peer *peer = server->peers; peer && !oldest; peer = peer->next)
 			if (peer->state == PEER_NEW)
 				oldest = peer;
 		if (!oldest)
