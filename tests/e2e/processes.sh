@@ -38,4 +38,9 @@ is "killed: its block" "$(sizes killed 5432)" "1,1"
 is "left: its block" "$(sizes left 6543)" "1,1"
 is "all in one run" "$(query "SELECT count(DISTINCT run_id) FROM processes")" 1
 recorded_whole
+
+# Short lives: a parent and its child may both wait to be heard when the daemon has time for them.
+# shellcheck disable=SC2016
+record sh -c 'for i in $(seq 60); do sh -c "env true; :"; done'
+tree_whole 122
 pass
