@@ -58,7 +58,7 @@ shim_unit_src := $(wildcard tests/unit/shim/*.c)
 program_src := $(wildcard tests/programs/*.c)
 program_cc_src := $(wildcard tests/programs/*.cc)
 bench_src := $(wildcard tests/bench/*.c)
-tool_src := tests/tools/invariants.c
+tool_src := tests/tools/invariants.c tests/tools/shadow.c
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
 objects = $(patsubst %,$(B)/$(1)%.o,$(basename $(2)))
@@ -186,6 +186,10 @@ $(B)/tests/tools/invariants: tests/tools/invariants.c tests/tools/heap_model.c \
 		tests/tools/heap_model.h $(B)/libproto.a $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(LINK) -o $@ $(filter %.c %.a,$^) $(STORE_LIBS)
+$(B)/tests/tools/shadow: tests/tools/shadow.c $(B)/libproto.a $(B)/flags
+	$(compile)
+	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $(filter %.c %.a,$^) \
+		$(STORE_LIBS)
 # Scripted programs: what they call is what is recorded, so no call may be optimised away.
 $(B)/tests/programs/%: tests/programs/%.c $(B)/flags
 	$(compile)

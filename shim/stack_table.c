@@ -5,7 +5,8 @@
  * storing its pc and filled by storing its link; whoever meets a claimed, unfilled slot passes on.
  * Two threads may so give one node two numbers. That is harmless (both name the same stack) and
  * the price for nobody ever waiting. The index grows by copying while others go on with the old
- * one; what they add there meanwhile is interned a second time when it is asked for again.
+ * one, for as long as it takes; what they add there meanwhile, or only number because there is no
+ * room left, is interned a second time when it is asked for again.
  */
 #include <errno.h>
 #include <sys/uio.h>
@@ -20,6 +21,7 @@
 
 #define INDEX_FIRST_BITS 12
 #define NODE_NUMBER_MAX META_STACK_MAX
+#define PROBES 256 /* a node this far from its place is not looked for */
 #define HOLES_MAX 32
 #define HOLE_SPINS 1000
 
@@ -157,6 +159,7 @@ void ht_node_prefetch(uint64_t hash)
 uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash)
 {
 	struct index *index = __atomic_load_n(&index_now, __ATOMIC_ACQUIRE);
+	struct slot *free_slot = NULL;
 	size_t mask, at, end;
 	uint32_t number;
 
@@ -164,7 +167,7 @@ uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash)
 		return 0;
 	mask = ((size_t)1 << index->bits) - 1;
 	at = place(hash, index->bits);
-	end = (at - 1) & mask;
+	end = (at + PROBES) & mask;
 	for (; at != end; at = (at + 1) & mask) {
 		struct slot *slot = &index->slots[at];
 		uint64_t found = __atomic_load_n(&slot->pc, __ATOMIC_RELAXED);
@@ -178,21 +181,20 @@ uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash)
 		}
 		if (found)
 			continue;
-		if (!__atomic_compare_exchange_n(&slot->pc, &found, pc, false, __ATOMIC_RELAXED,
-						 __ATOMIC_RELAXED)) {
-			at = (at - 1) & mask; /* look at what it is now */
-			continue;
+		if (__atomic_compare_exchange_n(&slot->pc, &found, pc, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED)) {
+			free_slot = slot;
+			break;
 		}
-		number = node_make(parent, pc);
-		if (number) {
-			__atomic_store_n(&slot->link, (uint64_t)parent << 32 | number,
-					 __ATOMIC_RELEASE);
-			if (number >= index->limit)
-				index_grow(index);
-		}
-		return number;
+		at = (at - 1) & mask; /* look at what it is now */
 	}
-	return 0;
+	number = node_make(parent, pc);
+	if (number && free_slot)
+		__atomic_store_n(&free_slot->link, (uint64_t)parent << 32 | number,
+				 __ATOMIC_RELEASE);
+	if (number >= index->limit)
+		index_grow(index);
+	return number;
 }
 
 void ht_nodes_drop(uintptr_t start, uintptr_t end)
