@@ -243,6 +243,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			    (old_cut != STACK_CUT_DEPTH || kept + taken >= depth_least)) {
 				joinable = first_differing(w, kept - 1);
 				if (joinable < 0) {
+					w->cut = old_cut; /* a slow step on the way set it */
 					*ret_kept = kept;
 					*ret_join = state;
 					return taken;
