@@ -154,10 +154,15 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	while (process->node_count <= number)
 		process->nodes[process->node_count++] = (struct node){ 0 };
 	node = &process->nodes[number];
-	if (node->stack_id)
+	if (node->depth)
 		return 0;
 	process->nodes_defined++;
-	node->depth = process->nodes[parent].depth + 1;
+	node->depth = process->nodes[parent].depth;
+	if (node->depth < UINT16_MAX)
+		node->depth++;
+	while (process->nodes_whole < process->node_count &&
+	       process->nodes[process->nodes_whole].depth)
+		process->nodes_whole++;
 	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base)
 			   : stacks_frame(stacks, jit_module(process), pc);
 	if (frame_id < 0)
@@ -183,29 +188,38 @@ int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 	return 0;
 }
 
+/*
+ * Begins with the first that is missing: its thread may have been slow to fill it in, and what
+ * others made since then came through the socket without it.
+ */
 void process_read_nodes(struct process *process, bool all)
 {
 	struct ring_node nodes[NODES_AT_ONCE];
-	uint32_t looked = 0;
-	int count;
+	uint32_t first = process->nodes_whole, looked = 0;
 
 	if (!process->stacks)
 		return;
-	do {
-		uint32_t first = process->node_count;
+	while (first < process->ring.head.nodes_used && (all || looked < NODES_LOOK_MAX)) {
+		int count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);
 
-		count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);
 		for (int i = 0; i < count; i++) {
 			if (!all && !mapping_of(process, nodes[i].pc))
 				return;
 			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc) != 0)
 				return;
 		}
+		first += (uint32_t)count;
+		if (count < (int)NODES_AT_ONCE) {
+			if (!all)
+				return;
+			first++; /* its thread died before it was complete */
+		}
 		looked += NODES_AT_ONCE;
-	} while (count == NODES_AT_ONCE && (all || looked < NODES_LOOK_MAX));
+	}
 }
 
 bool node_ready(const struct process *process, uint32_t node)
 {
-	return node < process->node_count || process->cut;
+	return node < process->nodes_whole || process->cut ||
+	       (node < process->node_count && process->nodes[node].depth);
 }

@@ -106,7 +106,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 	if (!process->nodes)
 		goto fail;
 	process->node_capacity = 64;
-	process->node_count = 1;
+	process->node_count = process->nodes_whole = 1;
 	if (ring_fd >= 0) {
 		error = ring_open(&process->ring, ring_fd);
 		if (error) {

@@ -133,6 +133,7 @@ struct process {
 	struct node *nodes; /* by number; [0] is "no stack" */
 	uint32_t node_count, node_capacity;
 	uint32_t nodes_defined;	  /* of node_count; a few may be missing */
+	uint32_t nodes_whole;	  /* below this none is */
 	struct mapping *mappings; /* by start */
 	uint32_t mapping_count;
 	int64_t jit_module_id;

@@ -135,7 +135,7 @@ out:
 /* A new node in the shared memory; 0: no room. */
 static uint32_t node_make(uint32_t parent, uint64_t pc)
 {
-	uint32_t number = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
+	uint32_t number = __atomic_load_n(&node_next, __ATOMIC_RELAXED), used;
 
 	do {
 		if (number >= node_limit)
@@ -144,7 +144,11 @@ static uint32_t node_make(uint32_t parent, uint64_t pc)
 					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	nodes[number].parent = parent;
 	__atomic_store_n(&nodes[number].pc, pc, __ATOMIC_RELEASE);
-	__atomic_store_n(&head->nodes_used, number + 1, __ATOMIC_RELAXED);
+	used = __atomic_load_n(&head->nodes_used, __ATOMIC_RELAXED);
+	while (used <= number &&
+	       !__atomic_compare_exchange_n(&head->nodes_used, &used, number + 1, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 	return number;
 }
 
