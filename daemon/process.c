@@ -9,6 +9,7 @@
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/text.h"
+#include "daemon/title.h"
 
 /* Thread numbers are given in turn; one far beyond those seen is nonsense. */
 #define THREAD_GAP_MAX 65536u
@@ -59,7 +60,8 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 		sqlite3_bind_null(add, 2);
 	writer_bind_text(add, 4, hello->executable);
 	writer_bind_text(add, 5, command ? command : hello->executable);
-	writer_bind(add, 6, (uint64_t[]){ clock_ns(&process->scale, hello->ticks) }, 1);
+	writer_bind(add, 6, (uint64_t[]){ clock_ns(&process->scale, hello->ticks), hello->forked },
+		    2);
 	error = writer_run(writer, add);
 	process->parent_process_id = parent;
 	if (!error) {
@@ -116,6 +118,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 		process->unseen_ticks = 0;
 	}
 	samples_init(process);
+	title_init(process, hello);
 	error = add_row(process, hello);
 	if (error) {
 		*ret_why = "the database cannot be written";

@@ -146,6 +146,7 @@ struct process {
 	uint32_t misuses;
 	struct totals totals;
 	struct samples samples;
+	uint64_t title_hash; /* of what it is called */
 	struct open_chunk chunk;
 	uint64_t last_ns; /* of the latest event taken */
 

@@ -1,5 +1,6 @@
 /* A process's rows: itself, its threads, what its stacks and sizes add up to. */
 #include "daemon/process.h"
+#include "daemon/title.h"
 
 /* Totals may take this part of the time: writing them for a while is paid for by a pause. */
 #define TOTALS_SHARE 10u
@@ -148,6 +149,8 @@ void save_process(struct process *process, bool final)
 
 	if (!process->dirty && !final)
 		return;
+	if (!final)
+		title_save(process);
 	process->dirty = false;
 	if (!final && now < process->totals_due_ns) {
 		process->dirty = true; /* the rest later */

@@ -20,7 +20,7 @@
 		     "settings) VALUES(?,?,?,?,?,'running',?,?)")                                  \
 	ROW(RUN_PROGRAM, "UPDATE runs SET exit_code=?2, exit_signal=?3, user_ns=?4, "              \
 			 "system_ns=?5, max_rss_bytes=?6 WHERE run_id=?1")                         \
-	/* A program that nobody waited for: the run ended as its first process did. */           \
+	/* A program that nobody waited for: the run ended as its first process did. */            \
 	ROW(RUN_END,                                                                               \
 	    "UPDATE runs SET state=?2, ended_at=?3, (exit_code, exit_signal) = (SELECT "           \
 	    "coalesce(runs.exit_code, iif(runs.exit_signal IS NULL, p.exit_code, NULL)), "         \
@@ -29,7 +29,8 @@
 	    "processes WHERE run_id=?1 ORDER BY process_id LIMIT 1) ORDER BY p.process_id DESC "   \
 	    "LIMIT 1) WHERE run_id=?1")                                                            \
 	ROW(PROCESS_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "      \
-			 "command, started_ns, ending) VALUES(?,?,?,?,?,?,'running')")             \
+			 "command, started_ns, ending, forked) "                                   \
+			 "VALUES(?1,?2,?3,?4,?5,?6,'running',?7)")                                 \
 	ROW(PROCESS_SET,                                                                           \
 	    "UPDATE processes SET events=?2, lost_events=?3, foreign_frees=?4, cut_stacks=?5, "    \
 	    "wait_ns=?6, allocations=?7, allocated_bytes=?8, frees=?9, freed_bytes=?10, "          \
@@ -37,6 +38,7 @@
 	    "live_blocks=?15, live_bytes=?16, peak_blocks=?17, peak_bytes=?18, peak_ns=?19, "      \
 	    "held_bytes=?20, peak_held_bytes=?21, peak_rss_bytes=?22, late_events=?23 "            \
 	    "WHERE process_id=?1")                                                                 \
+	ROW(PROCESS_TITLE, "UPDATE processes SET title=?2 WHERE process_id=?1")                    \
 	ROW(CUT_SET, "INSERT OR REPLACE INTO stack_cuts VALUES(?1,?3,?2)")                         \
 	ROW(PROCESS_END, "UPDATE processes SET ended_ns=?2, ending=?3, exit_code=?4, "             \
 			 "exit_signal=?5 WHERE process_id=?1")                                     \
@@ -68,7 +70,7 @@
 	ROW(SAMPLE_SET, "INSERT OR REPLACE INTO samples VALUES(?,?,?,?,?,?,?,?)")                  \
 	ROW(SAMPLE_REMOVE, "DELETE FROM samples WHERE process_id=? AND at_ns=?")                   \
 	ROW(CHUNK_REMOVE, "DELETE FROM chunks WHERE chunk_id=?")                                   \
-	ROW(MISUSE_ADD, "INSERT INTO misuses VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")           \
+	ROW(MISUSE_ADD, "INSERT INTO misuses VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")          \
 	ROW(NOTE_ADD, "INSERT INTO notes(run_id, process_id, at_ns, text) VALUES(?,?,?,?)")
 
 enum writer_statement {

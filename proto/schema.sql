@@ -36,6 +36,10 @@ CREATE TABLE processes(
   pid               INTEGER NOT NULL,
   executable        TEXT NOT NULL,
   command           TEXT NOT NULL,
+  title             TEXT,                -- what it called itself last, where that is something else
+                                         -- (setproctitle: 'nginx: worker process'); NULL: command
+  forked            INTEGER NOT NULL DEFAULT 0, -- 1: its parent's copy, with its parent's blocks, that
+                                         -- goes on without exec
   started_ns        INTEGER NOT NULL,
   ended_ns          INTEGER,             -- NULL while it runs
   ending            TEXT NOT NULL,       -- running, exited, signaled, exec, vanished, cut

@@ -30,6 +30,8 @@ static const struct column process_columns[] = {
 	{ "live_bytes", "Live", CELL_BYTES, 0 },
 	{ "executable", "Executable", CELL_TEXT, COLUMN_DATA },
 	{ "command", "Command", CELL_TEXT, COLUMN_DATA },
+	{ "title", "Title", CELL_TEXT, COLUMN_DATA },
+	{ "forked", "Forked", CELL_PLAIN, COLUMN_DATA },
 	{ "command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
 };
 
@@ -67,7 +69,8 @@ struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
 			 "started_ns, ending, "
 			 "exit_code, exit_signal, events, lost_events, allocations, "
 			 "allocated_bytes, peak_bytes, "
-			 "peak_ns, live_blocks, live_bytes, executable, command "
+			 "peak_ns, live_blocks, live_bytes, executable, command, "
+			 "title, forked, coalesce(title, command) "
 			 "FROM processes WHERE process_id IN (SELECT process_id FROM processes "
 			 "WHERE run_id = ?1 "
 			 "ORDER BY allocations DESC, process_id LIMIT iif(?2, ?2, -1)) "
@@ -85,7 +88,12 @@ struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
 			number_cell(table, row, i);
 		table_text(table, column_string(row, 16));
 		table_text(table, column_string(row, 17));
-		table_text(table, command_short(column_string(row, 17)));
+		if (sqlite3_column_type(row, 18) == SQLITE_NULL)
+			table_null(table);
+		else
+			table_text(table, column_string(row, 18));
+		number_cell(table, row, 19);
+		table_text(table, command_short(column_string(row, 20)));
 	}
 	return table;
 }

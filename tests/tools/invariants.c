@@ -446,7 +446,7 @@ static void check_process(sqlite3 *db, sqlite3_stmt *process)
 	sums.may_miss = lost > 0;
 	sums.reader = chunk_reader_new();
 	heap_init(&sums.heap);
-	/* A fork child (the same command as an earlier process) lives in pages its parent took. */
+	/* A fork child lives in pages its parent took. */
 	sums.heap.inherited_pages = sqlite3_column_int(process, 20) != 0;
 	if (lost && !allow_lost)
 		violation("%" PRId64 " events lost", lost);
@@ -524,10 +524,8 @@ int main(int argc, char **argv)
 		"SELECT process_id, command, events, lost_events, started_ns, "
 		"late_events, allocations, allocated_bytes, frees, freed_bytes, reallocations, "
 		"failed, temporary, preexisting_frees, live_blocks, live_bytes, peak_blocks, "
-		"peak_bytes, held_bytes, peak_held_bytes, EXISTS(SELECT 1 FROM processes earlier "
-		"WHERE earlier.run_id = processes.run_id AND earlier.pid <> processes.pid AND "
-		"earlier.command = processes.command AND earlier.started_ns <= "
-		"processes.started_ns) FROM processes WHERE ?1 IN (0, run_id) ORDER BY process_id",
+		"peak_bytes, held_bytes, peak_held_bytes, forked FROM processes WHERE ?1 IN (0, "
+		"run_id) ORDER BY process_id",
 		run);
 	for (; step(db, processes); count++)
 		check_process(db, processes);
