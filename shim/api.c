@@ -8,6 +8,7 @@
 
 #include "shim/alloc.h"
 #include "shim/api.h"
+#include "shim/guarded.h"
 #include "shim/heap.h"
 #include "shim/traced.h"
 
@@ -22,7 +23,7 @@ HT_EXPORT void *HT_API(malloc)(size_t size_bytes)
 	struct span *span;
 	void *block;
 
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return malloc_recorded(size_bytes);
 	block = block_take(size_bytes, &span);
 	return likely(block != NULL) ? block : no_memory();
@@ -46,7 +47,7 @@ HT_EXPORT void HT_API(free)(void *block)
 {
 	struct span *span;
 
-	if (unlikely(ht_recording())) {
+	if (unlikely(ht_traced())) {
 		free_recorded(block);
 		return;
 	}
@@ -64,7 +65,7 @@ HT_EXPORT void *HT_API(calloc)(size_t count, size_t size_bytes)
 	size_t bytes;
 	void *block;
 
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return calloc_recorded(count, size_bytes);
 	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
 		return no_memory();
@@ -102,7 +103,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 
 HT_EXPORT void *HT_API(realloc)(void *old, size_t size_bytes)
 {
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return realloc_recorded(old, size_bytes);
 	return realloc_bare(old, size_bytes);
 }
@@ -114,7 +115,7 @@ HT_EXPORT void *HT_API(reallocarray)(void *old, size_t count, size_t size_bytes)
 	/* Refused, and recorded as such, like any request beyond PTRDIFF_MAX. */
 	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
 		bytes = SIZE_MAX;
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return realloc_recorded(old, bytes);
 	return realloc_bare(old, bytes);
 }
@@ -144,7 +145,7 @@ HT_EXPORT void *HT_API(memalign)(size_t alignment, size_t size_bytes)
 		return NULL;
 	}
 	alignment = round_alignment(alignment);
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return memalign_recorded(alignment, size_bytes);
 	return take_aligned(alignment, size_bytes);
 }
@@ -156,7 +157,7 @@ HT_EXPORT void *HT_API(aligned_alloc)(size_t alignment, size_t size_bytes)
 		errno = EINVAL;
 		return NULL;
 	}
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return memalign_recorded(alignment, size_bytes);
 	return take_aligned(alignment, size_bytes);
 }
@@ -168,7 +169,7 @@ HT_EXPORT int HT_API(posix_memalign)(void **ret, size_t alignment, size_t size_b
 
 	if (alignment == 0 || alignment % sizeof(void *) != 0 || (alignment & (alignment - 1)) != 0)
 		return EINVAL;
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return posix_memalign_recorded(ret, alignment, size_bytes);
 	block = block_take_aligned(alignment, size_bytes, &span);
 	if (unlikely(!block))
@@ -179,7 +180,7 @@ HT_EXPORT int HT_API(posix_memalign)(void **ret, size_t alignment, size_t size_b
 
 HT_EXPORT void *HT_API(valloc)(size_t size_bytes)
 {
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return memalign_recorded(PAGE_BYTES, size_bytes);
 	return take_aligned(PAGE_BYTES, size_bytes);
 }
@@ -188,7 +189,7 @@ HT_EXPORT void *HT_API(pvalloc)(size_t size_bytes)
 {
 	/* Refused, and recorded as such, before the rounding overflows. */
 	size_bytes = size_bytes > PTRDIFF_MAX ? SIZE_MAX : PAGES_OF(size_bytes) * PAGE_BYTES;
-	if (unlikely(ht_recording()))
+	if (unlikely(ht_traced()))
 		return memalign_recorded(PAGE_BYTES, size_bytes);
 	return take_aligned(PAGE_BYTES, size_bytes);
 }
@@ -199,6 +200,8 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 
 	if (unlikely(!span || !block_looks_live(span, block)))
 		span = ht_block_checked(block, "malloc_usable_size");
+	if (unlikely(ht_guard_on && span))
+		return ht_guarded_size(span, block);
 	return span ? span_usable(span) : 0;
 }
 

@@ -31,7 +31,7 @@ static void begin_anew(void)
 	static const uint32_t off;
 	bool was_on = ht_link.state == LINK_ON;
 
-	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
+	ht_control_set(&off);
 	ht_stacks_on = false;
 	ht_free_stacks_on = false;
 	ht_stacks_detach();
@@ -39,7 +39,7 @@ static void begin_anew(void)
 	ht_link_forget();
 	ht_epoch_ticks = ht_clock_ticks();
 	if (was_on && ht_settings.follow != FOLLOW_NONE && ht_begin(true))
-		__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
+		ht_control_set(&ht_ring.head->control);
 	else
 		ht_link_off(NULL, 0);
 	ht_forking = false;

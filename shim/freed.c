@@ -5,14 +5,16 @@
 #include "shim/sys.h"
 #include "shim/unwind.h"
 
-#define FREED_BITS 16
-#define FREED_BYTES (sizeof(struct freed_block) << FREED_BITS)
+/* Sets of neighbours in which an address has its place. */
+#define SET_BITS 14
+#define SET_BLOCKS 4
+#define FREED_BYTES ((sizeof(struct freed_block) * SET_BLOCKS) << SET_BITS)
 
 struct freed_block *ht_freed;
 
-static struct freed_block *place_of(uintptr_t address)
+static struct freed_block *set_of(uintptr_t address)
 {
-	return &ht_freed[address * 0x9e3779b97f4a7c15ull >> (64 - FREED_BITS)];
+	return &ht_freed[(address * 0x9e3779b97f4a7c15ull >> (64 - SET_BITS)) * SET_BLOCKS];
 }
 
 static uint64_t sum(const struct freed_block *block)
@@ -33,17 +35,26 @@ void ht_freed_init(void)
 void ht_freed_add(uintptr_t address, size_t size_bytes, uint32_t allocated_stack,
 		  uint32_t freed_stack)
 {
+	static uint32_t turn;
 	struct freed_block block = { address, size_bytes,
 				     (uint64_t)allocated_stack << 32 | freed_stack, 0 };
+	struct freed_block *set = set_of(address), *place = NULL;
 
 	block.check = sum(&block);
-	*place_of(address) = block;
+	for (unsigned i = 0; i < SET_BLOCKS; i++)
+		if (!set[i].address || set[i].address == address)
+			place = &set[i];
+	if (!place)
+		place = &set[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % SET_BLOCKS];
+	*place = block;
 }
 
 bool ht_freed_find(uintptr_t address, struct freed_block *ret)
 {
-	if (!ht_freed)
-		return false;
-	*ret = *place_of(address);
-	return ret->address == address && address && ret->check == sum(ret);
+	for (unsigned i = 0; ht_freed && address && i < SET_BLOCKS; i++) {
+		*ret = set_of(address)[i];
+		if (ret->address == address && ret->check == sum(ret))
+			return true;
+	}
+	return false;
 }

@@ -1,7 +1,7 @@
 /*
  * What is remembered of blocks freed lately, where somebody asked for it (--free-stacks, --guard):
- * by address, the latest of some 65,536. Without locks: an entry that is written while it is read,
- * or by two threads at once, does not add up and counts as none.
+ * by address, the latest 65,536 or so. Without locks: an entry that is written while it is read, or
+ * by two threads at once, does not add up and counts as none.
  */
 #ifndef HEAPTAPE_SHIM_FREED_H
 #define HEAPTAPE_SHIM_FREED_H

@@ -7,6 +7,7 @@
 #include "shim/follow.h"
 #include "shim/fork.h"
 #include "shim/freed.h"
+#include "shim/guarded.h"
 #include "shim/hello.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
@@ -57,7 +58,7 @@ static void drop_descriptor(void)
 
 static void watch(void)
 {
-	__atomic_store_n(&ht_control, &ht_ring.head->control, __ATOMIC_RELEASE);
+	ht_control_set(&ht_ring.head->control);
 }
 
 bool ht_begin(bool forked)
@@ -89,7 +90,7 @@ bool ht_begin(bool forked)
 	if (ht_settings.stacks && ht_settings.free_stacks)
 		ht_freed_init();
 	ht_free_stacks_on = ht_settings.stacks && ht_settings.free_stacks;
-	ht_quick_free = ht_clock_is_cycles && !ht_free_stacks_on;
+	ht_quick_free = ht_clock_is_cycles && !ht_free_stacks_on && !ht_guard_on;
 	return true;
 }
 
@@ -117,7 +118,19 @@ void ht_ending_failed(void)
 static void at_exit(int status, void *unused)
 {
 	(void)unused;
+	ht_guard_check_all();
 	ht_ending(PROCESS_EXITED, status & 0xff);
+}
+
+/* Without a daemon: stacks for reports of misuse, if more is asked for than the message. */
+static void keep_stacks(void)
+{
+	if (!ht_settings.stacks || !ht_settings.free_stacks || ht_ring_make(&ht_ring) != 0)
+		return;
+	drop_descriptor();
+	ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
+	ht_freed_init();
+	ht_stacks_on = ht_free_stacks_on = true;
 }
 
 __attribute__((constructor(101))) static void begin(int argc, char **argv, char **envp)
@@ -129,8 +142,17 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	ht_exec_init();
 	ht_settings_read(envp);
 	ht_follow_init(envp);
-	if (!ht_settings.socket[0] || ht_follow_leaves_out()) {
+	if (ht_settings.socket[0] && ht_follow_leaves_out()) {
 		ht_link_off(NULL, 0);
+		return;
+	}
+	if (ht_settings.guard) {
+		ht_guard_start();
+		on_exit(at_exit, NULL);
+	}
+	if (!ht_settings.socket[0]) {
+		ht_link_off(NULL, 0);
+		keep_stacks();
 		return;
 	}
 	if (!ht_begin(false)) {
@@ -140,5 +162,6 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	ht_threads_init();
 	ht_thread_adopt_bootstrap();
 	watch();
-	on_exit(at_exit, NULL);
+	if (!ht_guard_on)
+		on_exit(at_exit, NULL);
 }

@@ -259,7 +259,7 @@ void ht_link_off(const char *why, int error)
 {
 	static const uint32_t off;
 
-	__atomic_store_n(&ht_control, &off, __ATOMIC_RELAXED);
+	ht_control_set(&off);
 	if (ht_link.state == LINK_OFF)
 		return;
 	/* Ours: in a child it is still the parent's. */

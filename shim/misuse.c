@@ -51,7 +51,7 @@ static void look_at_block(struct misuse *misuse, const struct span *span, uint32
 		misuse->size_bytes = meta_size_bytes(meta->site);
 		misuse->size_known = true;
 	}
-	if (is_freed ? ht_epoch_ticks != 0 : meta->ticks <= ht_epoch_ticks)
+	if (is_freed ? ht_epoch_ticks != 0 : meta_ticks(meta->ticks) <= ht_epoch_ticks)
 		return;
 	misuse->allocated_by = meta_thread(meta->site);
 	if (!misuse->allocated_stack)
@@ -113,6 +113,11 @@ static __attribute__((noinline)) void report(const void *p, const struct span *s
 	judge(&misuse, p, span);
 	ht_misuse_tell(&misuse);
 	ht_misuse_end();
+}
+
+void ht_misuse_of_freed(const void *block, const struct span *span, const char *call)
+{
+	report(block, span, call);
 }
 
 /* True when the marked block is really on one of the span's lists. Only the owner may walk the free

@@ -27,7 +27,8 @@ struct misuse {
 	uint32_t allocated_stack;
 	uint32_t freed_stack;
 	bool is_freed;
-	size_t beyond_bytes; /* overflow: how far behind the end the last byte written lies */
+	size_t beyond_bytes; /* overflow: how far behind the end the last byte written lies; written
+			      * after free: how many bytes, from `address` on; 0 unknown */
 
 	uint32_t stack; /* where it was noticed */
 };
@@ -43,6 +44,10 @@ size_t ht_misuse_frame(uint8_t *out, const struct misuse *misuse, uint64_t ticks
 		       const char *text, size_t text_bytes);
 
 /* -- misuse.c -- */
+
+/* A freed block was handed to `call`: tells, and ends the report. */
+struct span;
+void ht_misuse_of_freed(const void *block, const struct span *span, const char *call);
 
 /* The end of a report that was told: abort, or count. */
 void ht_misuse_end(void);

@@ -78,10 +78,19 @@ static void put_what(struct text *text, const struct misuse *misuse)
 		put(text, " bytes inside ");
 		break;
 	case MISUSE_OVERFLOW:
+		put(text, "written ");
 		put_bytes(text, misuse->beyond_bytes);
-		put(text, " beyond the end were written of ");
+		put(text, " beyond the end of ");
 		break;
 	case MISUSE_WRITTEN:
+		if (misuse->beyond_bytes) {
+			put(text, "written to after it was freed: ");
+			put_bytes(text, misuse->beyond_bytes);
+			put(text, " at offset ");
+			put_number(text, misuse->address - misuse->block, 10);
+			put(text, " of ");
+			break;
+		}
 		put(text, "freed twice, or written to after it was freed: ");
 		if (!misuse->block)
 			put(text, "the list of free blocks is broken");
@@ -94,6 +103,20 @@ static void put_what(struct text *text, const struct misuse *misuse)
 		put_block(text, misuse);
 	if (misuse->kind == MISUSE_INTERIOR && misuse->is_freed)
 		put(text, ", which is freed");
+}
+
+static void put_call(struct text *text, const struct misuse *misuse)
+{
+	if (strcmp(misuse->call, "exit") == 0) {
+		put(text, "at exit: ");
+		return;
+	}
+	put(text, misuse->call);
+	put(text, "(");
+	if (misuse->kind != MISUSE_WRITTEN)
+		put_number(text, misuse->kind == MISUSE_OVERFLOW ? misuse->block : misuse->address,
+			   16);
+	put(text, "): ");
 }
 
 static void put_frame(struct text *text, uintptr_t pc)
@@ -231,11 +254,7 @@ void ht_misuse_tell(const struct misuse *misuse)
 	if (!text.bytes)
 		text = (struct text){ line, 0, sizeof(line) };
 	put(&text, "heaptape: ");
-	put(&text, misuse->call);
-	put(&text, "(");
-	if (misuse->kind != MISUSE_WRITTEN)
-		put_number(&text, misuse->address, 16);
-	put(&text, "): ");
+	put_call(&text, misuse);
 	put_what(&text, misuse);
 	end = text.length < LINE_BYTES - 1 ? text.length : LINE_BYTES - 1;
 	put(&text, "\n");

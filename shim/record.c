@@ -2,6 +2,7 @@
 
 #include "shim/batch.h"
 #include "shim/fork.h"
+#include "shim/guarded.h"
 #include "shim/link.h"
 #include "shim/record.h"
 #include "shim/ring.h"
@@ -16,9 +17,16 @@
 static const uint32_t record_from_the_start = RING_CONTROL_RECORD;
 
 const uint32_t *ht_control = &record_from_the_start;
+const uint32_t *ht_entry = &record_from_the_start;
 bool ht_quick_malloc = true, ht_quick_free = true;
 uint64_t ht_epoch_ticks;
 __thread uint32_t ht_page_stack;
+
+void ht_control_set(const uint32_t *word)
+{
+	__atomic_store_n(&ht_control, word, __ATOMIC_RELEASE);
+	__atomic_store_n(&ht_entry, ht_guard_on ? &record_from_the_start : word, __ATOMIC_RELEASE);
+}
 
 static bool has_room(const struct ring_buffer *buffer, uint32_t events, uint32_t details)
 {

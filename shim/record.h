@@ -40,6 +40,17 @@ struct block_meta {
 	uint64_t site; /* size:16 | thread:20 | stack:28, from the top */
 };
 
+/* With --guard (shim/guarded.h) the upper bits of `ticks` say more; nobody else sees them: */
+#define META_GUARDED ((uint64_t)1 << 63)    /* live, with a guard behind it */
+#define META_UNRECORDED ((uint64_t)1 << 62) /* and not recorded */
+#define META_POISONED ((uint64_t)1 << 61)   /* free, and filled with a pattern */
+#define META_QUARANTINED ((uint64_t)1 << 60) /* and not in a free list yet */
+
+static inline uint64_t meta_ticks(uint64_t ticks)
+{
+	return ticks & (META_QUARANTINED - 1);
+}
+
 #define META_STACK_BITS 28
 #define META_THREAD_BITS 20
 #define META_STACK_MAX ((1u << META_STACK_BITS) - 1)
@@ -90,6 +101,12 @@ extern __thread uint32_t ht_page_stack __attribute__((tls_model("initial-exec"))
 /* Points at the word whose RING_CONTROL_RECORD bit says whether to record. */
 extern const uint32_t *ht_control;
 
+/* What malloc and its family look at: ht_control, or with --guard a word that says yes. */
+extern const uint32_t *ht_entry;
+
+/* Sets both. */
+void ht_control_set(const uint32_t *word);
+
 /* Whether malloc and free may go straight through: the clock is the cycle counter, and nothing is
  * asked of them but to be recorded. */
 extern bool ht_quick_malloc, ht_quick_free;
@@ -100,6 +117,12 @@ extern uint64_t ht_epoch_ticks;
 static inline bool ht_recording(void)
 {
 	return __atomic_load_n(ht_control, __ATOMIC_RELAXED) & RING_CONTROL_RECORD;
+}
+
+/* True when calls of malloc and its family go by way of traced.c. */
+static inline bool ht_traced(void)
+{
+	return __atomic_load_n(ht_entry, __ATOMIC_RELAXED) & RING_CONTROL_RECORD;
 }
 
 /*

@@ -43,6 +43,8 @@ static void take(const char *line)
 		ht_settings.stacks = strcmp(value, "0") != 0;
 	} else if ((value = value_of(line, "HEAPTAPE_FREE_STACKS"))) {
 		ht_settings.free_stacks = strcmp(value, "1") == 0;
+	} else if ((value = value_of(line, "HEAPTAPE_GUARD"))) {
+		ht_settings.guard = strcmp(value, "1") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_ON_ERROR"))) {
 		ht_settings.go_on = strcmp(value, "continue") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_DEPTH"))) {
@@ -61,6 +63,8 @@ void ht_settings_read(char **envp)
 	for (; envp && *envp; envp++)
 		if (strncmp(*envp, "HEAPTAPE_", 9) == 0)
 			take(*envp);
+	if (ht_settings.guard)
+		ht_settings.free_stacks = true;
 }
 
 bool ht_settings_knows(const char *line)

@@ -15,6 +15,7 @@ struct settings {
 	bool drop_when_full;
 	bool stacks;
 	bool free_stacks; /* also where blocks are freed */
+	bool guard;	  /* implies free_stacks */
 	bool go_on;	  /* after a misuse of the heap */
 	unsigned depth;	  /* 0: as deep as can be */
 	enum follow follow;

@@ -155,7 +155,8 @@ struct recorder *ht_thread_begin(void)
 		if (__atomic_exchange_n(&bootstrap_taken, 1, __ATOMIC_RELAXED))
 			return NULL;
 		ht_clock_init();
-		ht_quick_malloc = ht_quick_free = ht_clock_is_cycles;
+		if (!ht_clock_is_cycles)
+			ht_quick_malloc = ht_quick_free = false;
 		start_buffer(&bootstrap_buffer, 1);
 		bootstrap.buffer = &bootstrap_buffer;
 		return ht_recorder = &bootstrap;

@@ -3,6 +3,7 @@
 #include "shim/alloc.h"
 #include "shim/capture.h"
 #include "shim/freed.h"
+#include "shim/guarded.h"
 #include "shim/record.h"
 #include "shim/traced.h"
 
@@ -41,6 +42,17 @@ static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, 
 	return pages_done(block);
 }
 
+/* The same with a guard behind the block. */
+static __attribute__((noinline, cold)) void *guarded(unsigned kind, size_t alignment,
+						     size_t size_bytes, uint32_t stack)
+{
+	void *block = ht_guarded_take(kind, alignment, size_bytes, stack);
+
+	if (!block)
+		errno = ENOMEM;
+	return pages_done(block);
+}
+
 /* Everything that malloc's fast path below does not do. */
 static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t stack)
 {
@@ -48,6 +60,8 @@ static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t s
 	void *block;
 
 	pages_for(stack);
+	if (unlikely(ht_guard_on))
+		return guarded(EVENT_MALLOC, 0, size_bytes, stack);
 	block = block_take(size_bytes, &span);
 	if (unlikely(!block))
 		return failed(EVENT_MALLOC, size_bytes, stack);
@@ -106,6 +120,8 @@ RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 
 	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
 		return failed(EVENT_CALLOC, SIZE_MAX, stack);
+	if (unlikely(ht_guard_on))
+		return guarded(EVENT_CALLOC, 0, bytes, stack);
 	block = block_take_zeroed(bytes, &span);
 	if (unlikely(!block))
 		return failed(EVENT_CALLOC, bytes, stack);
@@ -116,8 +132,11 @@ RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 {
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
-	void *block = block_take_aligned(alignment, size_bytes, &span);
+	void *block;
 
+	if (unlikely(ht_guard_on))
+		return guarded(EVENT_MEMALIGN, alignment, size_bytes, stack);
+	block = block_take_aligned(alignment, size_bytes, &span);
 	if (unlikely(!block))
 		return failed(EVENT_MEMALIGN, size_bytes, stack);
 	return record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
@@ -127,8 +146,15 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 {
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
-	void *block = block_take_aligned(alignment, size_bytes, &span);
+	void *block;
 
+	if (unlikely(ht_guard_on)) {
+		block = ht_guarded_take(EVENT_MEMALIGN, alignment, size_bytes, stack);
+		if (pages_done(block))
+			*ret = block;
+		return block ? 0 : ENOMEM;
+	}
+	block = block_take_aligned(alignment, size_bytes, &span);
 	if (unlikely(!block)) {
 		ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
 		pages_done(NULL);
@@ -165,8 +191,13 @@ static inline void record_and_release(struct span *span, void *block, uint32_t s
 
 static inline void free_at(void *block, uint32_t stack)
 {
-	struct span *span = block_to_free(block);
+	struct span *span;
 
+	if (unlikely(ht_guard_on)) {
+		ht_guarded_free(block, stack);
+		return;
+	}
+	span = block_to_free(block);
 	if (likely(span != NULL))
 		record_and_release(span, block, stack);
 }
@@ -278,11 +309,24 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 	return block;
 }
 
+static __attribute__((noinline, cold)) void *guarded_realloc(void *old_block, size_t size_bytes,
+							     uint32_t stack)
+{
+	bool refused;
+	void *block = ht_guarded_realloc(old_block, size_bytes, stack, &refused);
+
+	if (refused)
+		errno = ENOMEM;
+	return pages_done(block);
+}
+
 RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 {
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *old_span;
 
+	if (unlikely(ht_guard_on))
+		return guarded_realloc(old_block, size_bytes, stack);
 	if (!old_block)
 		return pages_done(realloc_nothing(size_bytes, stack));
 	old_span = block_to_realloc(old_block);

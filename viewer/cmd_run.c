@@ -30,6 +30,7 @@ static struct {
 	const char *on_error;
 	bool no_stacks;
 	bool free_stacks;
+	bool guard;
 	int64_t depth;
 	const char *follow;
 	bool quiet;
@@ -48,6 +49,10 @@ static const struct option_row rows[] = {
 	{ "no-stacks", 0, NULL, "do not record call stacks", OPTION_FLAG, &options.no_stacks },
 	{ "free-stacks", 0, NULL, "record also where each block is freed", OPTION_FLAG,
 	  &options.free_stacks },
+	{ "guard", 0, NULL,
+	  "a guard behind each block shows what is written beyond its end (slower; implies "
+	  "--free-stacks)",
+	  OPTION_FLAG, &options.guard },
 	{ "depth", 0, "N", "record at most N frames of a stack (default: 4096)", OPTION_NUMBER,
 	  &options.depth },
 	{ "follow", 0, "all|exec|none", "which further programs to record (default: exec)",
@@ -111,6 +116,8 @@ static void environment_init(struct environment *environment)
 		environment->all[i] = must_copy(environ[i]);
 	environment_setting(environment, "HEAPTAPE_ON_FULL", options.on_full);
 	environment_setting(environment, "HEAPTAPE_STACKS", options.no_stacks ? "0" : "1");
+	if (options.guard)
+		environment_setting(environment, "HEAPTAPE_GUARD", "1");
 	if (options.free_stacks)
 		environment_setting(environment, "HEAPTAPE_FREE_STACKS", "1");
 	if (options.depth)
