@@ -50,9 +50,8 @@ static const struct option_row rows[] = {
 	{ "free-stacks", 0, NULL, "record also where each block is freed", OPTION_FLAG,
 	  &options.free_stacks },
 	{ "guard", 0, NULL,
-	  "a guard behind each block shows what is written beyond its end (slower; implies "
-	  "--free-stacks)",
-	  OPTION_FLAG, &options.guard },
+	  "find writes beyond blocks and to freed ones (slower; with --free-stacks)", OPTION_FLAG,
+	  &options.guard },
 	{ "depth", 0, "N", "record at most N frames of a stack (default: 4096)", OPTION_NUMBER,
 	  &options.depth },
 	{ "follow", 0, "all|exec|none", "which further programs to record (default: exec)",
