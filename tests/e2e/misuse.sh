@@ -78,13 +78,13 @@ for way in twice twice_threads inside foreign regrow; do
 	recorded_whole
 done
 
-# From handlers in the middle of malloc, two hundred times.
+# From handlers in the middle of malloc, at least two hundred times.
 run_options="--on-error continue --free-stacks --quiet"
 record timeout 60 "$programs/misuse" twice_amid_malloc
 is "amid malloc: status" "$status" 0
-is "amid malloc: messages" "$(grep -c 'already freed: a block of 24 bytes' err)" 200
+is "amid malloc: messages" "$(grep -c 'already freed: a block of 24 bytes' err)" "$(head -1 out)"
 is "amid malloc: rows" "$(query "SELECT count(*) FROM misuses JOIN processes USING (process_id)
-	WHERE run_id = $last_run AND kind = 'double free'")" 200
+	WHERE run_id = $last_run AND kind = 'double free'")" "$(head -1 out)"
 invariants
 
 # Without a daemon: the message, and the same end.

@@ -156,6 +156,7 @@ static void twice_amid_malloc(void)
 	sigemptyset(&alarm_set);
 	sigaddset(&alarm_set, SIGALRM);
 	sigprocmask(SIG_BLOCK, &alarm_set, NULL);
+	printf("%d\n", (int)alarms);
 }
 
 static void inside(void)
