@@ -67,7 +67,8 @@ function describe(node) {
 	details.replaceChildren();
 	if (!node) {
 		details.append('Each box is a function; its width is its share of ',
-			element('b', { textContent: `${amount(all, metric.unit)} (${metric.name})` }),
+			element('b', { textContent: amount(all, metric.unit) +
+				(metric.name === metric.unit ? '' : ` (${metric.name})`) }),
 			'. Click to zoom, hover for details. ', found);
 		return;
 	}
@@ -94,7 +95,8 @@ function draw() {
 		.tooltip(false).label(() => '').setColorMapper(colour).onHover(describe);
 	chart.setSearchHandler((results, sum, total) => {
 		const text = search.value.trim();
-		found = text ? `Found in ${(100 * sum / total).toFixed(2)} % of all.` : '';
+		found = !text ? '' : results.length ? `Found in ${(100 * sum / total).toFixed(2)} % of all.` :
+			'No function has such a name.';
 		describe(null);
 	});
 	select(place).datum(branch(data.tree, metric)).call(chart);
