@@ -157,10 +157,10 @@ static uintptr_t take_pointer(struct cursor *cursor, uint8_t encoding, uintptr_t
 static bool entry_open(const struct eh_object *object, uintptr_t address, struct cursor *ret,
 		       uint32_t *ret_id, uintptr_t *ret_id_at)
 {
-	struct cursor cursor = { .end = (const uint8_t *)object->end };
+	struct cursor cursor = { .end = (const uint8_t *)object->data_end };
 	uint64_t bytes;
 
-	if (address < object->start || address >= object->end)
+	if (address < object->data_start || address >= object->data_end)
 		return false;
 	cursor.at = (const uint8_t *)address;
 	bytes = take(&cursor, 4);
@@ -278,7 +278,7 @@ static int fde_scan(const struct eh_object *object, uintptr_t section, uintptr_t
 
 static int fde_find(const struct eh_object *object, uintptr_t pc, struct fde *ret)
 {
-	struct cursor cursor = { (const uint8_t *)object->hdr, (const uint8_t *)object->end,
+	struct cursor cursor = { (const uint8_t *)object->hdr, (const uint8_t *)object->data_end,
 				 false };
 	uint8_t version, section_encoding, count_encoding, table_encoding;
 	uintptr_t section;
@@ -286,7 +286,7 @@ static int fde_find(const struct eh_object *object, uintptr_t pc, struct fde *re
 	int32_t wanted;
 	int r;
 
-	if (!object->hdr || object->hdr < object->start || object->hdr >= object->end)
+	if (!object->hdr || object->hdr < object->data_start || object->hdr >= object->data_end)
 		return -ENOENT;
 	version = (uint8_t)take(&cursor, 1);
 	section_encoding = (uint8_t)take(&cursor, 1);

@@ -80,8 +80,9 @@ static inline intptr_t row_fp_offset(uint64_t row)
 
 /* A mapped object, as far as unwinding needs it. */
 struct eh_object {
-	uintptr_t start, end; /* its whole mapping */
-	uintptr_t hdr;	      /* .eh_frame_hdr, 0: none */
+	uintptr_t start, end;		/* its whole mapping; of a program with holes: a segment */
+	uintptr_t hdr;			/* .eh_frame_hdr, 0: none */
+	uintptr_t data_start, data_end; /* where unwind data may be read: around hdr */
 };
 
 enum eh_rule_kind {

@@ -6,6 +6,7 @@
 #include <link.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "proto/wire.h"
 #include "shim/clock.h"
@@ -206,15 +207,44 @@ static __attribute__((noinline)) void module_note(const struct eh_object *object
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
 #pragma weak _dl_find_object
 
+/* Of a program whose segments leave holes only one segment is told, and its unwind data may be in
+ * another. Only programs can have such holes. */
+static void program_segment(uintptr_t bias, uintptr_t address, uintptr_t *ret_start,
+			    uintptr_t *ret_end)
+{
+	const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	unsigned long count = phdr ? getauxval(AT_PHNUM) : 0;
+
+	for (; count--; phdr++) {
+		uintptr_t start = bias + phdr->p_vaddr;
+
+		if (phdr->p_type != PT_LOAD || address < start || address - start >= phdr->p_filesz)
+			continue;
+		*ret_start = start;
+		*ret_end = start + phdr->p_filesz;
+		return;
+	}
+}
+
 static bool object_find(uintptr_t address, struct eh_object *ret, const struct link_map **ret_map)
 {
 	struct dl_find_object found;
 
 	if (!_dl_find_object || _dl_find_object((void *)address, &found) != 0)
 		return false;
-	*ret = (struct eh_object){ (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end,
-				   (uintptr_t)found.dlfo_eh_frame };
+	*ret = (struct eh_object){
+		.start = (uintptr_t)found.dlfo_map_start,
+		.end = (uintptr_t)found.dlfo_map_end,
+		.hdr = (uintptr_t)found.dlfo_eh_frame,
+	};
 	*ret_map = found.dlfo_link_map;
+	if (ret->hdr >= ret->start && ret->hdr < ret->end) {
+		ret->data_start = ret->start;
+		ret->data_end = ret->end;
+	} else {
+		program_segment(found.dlfo_link_map->l_addr, ret->hdr, &ret->data_start,
+				&ret->data_end);
+	}
 	return true;
 }
 
@@ -249,7 +279,7 @@ static unsigned objects_used;
 
 static int object_add(struct dl_phdr_info *info, size_t size, void *user)
 {
-	struct eh_object object = { UINTPTR_MAX, 0, 0 };
+	struct eh_object object = { .start = UINTPTR_MAX };
 
 	(void)size;
 	(void)user;
@@ -264,6 +294,8 @@ static int object_add(struct dl_phdr_info *info, size_t size, void *user)
 		if (phdr->p_type == PT_GNU_EH_FRAME)
 			object.hdr = start;
 	}
+	object.data_start = object.start;
+	object.data_end = object.end;
 	if (objects_used < OBJECTS_MAX && object.end) {
 		objects[objects_used].object = object;
 		objects[objects_used].map.l_addr = info->dlpi_addr;

@@ -36,8 +36,8 @@ query "SELECT cut_stacks > 0, cut_stacks = c.stacks, reason FROM processes
 	JOIN stack_cuts c USING (process_id) WHERE run_id = $last_run" >got
 echo '1,1,depth' >expected
 same "reasons" got expected
-"$heaptape" report >report || fail "report"
-has "the report's reason" report ' are deeper than what was recorded of a stack$'
+"$heaptape" report >report.out || fail "report"
+has "the report's reason" report.out ' are deeper than what was recorded of a stack$'
 
 # Recursion that does not end: the stacks are cut, but neither anew each time nor to nothing.
 record "$programs/deep"
@@ -50,8 +50,22 @@ query "SELECT (SELECT count(*) FROM stacks) < 12 * sum(allocations), sum(cut_sta
 echo '1,1,1' >expected
 same "deep stacks" got expected
 
-# The same functions twice, so that both objects have the same layout.
+# A program whose segments leave holes: its unwind data is far from its code.
 command -v cc >/dev/null 2>&1 || pass
+if cc -D_GNU_SOURCE -I"$top" -O2 -g -fno-builtin -no-pie -Wl,-Trodata-segment=0x40000000 -o holes \
+	"$top/tests/programs/stacks.c" -pthread -ldl -lm 2>/dev/null; then
+	record ./holes
+	is "holes: status" "$status" 0
+	recorded_whole
+	"$B/heaptaped" --symbols "$HEAPTAPE_DB" 0 >/dev/null || fail "symbols"
+	query "SELECT size_bytes || ' ' || stack_text(stack_id) FROM allocations
+		WHERE run_id = $last_run AND size_bytes BETWEEN 200001 AND 200999 ORDER BY size_bytes" |
+		tr -d '"' | awk -f own.awk >got
+	same "stacks of a program with holes" got out
+	is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
+fi
+
+# The same functions twice, so that both objects have the same layout.
 printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' \
 	'void *plug(size_t n) { kept = malloc(n); return kept; }' >plug.c
 cc -O2 -fPIC -shared -o one.so plug.c || die "cannot build a plug-in"

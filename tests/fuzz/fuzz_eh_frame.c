@@ -33,6 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memcpy(memory, data + 4, bytes);
 	object.start = (uintptr_t)memory;
 	object.end = object.start + bytes;
+	object.data_start = object.start;
+	object.data_end = object.end;
 	object.hdr = object.start + (uintptr_t)(data[0] | data[1] << 8);
 	pc = object.start + (uintptr_t)(data[2] | data[3] << 8);
 	error = ht_eh_row(&object, pc, &row);
