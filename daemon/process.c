@@ -60,8 +60,11 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 		sqlite3_bind_null(add, 2);
 	writer_bind_text(add, 4, hello->executable);
 	writer_bind_text(add, 5, command ? command : hello->executable);
-	writer_bind(add, 6, (uint64_t[]){ clock_ns(&process->scale, hello->ticks), hello->forked },
-		    2);
+	writer_bind(add, 6,
+		    (uint64_t[]){ clock_ns(&process->scale, hello->ticks), hello->forked,
+				  hello->foreign_symbols },
+		    3);
+	writer_bind_text(add, 9, hello->foreign_path);
 	error = writer_run(writer, add);
 	process->parent_process_id = parent;
 	if (!error) {

@@ -66,7 +66,10 @@ CREATE TABLE processes(
   held_bytes        INTEGER NOT NULL DEFAULT 0, -- pages the allocator holds from the system
   peak_held_bytes   INTEGER NOT NULL DEFAULT 0,
   peak_rss_bytes    INTEGER NOT NULL DEFAULT 0, -- highest sampled resident set
-  late_events       INTEGER NOT NULL DEFAULT 0  -- arrived after their turn in time: the peak may be off by their size
+  late_events       INTEGER NOT NULL DEFAULT 0, -- arrived after their turn in time: the peak may be off by their size
+  foreign_symbols   INTEGER NOT NULL DEFAULT 0, -- names of malloc's family that are the program's own functions:
+                                                -- what these give out is not recorded
+  foreign_path      TEXT NOT NULL DEFAULT ''    -- the file that brings them
 );
 CREATE INDEX processes_run ON processes(run_id);
 

@@ -124,8 +124,9 @@ static inline void *block_take_aligned(size_t alignment, size_t size_bytes, stru
 	return ht_take_aligned(alignment, size_bytes, ret_span);
 }
 
-/* The span of a block the program hands back. NULL: p is NULL, or it is misuse, which has been
- * reported (and HEAPTAPE_ON_ERROR=continue is set, or this would not have returned). */
+/* The span of a block the program hands back. NULL: p is NULL, or another allocator's and was freed
+ * there, or it is misuse, which has been reported (and HEAPTAPE_ON_ERROR=continue is set, or this
+ * would not have returned). */
 static inline struct span *block_to_free(void *p)
 {
 	struct span *span = span_of(p);
@@ -135,7 +136,7 @@ static inline struct span *block_to_free(void *p)
 	return ht_block_checked(p, "free");
 }
 
-/* The same for realloc. */
+/* The same for realloc; a block of another allocator is left alone: see foreign.h. */
 static inline struct span *block_to_realloc(void *p)
 {
 	struct span *span = span_of(p);

@@ -8,6 +8,7 @@
 
 #include "shim/alloc.h"
 #include "shim/api.h"
+#include "shim/foreign.h"
 #include "shim/guarded.h"
 #include "shim/heap.h"
 #include "shim/traced.h"
@@ -85,7 +86,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 	}
 	old_span = block_to_realloc(old);
 	if (unlikely(!old_span))
-		return NULL;
+		return ht_foreign_realloc(old, size_bytes);
 	if (size_bytes == 0) {
 		free_other(old);
 		return NULL;
@@ -202,7 +203,9 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 		span = ht_block_checked(block, "malloc_usable_size");
 	if (unlikely(ht_guard_on && span))
 		return ht_guarded_size(span, block);
-	return span ? span_usable(span) : 0;
+	if (likely(span))
+		return span_usable(span);
+	return block && ht_foreign_owns(block) ? ht_foreign_usable(block) : 0;
 }
 
 #if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)

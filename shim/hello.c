@@ -3,6 +3,7 @@
 
 #include "proto/wire.h"
 #include "shim/clock.h"
+#include "shim/foreign.h"
 #include "shim/hello.h"
 #include "shim/lifecycle.h"
 #include "shim/page_heap.h"
@@ -30,7 +31,9 @@ enum {
 	HELLO_DROP_WHEN_FULL,
 	HELLO_FORKED,
 	HELLO_SETTINGS,
-	HELLO_HELD_BYTES
+	HELLO_HELD_BYTES,
+	HELLO_FOREIGN_SYMBOLS,
+	HELLO_FOREIGN_PATH
 };
 
 /* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
@@ -115,6 +118,10 @@ size_t ht_hello_frame(uint8_t *out, bool forked)
 	if (forked)
 		wire_put_fixed64(&put, HELLO_HELD_BYTES,
 				 ht_page_heap.system_pages * (uint64_t)PAGE_BYTES);
+	if (ht_foreign.names) {
+		wire_put_uint(&put, HELLO_FOREIGN_SYMBOLS, ht_foreign.names);
+		put_text(&put, HELLO_FOREIGN_PATH, ht_foreign.path);
+	}
 	for (unsigned i = 0; i < ht_settings.line_count; i++)
 		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
 	put_executable(&put);

@@ -5,6 +5,7 @@
 #include "shim/capture.h"
 #include "shim/exec.h"
 #include "shim/follow.h"
+#include "shim/foreign.h"
 #include "shim/fork.h"
 #include "shim/freed.h"
 #include "shim/guarded.h"
@@ -140,6 +141,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	leave_out_own_code();
 	ht_fork_watch();
 	ht_exec_init();
+	ht_foreign_init();
 	ht_settings_read(envp);
 	ht_follow_init(envp);
 	if (ht_settings.socket[0] && ht_follow_leaves_out()) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/alloc.h"
+#include "shim/foreign.h"
 #include "shim/capture.h"
 #include "shim/freed.h"
 #include "shim/link.h"
@@ -152,6 +153,11 @@ struct span *ht_block_checked(void *p, const char *what)
 		if (offset * span->reciprocal < span->reciprocal &&
 		    block_index(span, p) < span->carved && !is_listed(span, p))
 			return span;
+	}
+	if (!span && ht_foreign_owns(p)) {
+		if (!strcmp(what, "free"))
+			ht_foreign_free(p);
+		return NULL;
 	}
 	report(p, span, what);
 	return NULL;

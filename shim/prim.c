@@ -23,11 +23,16 @@ uintptr_t prim_break(void)
 	return (uintptr_t)sys_call1(SYS_brk, 0);
 }
 
+/* What the C library takes for the break: its own malloc, where somebody still calls it, would set it
+ * back otherwise. */
+extern void *__curbrk;
+
 uintptr_t prim_break_set(uintptr_t want)
 {
 	/* A coroutine's stack may lie in a block; where the break was is not asked for this. */
 	ht_stack_unmapped(want, (size_t)1 << 32);
-	return (uintptr_t)sys_call1(SYS_brk, want);
+	__curbrk = (void *)sys_call1(SYS_brk, want);
+	return (uintptr_t)__curbrk;
 }
 
 void *prim_map(size_t bytes)

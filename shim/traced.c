@@ -2,6 +2,7 @@
 
 #include "shim/alloc.h"
 #include "shim/capture.h"
+#include "shim/foreign.h"
 #include "shim/freed.h"
 #include "shim/guarded.h"
 #include "shim/record.h"
@@ -330,8 +331,10 @@ RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 	if (!old_block)
 		return pages_done(realloc_nothing(size_bytes, stack));
 	old_span = block_to_realloc(old_block);
-	if (unlikely(!old_span))
-		return pages_done(NULL);
+	if (unlikely(!old_span)) {
+		pages_done(NULL);
+		return ht_foreign_realloc(old_block, size_bytes);
+	}
 	if (size_bytes == 0) {
 		record_and_release(old_span, old_block, ht_free_stacks_on ? stack : 0);
 		return pages_done(NULL);

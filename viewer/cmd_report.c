@@ -161,6 +161,8 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	item("events", "%s, %s", format_count(run->events), lost_text(run));
 	if (run->cut_stacks)
 		print_cuts(db, run);
+	if (run->foreign_symbols)
+		item("allocator", "%s", run_foreign(run));
 	if (run->foreign_frees)
 		item("foreign", "%s of blocks of another allocator",
 		     format_plural(run->foreign_frees, "free", "frees"));
@@ -276,6 +278,7 @@ static void json_run(struct json *json, const struct run *run)
 		{ "lost_events", run->lost_events },
 		{ "late_events", run->late_events },
 		{ "foreign_frees", run->foreign_frees },
+		{ "foreign_symbols", run->foreign_symbols },
 		{ "cut_stacks", run->cut_stacks },
 		{ "wait_ns", run->wait_ns },
 		{ "stored_bytes", run->chunk_bytes },

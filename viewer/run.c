@@ -116,6 +116,16 @@ static void run_load_sums(sqlite3 *db, struct run *run)
 		run->peak_blocks = sqlite3_column_int64(row, 3);
 		run->peak_ns = column_number(row, 4, UNKNOWN);
 	}
+	row = db_query(db,
+		       "SELECT foreign_path, foreign_symbols, count(*) OVER () FROM processes "
+		       "WHERE run_id = ? AND foreign_symbols ORDER BY process_id LIMIT 1",
+		       "i", run->run_id);
+	while (db_next(row)) {
+		free(run->foreign_path);
+		run->foreign_path = must_copy(column_string(row, 0));
+		run->foreign_symbols = sqlite3_column_int64(row, 1);
+		run->foreign_processes = sqlite3_column_int64(row, 2);
+	}
 	run->chunk_bytes = db_number(db,
 				     "SELECT total(length(blob)) FROM chunks WHERE process_id IN "
 				     "(SELECT process_id FROM processes WHERE run_id = ?)",
@@ -160,6 +170,7 @@ void run_release(struct run *run)
 	free(run->state);
 	free(run->version);
 	free(run->settings);
+	free(run->foreign_path);
 	*run = (struct run){ 0 };
 }
 
@@ -187,6 +198,19 @@ const char *ending_text(const char *state, int64_t exit_code, int64_t exit_signa
 const char *run_ending(const struct run *run)
 {
 	return ending_text(run->state, run->exit_code, run->exit_signal);
+}
+
+const char *run_foreign(const struct run *run)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text),
+		 "%s its own allocator (%.300s), %s not ours: what it gives out of its own is not "
+		 "recorded",
+		 run->foreign_processes > 1 ? "more than one program brings"
+					    : "this program brings",
+		 run->foreign_path, format_plural(run->foreign_symbols, "symbol", "symbols"));
+	return text;
 }
 
 const char *command_short(const char *command)

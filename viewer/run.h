@@ -18,6 +18,8 @@ struct run {
 
 	/* Sums over its processes. */
 	int64_t processes, running;
+	int64_t foreign_symbols, foreign_processes; /* with a malloc of their own; of the first */
+	char *foreign_path;
 	int64_t events, lost_events, foreign_frees, cut_stacks, wait_ns, late_events;
 	int64_t allocations, allocated_bytes, frees, freed_bytes, reallocations, failed, temporary;
 	int64_t preexisting_frees, live_blocks, live_bytes;
@@ -40,6 +42,9 @@ void run_load(sqlite3 *db, int64_t run_id, struct run *ret_run);
 /* The run's process with this pid (the last of them); 0 for pid 0; dies when there is none. */
 int64_t run_process(sqlite3 *db, const struct run *run, int64_t pid);
 void run_release(struct run *run);
+
+/* Says that there is a malloc of the program's own; foreign_symbols is not 0. */
+const char *run_foreign(const struct run *run);
 
 /* "exited with 0", "killed by SIGSEGV", "is running" */
 const char *run_ending(const struct run *run);

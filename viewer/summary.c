@@ -125,6 +125,8 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	     run->lost_events ? style_on(out, STYLE_WARN) : "", lost_text(run),
 	     run->lost_events ? style_on(out, STYLE_OFF) : "",
 	     run->foreign_frees ? ", some frees of foreign blocks" : "");
+	if (run->foreign_symbols)
+		line(out, "", "%s", run_foreign(run));
 	if (run->events)
 		line(out, "cost", "%s%s for the daemon; %.2f bytes stored per event (%s);",
 		     run->wait_ns ? "waited " : "no waiting",
