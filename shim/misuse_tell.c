@@ -131,7 +131,7 @@ static void put_frame(struct text *text, uintptr_t pc)
 		return;
 	}
 	name = strrchr(place.path, '/');
-	if (place.symbol) {
+	if (place.symbol[0]) {
 		put(text, place.symbol);
 		put(text, "+");
 		put_number(text, place.symbol_offset, 16);

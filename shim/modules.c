@@ -324,15 +324,17 @@ static void objects_list(void)
 }
 #endif
 
-const char *ht_module_path(uintptr_t address, const struct link_map **ret_map)
+bool ht_module_at(uintptr_t address, struct module_at *ret)
 {
 	const struct module *module;
 	struct eh_object object;
 
-	if (!object_find(address, &object, ret_map))
-		return NULL;
-	module = module_known(&object, *ret_map);
-	return module ? module->path : (*ret_map)->l_name;
+	if (!object_find(address, &object, &ret->map))
+		return false;
+	module = module_known(&object, ret->map);
+	ret->path = module ? module->path : ret->map->l_name;
+	ret->start = object.start;
+	return true;
 }
 
 bool ht_module_find(uintptr_t address, struct eh_object *ret)

@@ -17,9 +17,16 @@
 /* The object an address lies in; notes it. False: in none. */
 bool ht_module_find(uintptr_t address, struct eh_object *ret);
 
-/* The file an address lies in and the dynamic linker's record of it; NULL: in none. */
+/* The object an address lies in, which is not noted for that. False: in none. */
 struct link_map;
-const char *ht_module_path(uintptr_t address, const struct link_map **ret_map);
+
+struct module_at {
+	const char *path;
+	const struct link_map *map;
+	uintptr_t start;
+};
+
+bool ht_module_at(uintptr_t address, struct module_at *ret);
 
 /* Around dlclose: between the two nothing remembered is trusted. The end drops what is about
  * objects that are gone, and marks them as unloaded. */

@@ -2,6 +2,7 @@
 # run --guard: what is written beyond the end of a block or to a freed one (tests/programs/misuse.c),
 # and programs that do nothing of the kind, which must not notice.
 . "$(dirname "$0")/lib.sh"
+need strip
 
 # expect NAME WAY SIZE KIND MESSAGE ALLOCATED FREED AT: runs the program; the message, and the one
 # row, whose stacks end in these functions ("-": no stack).
@@ -65,7 +66,12 @@ LD_PRELOAD=$B/libheaptape.so HEAPTAPE_GUARD=1 "$programs/misuse" beyond 24 >out 
 is "alone: status" "$status" 134
 has "alone" err '^heaptape: free(0x[0-9a-f]*): written 3 bytes beyond the end of a block of 24 bytes'
 has "alone" err '^  allocated at$'
-has "alone" err '^    misuse+0x'
+has "alone" err '^    make+0x[0-9a-f]*  misuse+0x'
+
+# Without symbols, places are places.
+cp "$programs/misuse" stripped && strip stripped
+LD_PRELOAD=$B/libheaptape.so HEAPTAPE_GUARD=1 ./stripped beyond 24 >out 2>err
+has "stripped" err '^    stripped+0x'
 
 # What misuses nothing goes on as ever. (What is said to be usable is what was asked for.)
 run_options=--guard
