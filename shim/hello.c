@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "proto/wire.h"
 #include "shim/clock.h"
@@ -41,6 +42,8 @@ enum {
 #define HEAD_BYTES (LENGTH_BYTES + 4)
 #define COMMAND_MAX_BYTES (32u << 10)
 
+char **ht_hello_argv;
+
 static void put_text(struct wire_put *put, unsigned field, const char *text)
 {
 	wire_put_bytes(put, field, text, strlen(text));
@@ -51,8 +54,12 @@ static void put_executable(struct wire_put *put)
 	static char path[4096];
 	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
 
+	const char *called = (const char *)getauxval(AT_EXECFN);
+
 	if (bytes > 0)
 		wire_put_bytes(put, HELLO_EXECUTABLE, path, (size_t)bytes);
+	else if (called) /* no /proc */
+		put_text(put, HELLO_EXECUTABLE, called);
 }
 
 /* argv as the kernel knows it: the strings lie one after another, each with its zero byte. */
@@ -64,8 +71,14 @@ static void put_command(struct wire_put *put)
 	size_t used = 0;
 	long bytes;
 
-	if (fd < 0)
+	if (fd < 0) { /* no /proc, or no descriptor left */
+		for (char **word = ht_hello_argv; word && *word && used < COMMAND_MAX_BYTES;) {
+			used += strlen(*word);
+			if (used < COMMAND_MAX_BYTES)
+				put_text(put, HELLO_COMMAND, *word++);
+		}
 		return;
+	}
 	while (used < COMMAND_MAX_BYTES &&
 	       (bytes = sys_call3(SYS_read, fd, text + used, COMMAND_MAX_BYTES - used)) > 0)
 		used += (size_t)bytes;

@@ -8,6 +8,9 @@
 
 #define HELLO_MAX_BYTES (48u << 10)
 
+/* As the program was started. */
+extern char **ht_hello_argv;
+
 /* Lays out Hello at `out`, its length included; returns its bytes. What is too long (a command line
  * of megabytes) is cut. */
 size_t ht_hello_frame(uint8_t *out, bool forked);

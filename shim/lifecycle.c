@@ -137,7 +137,7 @@ static void keep_stacks(void)
 __attribute__((constructor(101))) static void begin(int argc, char **argv, char **envp)
 {
 	(void)argc;
-	(void)argv;
+	ht_hello_argv = argv;
 	leave_out_own_code();
 	ht_fork_watch();
 	ht_exec_init();

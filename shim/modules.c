@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/auxv.h>
 
 #include "proto/wire.h"
 #include "shim/clock.h"
@@ -87,8 +88,12 @@ static const char *path_keep(const char *name)
 	if (!*name) {
 		got = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", text, PATH_MAX - 1);
 		bytes = got > 0 ? (size_t)got : 0;
-		more = 0;
-	} else if (*name != '/' && strchr(name, '/')) {
+		/* No /proc: as it was called. */
+		name = bytes ? "" : (const char *)getauxval(AT_EXECFN);
+		name = name ? name : "";
+		more = strlen(name);
+	}
+	if (!bytes && *name != '/' && strchr(name, '/')) {
 		got = sys_call2(SYS_getcwd, text, PATH_MAX - 1);
 		if (got > 0) {
 			bytes = (size_t)got;
