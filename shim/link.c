@@ -51,15 +51,35 @@ void ht_link_unlock(const struct link_hold *hold)
 	sys_signals_restore(&hold->signals);
 }
 
+#define HIGH_BASE 1000
+#define HIGH_LIMIT 4096
+
+/* A descriptor with a number the program cannot have: its limit is raised for this moment. Then all
+ * that the limit allows is still the program's. */
+static long move_above(int fd, const struct rlimit *limit)
+{
+	struct rlimit raised = { limit->rlim_cur + 1, limit->rlim_max };
+	long high;
+
+	if (limit->rlim_cur > HIGH_LIMIT || raised.rlim_cur > raised.rlim_max ||
+	    sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, &raised, 0) < 0)
+		return -1;
+	high = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, limit->rlim_cur);
+	sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, 0);
+	return high;
+}
+
 /* A number where programs that count on getting the lowest descriptors never look. */
 static int move_high(int fd)
 {
-	struct rlimit limit = { 0, 0 };
-	long base = 1000, high;
+	struct rlimit limit = { HIGH_LIMIT + 1, HIGH_LIMIT + 1 };
+	long high;
 
-	if (sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) == 0 && limit.rlim_cur < 1024)
-		base = (long)limit.rlim_cur * 7 / 8;
-	high = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base);
+	sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
+	high = move_above(fd, &limit);
+	if (high < 0)
+		high = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
+				 limit.rlim_cur < 1024 ? limit.rlim_cur * 7 / 8 : HIGH_BASE);
 	if (high < 0)
 		return fd;
 	sys_call1(SYS_close, fd);

@@ -37,7 +37,8 @@ run_options=
 env >plain.out
 record env
 grep -v '^LD_PRELOAD=\|^HEAPTAPE_[^D]' out | sort >recorded.out
-sort plain.out | same "environment" recorded.out -
+sort plain.out >expected.out
+same "environment" recorded.out expected.out
 recorded_whole
 
 # posix_spawn and system with a cleaned environment of their own, or of the program's.
