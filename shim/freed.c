@@ -1,13 +1,14 @@
 #include "shim/freed.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 #include "shim/sys.h"
 #include "shim/unwind.h"
 
-/* Sets of neighbours in which an address has its place. */
-#define SET_BITS 14
-#define SET_BLOCKS 4
+/* An address has its place in one of so many sets, the latest first. */
+#define SET_BITS 13
+#define SET_BLOCKS 8
 #define FREED_BYTES ((sizeof(struct freed_block) * SET_BLOCKS) << SET_BITS)
 
 struct freed_block *ht_freed;
@@ -35,18 +36,16 @@ void ht_freed_init(void)
 void ht_freed_add(uintptr_t address, size_t size_bytes, uint32_t allocated_stack,
 		  uint32_t freed_stack)
 {
-	static uint32_t turn;
+	struct freed_block *set = set_of(address);
 	struct freed_block block = { address, size_bytes,
 				     (uint64_t)allocated_stack << 32 | freed_stack, 0 };
-	struct freed_block *set = set_of(address), *place = NULL;
+	unsigned last = 0;
 
 	block.check = sum(&block);
-	for (unsigned i = 0; i < SET_BLOCKS; i++)
-		if (!set[i].address || set[i].address == address)
-			place = &set[i];
-	if (!place)
-		place = &set[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % SET_BLOCKS];
-	*place = block;
+	while (last < SET_BLOCKS - 1 && set[last].address != address)
+		last++;
+	memmove(set + 1, set, last * sizeof(*set));
+	set[0] = block;
 }
 
 bool ht_freed_find(uintptr_t address, struct freed_block *ret)

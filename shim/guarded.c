@@ -4,6 +4,7 @@
 
 #include "shim/alloc.h"
 #include "shim/capture.h"
+#include "shim/foreign.h"
 #include "shim/freed.h"
 #include "shim/misuse.h"
 #include "shim/page_heap.h"
@@ -396,7 +397,9 @@ void *ht_guarded_realloc(void *old_block, size_t size_bytes, uint32_t stack, boo
 	if (!old_block)
 		return realloc_nothing(size_bytes, stack, ret_refused);
 	old_span = block_to_realloc(old_block);
-	if (!old_span || is_freed(old_span, old_block, "realloc"))
+	if (!old_span)
+		return ht_foreign_realloc(old_block, size_bytes);
+	if (is_freed(old_span, old_block, "realloc"))
 		return NULL;
 	if (size_bytes == 0) {
 		free_block("realloc", old_span, old_block, stack);
