@@ -20,6 +20,7 @@
 #include "shim/unwind.h"
 
 #define INDEX_FIRST_BITS 12
+#define INDEX_MOST_BITS 29
 #define NODE_NUMBER_MAX META_STACK_MAX
 #define PROBES 256 /* a node this far from its place is not looked for */
 #define HOLES_MAX 32
@@ -57,24 +58,27 @@ static inline size_t place(uint64_t hash, unsigned bits)
 	return (size_t)(hash * 0xbf58476d1ce4e5b9ull >> (64 - bits));
 }
 
-/* Puts a complete node in; false when somebody else claimed every place around. */
+/* Puts a complete node in, but for its doubles, and where there is room near its place. */
 static void index_put(struct index *index, uint64_t pc, uint64_t hash, uint64_t link)
 {
 	size_t mask = ((size_t)1 << index->bits) - 1;
 	size_t at = place(hash, index->bits);
 
-	for (;; at = (at + 1) & mask) {
+	for (unsigned i = 0; i < PROBES; i++, at = (at + 1) & mask) {
 		struct slot *slot = &index->slots[at];
-		uint64_t none = 0;
 
-		if (__atomic_load_n(&slot->pc, __ATOMIC_RELAXED))
-			continue;
-		if (__atomic_compare_exchange_n(&slot->pc, &none, pc, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED)) {
-			__atomic_store_n(&slot->link, link, __ATOMIC_RELEASE);
+		if (!slot->pc) {
+			*slot = (struct slot){ pc, link };
 			return;
 		}
+		if (slot->pc == pc && slot->link >> 32 == link >> 32)
+			return;
 	}
+}
+
+static uint32_t index_limit(unsigned bits)
+{
+	return (uint32_t)(((uint64_t)3 << bits) / 4);
 }
 
 static struct index *index_make(unsigned bits)
@@ -85,7 +89,7 @@ static struct index *index_make(unsigned bits)
 	if (!index->slots)
 		return NULL;
 	index->bits = bits;
-	index->limit = (uint32_t)(((uint64_t)3 << bits) / 4);
+	index->limit = index_limit(bits);
 	return index;
 }
 
@@ -101,21 +105,24 @@ static uint64_t *hashes_make(uint32_t count)
 	return hashes;
 }
 
-/* Twice the size, with every node that is complete. Only one thread does it at a time. */
+/* At least twice the size, with every node that is complete. Only one thread does it at a time. */
 static __attribute__((noinline, cold)) void index_grow(struct index *old)
 {
 	uint64_t *hashes = NULL;
 	struct index *index = NULL;
+	unsigned bits = old->bits + 1;
 	uint32_t count;
 
 	if (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
 		return;
-	if (__atomic_load_n(&index_now, __ATOMIC_ACQUIRE) != old || old->bits >= 29)
+	if (__atomic_load_n(&index_now, __ATOMIC_ACQUIRE) != old || old->bits >= INDEX_MOST_BITS)
 		goto out;
 	count = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
 	hashes = hashes_make(count);
+	while (bits < INDEX_MOST_BITS && index_limit(bits) <= count)
+		bits++;
 	if (hashes)
-		index = index_make(old->bits + 1);
+		index = index_make(bits);
 	if (!index) {
 		old->limit = UINT32_MAX; /* no memory: go on with what there is */
 		goto out;
