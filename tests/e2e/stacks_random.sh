@@ -15,23 +15,27 @@ wander() { # what program rounds threads seed
 }
 
 wander "as built" "$programs/wander" 40 3 1
+wander "C++ as built" "$programs/wander_cxx" 40 3 1
 invariants
 seed=2
-variant() { # compiler flags…
-	compiler=$1
-	shift
+variant() { # compiler source flags…
+	compiler=$1 source=$2
+	shift 2
 	command -v "$compiler" >/dev/null 2>&1 || return 0
-	"$compiler" -D_GNU_SOURCE -I"$top" -std=gnu17 -fno-builtin -pthread "$@" \
-		-o variant "$top/tests/programs/wander.c" 2>compile.err ||
+	"$compiler" -D_GNU_SOURCE -I"$top" -fno-builtin -pthread "$@" -o variant \
+		"$top/tests/programs/$source" 2>compile.err ||
 		{ fail "$compiler $*: $(head -5 compile.err)"; return 0; }
 	rm -f "$HEAPTAPE_DB"*
 	wander "$compiler $*" ./variant 10 1 $seed
 	seed=$((seed + 1))
 }
-variant gcc -O0
-variant gcc -O1 -foptimize-sibling-calls -fno-pie -no-pie -Wl,-z,lazy
-variant gcc -O3 -fno-omit-frame-pointer -fstack-protector-all
-variant gcc -Os -fno-asynchronous-unwind-tables -fexceptions
-variant gcc -O2 -fcf-protection=full -mno-red-zone
-variant clang -O2 -Wno-unknown-attributes
+variant gcc wander.c -O0
+variant gcc wander.c -O1 -foptimize-sibling-calls -fno-pie -no-pie -Wl,-z,lazy
+variant gcc wander.c -O3 -fno-omit-frame-pointer -fstack-protector-all
+variant gcc wander.c -Os -fno-asynchronous-unwind-tables -fexceptions
+variant gcc wander.c -O2 -fcf-protection=full -mno-red-zone
+variant clang wander.c -O2 -Wno-unknown-attributes
+variant g++ wander_cxx.cc -std=gnu++17 -O3 -fno-omit-frame-pointer
+variant g++ wander_cxx.cc -std=gnu++17 -Os -flto
+variant clang++ wander_cxx.cc -std=gnu++17 -O2
 pass

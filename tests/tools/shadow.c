@@ -277,8 +277,12 @@ static void compare(struct thread *thread, uint32_t note, uint32_t stack_id)
 	if (!want.whole)
 		cut++;
 	if (signal) {
-		struct list head = got;
+		struct list head;
 
+		/* Cut where the handler was entered. */
+		if (got.count + 1 == from + want.count)
+			list_add(&got, SHADOW_FOREIGN);
+		head = got;
 		signals++;
 		if (head.count > from + want.count)
 			head.count = from + want.count;
