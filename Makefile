@@ -217,7 +217,8 @@ setup:
 check: setup
 	@sh tests/run.sh
 
-check-programs: setup
+check-programs:
+	@sh tests/setup.sh programs
 	@$(MAKE) --no-print-directory all programs
 	@sh tests/run.sh programs
 

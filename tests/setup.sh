@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what heaptape needs from Debian: as root or with sudo by itself, otherwise it prints the
 # one line to run. `setup.sh` checks everything for build and tests; `setup.sh build` only what
-# building needs, `setup.sh bench` also what measuring needs.
+# building needs, `setup.sh programs` also the large programs that are recorded, `setup.sh bench`
+# also what measuring needs.
 set -eu
 
 # Package and what it is for, one a line. This is the only list.
@@ -32,6 +33,11 @@ check git
 check redis-server
 check redis-tools
 check procps
+programs nodejs
+programs util-linux
+programs nginx-light
+programs postgresql
+programs chromium
 bench nodejs
 bench heaptrack
 bench time
@@ -40,8 +46,9 @@ bench time
 case ${1:-check} in
 build) groups='build' ;;
 check) groups='build check' ;;
+programs) groups='build check programs' ;;
 bench) groups='build check bench' ;;
-*) echo "usage: setup.sh [build|check|bench]" >&2; exit 2 ;;
+*) echo "usage: setup.sh [build|check|programs|bench]" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

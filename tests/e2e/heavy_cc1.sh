@@ -4,4 +4,5 @@
 need gcc awk
 awk -v bytes=9000000 -f "$top/tests/bench/source.awk" >big.c
 identical "$(gcc -print-prog-name=cc1)" -quiet -O0 -w big.c -o -
+few_cut
 pass

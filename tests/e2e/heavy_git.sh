@@ -18,7 +18,10 @@ awk 'BEGIN {
 	}
 }' | git fast-import --quiet 2>/dev/null
 identical git log --stat main
+few_cut
 [ "$(wc -l <out)" -gt 10000 ] || fail "a short history: $(head -3 err)"
 identical git gc -q
+few_cut
 identical git log -p -M main -- folder3
+few_cut
 pass

@@ -16,6 +16,7 @@ for allocator in pymalloc malloc; do
 	same "$allocator: output" out plain.out
 	is "$allocator: verdict" "$(verdict err)" "$(verdict plain.err)"
 	recorded_whole
+	few_cut
 	rm -f heaptape.db*
 done
 pass

@@ -17,4 +17,5 @@ wait $recorder
 is "status" $? 0
 has "redis's last words" out 'bye bye'
 recorded_whole
+few_cut
 pass

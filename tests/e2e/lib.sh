@@ -119,6 +119,14 @@ identical() {
 	recorded_whole
 }
 
+# few_cut: of 10,000 stacks of the last run at most one was cut short, and each says why.
+few_cut() {
+	is "cut stacks" "$(query "SELECT sum(cut_stacks) <= (sum(allocations) + 9999) / 10000 FROM processes
+		WHERE run_id = $last_run")" 1
+	is "reasons for cut stacks" "$(query "SELECT count(*) FROM processes p WHERE run_id = $last_run
+		AND cut_stacks <> (SELECT total(stacks) FROM stack_cuts WHERE process_id = p.process_id)")" 0
+}
+
 # recorded_whole: the last run lost nothing.
 recorded_whole() {
 	is "state" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" complete
