@@ -7,6 +7,7 @@
 
 #include "shim/follow.h"
 #include "shim/lifecycle.h"
+#include "shim/seccomp.h"
 #include "shim/settings.h"
 #include "shim/sys.h"
 #include "shim/types.h"
@@ -89,6 +90,8 @@ static bool can_load(int folder, const char *path)
 	bool can = true;
 	long fd;
 
+	if (ht_seccomp_forbids_start)
+		return false;
 	if (sys_call3(SYS_faccessat, AT_FDCWD, shim_path, R_OK) < 0)
 		return false;
 	if (!path)

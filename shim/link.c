@@ -90,7 +90,7 @@ static int move_high(int fd)
 static uint64_t inode_of(int fd)
 {
 	struct stat status;
-	long ret = sys_call4(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH);
+	long ret = sys_call2(SYS_fstat, fd, &status);
 
 	return ret == -EBADF ? 0 : ret < 0 ? ht_link.inode : status.st_ino;
 }

@@ -35,6 +35,13 @@ uintptr_t prim_break_set(uintptr_t want)
 	return (uintptr_t)__curbrk;
 }
 
+uint32_t prim_forbidden;
+
+static bool is_forbidden(enum prim_call call)
+{
+	return prim_forbidden >> call & 1;
+}
+
 void *prim_map(size_t bytes)
 {
 	long ret = sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
@@ -51,12 +58,14 @@ bool prim_unmap(void *start, size_t bytes)
 
 bool prim_purge(void *start, size_t bytes)
 {
-	return !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
+	return !is_forbidden(PRIM_MADVISE) &&
+	       !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
 }
 
 bool prim_move_pages(void *from, void *to, size_t bytes)
 {
-	return !failed(sys_call5(SYS_mremap, from, bytes, bytes,
+	return !is_forbidden(PRIM_MREMAP) &&
+	       !failed(sys_call5(SYS_mremap, from, bytes, bytes,
 				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to));
 }
 
@@ -64,7 +73,8 @@ bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
 	if (new_bytes < old_bytes)
 		ht_stack_unmapped((uintptr_t)start + new_bytes, old_bytes - new_bytes);
-	return !failed(sys_call4(SYS_mremap, start, old_bytes, new_bytes, 0));
+	return !is_forbidden(PRIM_MREMAP) &&
+	       !failed(sys_call4(SYS_mremap, start, old_bytes, new_bytes, 0));
 }
 
 void prim_complain(const char *text, size_t bytes)
@@ -83,7 +93,7 @@ void prim_complain(const char *text, size_t bytes)
 
 int prim_tid(void)
 {
-	return (int)sys_call0(SYS_gettid);
+	return is_forbidden(PRIM_GETTID) ? 0 : (int)sys_call0(SYS_gettid);
 }
 
 void prim_relax(unsigned round)

@@ -38,6 +38,10 @@ void prim_complain(const char *text, size_t bytes);
 /* The calling thread's id. */
 int prim_tid(void);
 
+/* Calls that would end the process (seccomp.c), as bits: they are not made, and count as failed. */
+enum prim_call { PRIM_MADVISE, PRIM_MREMAP, PRIM_GETTID };
+extern uint32_t prim_forbidden;
+
 /*
  * A lock: spins a little, then sleeps. Not recursive. A process copied while it is held must call
  * prim_lock_reset() in the child.

@@ -1,0 +1,319 @@
+#include "shim/seccomp.h"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/prim.h"
+#include "shim/ring.h"
+#include "shim/sys.h"
+#include "shim/thread.h"
+#include "shim/types.h"
+
+#ifdef __x86_64__
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#else
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#endif
+#define SEND_MS 2000
+
+bool ht_seccomp_forbids_start;
+
+/* What recording calls while the program runs, and what it may leave out. */
+static const struct call {
+	uint32_t number;
+	uint64_t words[6];
+} running[] = {
+	{ SYS_sendmsg, { 1000, 0, 0x4040 } },
+	{ SYS_fstat, { 1000 } },
+	{ SYS_rt_sigprocmask, { SIG_BLOCK, 0, 0, 8 } },
+	{ SYS_rt_sigprocmask, { SIG_SETMASK, 0, 0, 8 } },
+	{ SYS_futex, { 0, FUTEX_WAIT_PRIVATE, 2 } },
+	{ SYS_futex, { 0, FUTEX_WAKE_PRIVATE, 1 } },
+	{ SYS_prctl, { PR_GET_NAME } },
+	{ SYS_ppoll, { 0, 1 } },
+	{ SYS_gettid, { 0 } },
+	{ SYS_getpid, { 0 } },
+	{ SYS_sigaltstack, { 0 } },
+}, starting[] = {
+	{ SYS_memfd_create, { 0, 3 } },
+	{ SYS_ftruncate, { 3 } },
+	{ SYS_fcntl, { 3, F_DUPFD_CLOEXEC, 1000 } },
+	{ SYS_fcntl, { 3, F_ADD_SEALS, F_SEAL_SHRINK } },
+	{ SYS_socket, { 1, 0x80001 } },
+	{ SYS_setsockopt, { 3, 1 } },
+	{ SYS_connect, { 3 } },
+	{ SYS_prlimit64, { 0, 7 } },
+	{ SYS_getppid, { 0 } },
+	{ SYS_readlinkat, { (uint64_t)AT_FDCWD } },
+	{ SYS_madvise, { 0 } },
+};
+/* What the allocator can do without; in the order of enum prim_call. */
+static const struct call allocating[] = {
+	{ SYS_madvise, { 0, 4096, 4 } },
+	{ SYS_mremap, { 0, 4096, 8192, 1 } },
+	{ SYS_gettid, { 0 } },
+};
+#define CALLS(of) (sizeof(of) / sizeof((of)[0]))
+
+static bool alu(uint16_t code, uint32_t *a, uint32_t operand)
+{
+	switch (BPF_OP(code)) {
+	case BPF_ADD:
+		*a += operand;
+		return true;
+	case BPF_SUB:
+		*a -= operand;
+		return true;
+	case BPF_MUL:
+		*a *= operand;
+		return true;
+	case BPF_DIV:
+		*a = operand ? *a / operand : 0;
+		return operand != 0;
+	case BPF_OR:
+		*a |= operand;
+		return true;
+	case BPF_AND:
+		*a &= operand;
+		return true;
+	case BPF_XOR:
+		*a ^= operand;
+		return true;
+	case BPF_LSH:
+		*a <<= operand & 31;
+		return true;
+	case BPF_RSH:
+		*a >>= operand & 31;
+		return true;
+	case BPF_NEG:
+		*a = -*a;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool jumps(uint16_t code, uint32_t a, uint32_t operand)
+{
+	switch (BPF_OP(code)) {
+	case BPF_JEQ:
+		return a == operand;
+	case BPF_JGT:
+		return a > operand;
+	case BPF_JGE:
+		return a >= operand;
+	default:
+		return (a & operand) != 0;
+	}
+}
+
+uint32_t ht_seccomp_verdict(const struct sock_fprog *filter, uint32_t number, const uint64_t *words)
+{
+	struct seccomp_data data = { .nr = (int)number, .arch = OUR_ARCH };
+	uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = { 0 };
+
+	memcpy(data.args, words, sizeof(data.args));
+	for (uint32_t at = 0; at < filter->len; at++) {
+		const struct sock_filter *step = &filter->filter[at];
+		uint32_t operand = BPF_SRC(step->code) == BPF_X ? x : step->k;
+
+		switch (BPF_CLASS(step->code)) {
+		case BPF_LD:
+		case BPF_LDX: {
+			uint32_t value = step->k;
+
+			if (BPF_MODE(step->code) == BPF_ABS) {
+				if (step->k > sizeof(data) - 4)
+					return SECCOMP_RET_ALLOW;
+				memcpy(&value, (const char *)&data + step->k, 4);
+			} else if (BPF_MODE(step->code) == BPF_MEM) {
+				value = memory[step->k % BPF_MEMWORDS];
+			} else if (BPF_MODE(step->code) == BPF_LEN) {
+				value = sizeof(data);
+			}
+			*(BPF_CLASS(step->code) == BPF_LD ? &a : &x) = value;
+			break;
+		}
+		case BPF_ST:
+			memory[step->k % BPF_MEMWORDS] = a;
+			break;
+		case BPF_STX:
+			memory[step->k % BPF_MEMWORDS] = x;
+			break;
+		case BPF_ALU:
+			if (!alu(step->code, &a, operand))
+				return SECCOMP_RET_ALLOW;
+			break;
+		case BPF_JMP:
+			if (BPF_OP(step->code) == BPF_JA)
+				at += step->k;
+			else
+				at += jumps(step->code, a, operand) ? step->jt : step->jf;
+			break;
+		case BPF_RET:
+			return BPF_RVAL(step->code) == BPF_A ? a : step->k;
+		default:
+			if (BPF_MISCOP(step->code) == BPF_TAX)
+				x = a;
+			else
+				a = x;
+		}
+	}
+	return SECCOMP_RET_ALLOW;
+}
+
+/* Ends the process, or the thread, or is sent as a signal: while signals are blocked that is the
+ * same. */
+static bool is_fatal(uint32_t verdict)
+{
+	verdict &= SECCOMP_RET_ACTION_FULL;
+	return verdict == SECCOMP_RET_KILL_PROCESS || verdict == SECCOMP_RET_KILL_THREAD ||
+	       verdict == SECCOMP_RET_TRAP;
+}
+
+static bool forbids(const struct sock_fprog *filter, const struct call *calls, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_fatal(ht_seccomp_verdict(filter, calls[i].number, calls[i].words)))
+			return true;
+	return false;
+}
+
+/* The kernel looks before it says that the first argument makes no sense. */
+static bool is_readable(const void *p)
+{
+	return sys_call4(SYS_rt_sigprocmask, ~0u >> 1, p, 0, 8) != -EFAULT;
+}
+
+/* For the whole process, though the filter may be for this thread only. */
+static void end_recording(void)
+{
+	struct link_hold hold;
+
+	ht_seccomp_forbids_start = true;
+	if (ht_link.state != LINK_ON || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	if (!ht_ring.shared)
+		ht_threads_send_all();
+	ht_link_drain(SEND_MS);
+	ht_link_lock(&hold);
+	ht_link_off("the program forbids itself the system calls that recording needs", EPERM);
+	ht_link_unlock(&hold);
+}
+
+/* Else the kernel will not install it. */
+static bool may_install(void)
+{
+	return sys_call5(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ||
+	       sys_call0(SYS_geteuid) == 0;
+}
+
+static void before_filter(const struct sock_fprog *filter)
+{
+	if (!is_readable(filter) || !filter->len || filter->len > BPF_MAXINSNS ||
+	    !is_readable(filter->filter) ||
+	    !is_readable((const char *)(filter->filter + filter->len) - 8) || !may_install())
+		return;
+	for (size_t i = 0; i < CALLS(allocating); i++)
+		if (forbids(filter, &allocating[i], 1))
+			prim_forbidden |= 1u << i;
+	if (forbids(filter, running, CALLS(running)))
+		end_recording();
+	else if (forbids(filter, starting, CALLS(starting)))
+		ht_seccomp_forbids_start = true;
+}
+
+HT_EXPORT int HT_API(prctl)(int option, ...)
+{
+	unsigned long words[4];
+	va_list args;
+
+	va_start(args, option);
+	for (unsigned i = 0; i < 4; i++)
+		words[i] = va_arg(args, unsigned long);
+	va_end(args);
+	if (option == PR_SET_SECCOMP && words[0] == SECCOMP_MODE_FILTER)
+		before_filter((const struct sock_fprog *)words[1]);
+	else if (option == PR_SET_SECCOMP && words[0] == SECCOMP_MODE_STRICT)
+		end_recording();
+	return (int)sys_result(
+		sys_call5(SYS_prctl, option, words[0], words[1], words[2], words[3]));
+}
+
+/* The C library knows no function seccomp: it is called by number. */
+void ht_syscall_seccomp(unsigned long operation, const struct sock_fprog *filter)
+{
+	if (operation == SECCOMP_SET_MODE_FILTER)
+		before_filter(filter);
+	else if (operation == SECCOMP_SET_MODE_STRICT)
+		end_recording();
+}
+
+long ht_syscall_failed(long error)
+{
+	errno = (int)-error;
+	return -1;
+}
+
+#ifdef __x86_64__
+/* Without a frame, as the C library's own: a call may return on another stack, or twice. */
+HT_EXPORT __attribute__((naked)) long HT_API(syscall)(__attribute__((unused)) long number, ...)
+{
+	__asm__("cmpq $317, %rdi\n\t" /* SYS_seccomp */
+		"je 2f\n"
+		"1:\tmovq %rdi, %rax\n\t"
+		"movq %rsi, %rdi\n\t"
+		"movq %rdx, %rsi\n\t"
+		"movq %rcx, %rdx\n\t"
+		"movq %r8, %r10\n\t"
+		"movq %r9, %r8\n\t"
+		"movq 8(%rsp), %r9\n\t"
+		"syscall\n\t"
+		"cmpq $-4095, %rax\n\t"
+		"jae 3f\n\t"
+		"ret\n"
+		"2:\tpushq %rdi\n\t"
+		"pushq %rsi\n\t"
+		"pushq %rdx\n\t"
+		"pushq %rcx\n\t"
+		"pushq %r8\n\t"
+		"movq %rsi, %rdi\n\t"
+		"movq %rcx, %rsi\n\t"
+		"call ht_syscall_seccomp\n\t"
+		"popq %r8\n\t"
+		"popq %rcx\n\t"
+		"popq %rdx\n\t"
+		"popq %rsi\n\t"
+		"popq %rdi\n\t"
+		"jmp 1b\n"
+		"3:\tmovq %rax, %rdi\n\t"
+		"jmp ht_syscall_failed");
+}
+_Static_assert(SYS_seccomp == 317, "as above");
+#else
+HT_EXPORT long HT_API(syscall)(long number, ...)
+{
+	long words[6];
+	va_list args;
+
+	va_start(args, number);
+	for (unsigned i = 0; i < 6; i++)
+		words[i] = va_arg(args, long);
+	va_end(args);
+	if (number == SYS_seccomp)
+		ht_syscall_seccomp((unsigned long)words[0], (const struct sock_fprog *)words[2]);
+	return sys_result(
+		sys_call6(number, words[0], words[1], words[2], words[3], words[4], words[5]));
+}
+#endif

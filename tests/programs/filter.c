@@ -1,0 +1,81 @@
+/*
+ * filter CALLS ACTION [PROGRAM ARGUMENTS...]: forbids itself system calls by a seccomp filter, which
+ * answers with an error, kills, or sends a signal; then it allocates 3,000 blocks, and is the program.
+ * "only" forbids everything but what a sandboxed worker needs.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+
+#include "tests/programs/say.h"
+
+#define SYSCALLS_MAX 32
+
+static const struct set {
+	const char *name;
+	int calls[SYSCALLS_MAX];
+} sets[] = {
+	{ "memfd", { SYS_memfd_create } },
+	{ "socket", { SYS_socket, SYS_connect } },
+	{ "send", { SYS_sendmsg, SYS_sendto } },
+	{ "signals", { SYS_rt_sigprocmask } },
+	{ "advice", { SYS_madvise, SYS_mremap } },
+	{ "only",
+	  { SYS_read, SYS_write, SYS_mmap, SYS_munmap, SYS_brk, SYS_exit_group, SYS_futex } },
+};
+
+static void add(struct sock_fprog *program, uint16_t code, uint32_t k, uint8_t no)
+{
+	program->filter[program->len++] = (struct sock_filter){ code, 0, no, k };
+}
+
+static int install(const char *name, const char *action)
+{
+	struct sock_filter steps[2 * SYSCALLS_MAX + 4];
+	struct sock_fprog program = { 0, steps };
+	uint32_t refusal = !strcmp(action, "kill") ? SECCOMP_RET_KILL_PROCESS
+			   : !strcmp(action, "trap")
+				   ? SECCOMP_RET_TRAP
+				   : SECCOMP_RET_ERRNO | EPERM;
+	int only = !strcmp(name, "only");
+
+	add(&program, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0);
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		for (int n = 0; !strcmp(sets[i].name, name) && (sets[i].calls[n] || (!n && only));
+		     n++) {
+			add(&program, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)sets[i].calls[n], 1);
+			add(&program, BPF_RET | BPF_K, only ? SECCOMP_RET_ALLOW : refusal, 0);
+		}
+	add(&program, BPF_RET | BPF_K, only ? refusal : SECCOMP_RET_ALLOW, 0);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	/* Both ways there are. */
+	if (only)
+		return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	for (int i = 0; i < 100; i++)
+		free(malloc(7101));
+	if (install(argv[1], argv[2])) {
+		if (write(1, "no filter\n", 10) < 0)
+			return 3;
+		return 77;
+	}
+	for (size_t i = 0; i < 3000; i++)
+		free(malloc(i * 20));
+	if (argc > 3) {
+		execv(argv[3], argv + 3);
+		return 4;
+	}
+	if (write(1, "through\n", 8) < 0)
+		return 3;
+	syscall(SYS_exit_group, 8);
+	return 5;
+}
