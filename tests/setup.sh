@@ -28,6 +28,8 @@ check sqlite3
 check python3
 check libpython3.11-testsuite
 check perl
+check gdb
+check dwz
 check jq
 check git
 check redis-server
