@@ -58,6 +58,7 @@ shim_unit_src := $(wildcard tests/unit/shim/*.c)
 program_src := $(wildcard tests/programs/*.c)
 program_cc_src := $(wildcard tests/programs/*.cc)
 bench_src := $(wildcard tests/bench/*.c)
+stress_src := $(wildcard tests/stress/*.c)
 tool_src := tests/tools/invariants.c tests/tools/shadow.c
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
@@ -78,12 +79,12 @@ products := $(generated) $(B)/libproto.a \
 	$(if $(wildcard viewer/main.c),$(B)/heaptape) \
 	$(if $(sqlite_src),$(B)/heaptape_sqlite.so)
 unit_tests := $(unit_src:tests/%.c=$(B)/tests/%) $(shim_unit_src:tests/%.c=$(B)/tests/%)
-programs := $(program_src:%.c=$(B)/%) $(program_cc_src:%.cc=$(B)/%)
+programs := $(program_src:%.c=$(B)/%) $(program_cc_src:%.cc=$(B)/%) $(stress_src:%.c=$(B)/%)
 bench_programs := $(bench_src:%.c=$(B)/%)
 tools := $(tool_src:%.c=$(B)/%)
 fuzzers := $(fuzz_src:%.c=$(B)/%)
 
-.PHONY: all parts unit programs fuzzers check check-programs demo bench fuzz format tidy lint \
+.PHONY: all parts unit programs fuzzers check check-programs stress demo bench fuzz format tidy lint \
 	install uninstall clean help setup
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -194,6 +195,9 @@ $(B)/tests/tools/shadow: tests/tools/shadow.c $(B)/libproto.a $(B)/flags
 $(B)/tests/programs/%: tests/programs/%.c $(B)/flags
 	$(compile)
 	$(CC) -D_GNU_SOURCE -I. $(BASE) -fno-builtin $(test_depend) -o $@ $< -ldl -lm
+$(B)/tests/stress/%: tests/stress/%.c $(B)/flags
+	$(compile)
+	$(CC) -D_GNU_SOURCE -I. $(BASE) -fno-builtin $(test_depend) -o $@ $< -ldl -lm
 $(B)/tests/programs/%: tests/programs/%.cc $(B)/flags
 	$(compile)
 	$(CXX) -I. -std=gnu++17 -Wall -Wextra $(OPTIMIZE) $(CFLAGS) -pthread $(test_depend) -o $@ $<
@@ -221,6 +225,11 @@ check-programs:
 	@sh tests/setup.sh programs
 	@$(MAKE) --no-print-directory all programs
 	@sh tests/run.sh programs
+
+# Ten minutes with every byte and every invariant checked; HT_SCALE=60 makes it an hour.
+stress: setup
+	@$(MAKE) --no-print-directory DEBUG=1 all programs
+	@HT_SCALE=$(or $(HT_SCALE),10) HT_BUILD=build-debug sh tests/e2e/alloc_stress.sh
 
 # The demo is about what comes after the build.
 demo: setup
@@ -267,6 +276,7 @@ help:
 	@echo 'make demo           set up, build, record a real program and show its report'
 	@echo 'make check          set up, build, run every test (DEBUG=1: with invariants checked)'
 	@echo 'make check-programs the long tests on large real programs'
+	@echo 'make stress         random use of the allocator, every byte checked (HT_SCALE=60)'
 	@echo 'make bench          measure against glibc and heaptrack (ONLY="cc1 jq" RUNS=3)'
 	@echo 'make fuzz           fuzz every decoder (SECONDS_EACH=600)'
 	@echo 'make install        PREFIX=/usr/local DESTDIR=; make uninstall takes it away again'

@@ -7,12 +7,13 @@
  * along. Each block is filled with a pattern made of its address and a serial number and checked
  * before every change. Blocks wander between threads through a shared table; threads end and are
  * replaced with blocks still live; alignment, zeroed contents, errno and usable size are checked;
- * some threads fork, and the child goes on for a while. Exits 1 at the first wrong byte.
+ * at random moments a thread forks while the others are inside malloc, and the child goes on for a
+ * while with what it has; or a thread trims the heap, moves the break, looks at the heap, or takes a
+ * block of an odd kind. Exits 1 at the first wrong byte.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 #define SLOTS 3000
 #define SHARED 4000
 #define THREADS_MOST 256
+#define FORK_ONE_IN 20000 /* steps */
+#define SWING_STEPS 6000
 
 struct shadow {
 	unsigned char *block;
@@ -57,12 +60,12 @@ static uint64_t next_random(uint64_t *state)
 	return x * 0x2545f4914f6cdd1dull >> 11;
 }
 
-#define MUST(what)                                                                      \
-	do {                                                                            \
-		if (!(what)) {                                                          \
+#define MUST(what)                                                                       \
+	do {                                                                             \
+		if (!(what)) {                                                           \
 			fprintf(stderr, "alloc_stress: line %d: %s\n", __LINE__, #what); \
-			_exit(1);                                                       \
-		}                                                                       \
+			_exit(1);                                                        \
+		}                                                                        \
 	} while (0)
 
 static void check_bytes(const unsigned char *bytes, size_t size, unsigned char pattern)
@@ -126,7 +129,7 @@ static void take(struct shadow *shadow, uint64_t *state)
 	MUST(errno == 4711);
 	MUST((uintptr_t)block % alignment == 0);
 	MUST(malloc_usable_size(block) >= size);
-	*shadow = (struct shadow){.block = block, .size = size};
+	*shadow = (struct shadow){ .block = block, .size = size };
 	if (r >> 30 & 1) /* all of it is ours to write */
 		shadow->size = malloc_usable_size(block);
 	fill(shadow, state);
@@ -170,27 +173,79 @@ static void exchange(struct shadow *mine, uint64_t *state)
 	*mine = other;
 }
 
+/* A block of an alignment or a size beyond what the slots have, there for a moment. */
+static void odd_block(uint64_t *state)
+{
+	uint64_t r = next_random(state);
+	size_t alignment = (size_t)4096 << r % 12, size = (r >> 8) % 2 ? (r >> 16) % 50000000 : 1;
+	unsigned char *block = NULL;
+
+	MUST(posix_memalign((void **)&block, alignment, size) == 0);
+	MUST((uintptr_t)block % alignment == 0);
+	size = malloc_usable_size(block);
+	block[0] = block[size / 2] = block[size - 1] = (unsigned char)r;
+	if (r >> 40 & 1) {
+		block = realloc(block, size + size / 3);
+		MUST(block && block[0] == (unsigned char)r && block[size - 1] == (unsigned char)r);
+	}
+	free(block);
+}
+
+/* What is rarely done while others allocate. */
+static void rare(uint64_t *state)
+{
+	uint64_t r = next_random(state);
+	struct mallinfo2 info;
+	unsigned char *memory;
+
+	switch (r % 8) {
+	case 0:
+		malloc_trim((r >> 8) % 2 ? 0 : 1000000);
+		break;
+	case 1:
+		info = mallinfo2();
+		MUST(info.uordblks + info.fordblks == info.arena);
+		break;
+	case 2:
+		/* Once the program has moved the break, the heap lives without it: not too soon. */
+		if ((r >> 8) % 16)
+			break;
+		memory = sbrk(4096);
+		MUST(memory != (void *)-1);
+		memset(memory, 0xdb, 4096);
+		break;
+	default:
+		odd_block(state);
+		break;
+	}
+}
+
 static void step(struct shadow *slots, uint64_t *state, size_t live)
 {
 	struct shadow *slot = &slots[next_random(state) % live];
-	uint64_t r = next_random(state) % 16;
+	uint64_t r = next_random(state) % 4096;
 
-	if (!slot->block)
+	if (r == 0)
+		rare(state);
+	else if (!slot->block)
 		take(slot, state);
-	else if (r < 8)
+	else if (r < 2048)
 		drop(slot);
-	else if (r < 10)
+	else if (r < 2560)
 		change(slot, state);
-	else if (r < 14)
+	else if (r < 3584)
 		exchange(slot, state);
 }
 
-static void wait_for_child(struct shadow *slots, uint64_t *state)
+#define CHILD_STEPS 3000
+
+/* The other threads are wherever they happen to be; the child has this one only. */
+static void fork_and_wait(struct shadow *slots, uint64_t *state)
 {
 	pid_t child;
 	int status;
 
-	/* No other thread may be inside one of these while we fork. */
+	/* But not inside one of these: the child would wait for it for ever. */
 	for (size_t i = 0; i < SHARED / 100; i++)
 		pthread_mutex_lock(&shared_locks[i]);
 	child = fork();
@@ -199,11 +254,12 @@ static void wait_for_child(struct shadow *slots, uint64_t *state)
 	MUST(child >= 0);
 	if (child == 0) {
 		*state ^= 0x5555;
-		for (size_t i = 0; i < 20000; i++)
+		for (size_t i = 0; i < CHILD_STEPS; i++)
 			step(slots, state, SLOTS);
 		_exit(0);
 	}
-	MUST(waitpid(child, &status, 0) == child);
+	while (waitpid(child, &status, 0) != child)
+		MUST(errno == EINTR);
 	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
@@ -212,23 +268,22 @@ static void *live_once(void *context)
 {
 	uint64_t state = seed * 0x9e3779b97f4a7c15ull + (uintptr_t)context * 7919 + 1;
 	struct shadow *slots = calloc(SLOTS, sizeof(*slots));
-	size_t steps = next_random(&state) % 200000, done = 0;
-	bool forks = next_random(&state) % 64 == 0;
+	size_t steps = next_random(&state) % 60000, done = 0;
 
 	MUST(slots);
 	while (done < steps && ((done & 1023) || now() < end_time)) {
 		/* The number of live blocks swings, so that spans fill up and empty. */
-		size_t live = done / 20000 % 2 ? SLOTS : SLOTS / 10;
+		size_t live = done / SWING_STEPS % 2 ? SLOTS : SLOTS / 10;
 
-		if (done % 20000 == 0)
+		if (done % SWING_STEPS == 0)
 			for (size_t i = live; i < SLOTS; i++)
 				if (slots[i].block)
 					drop(&slots[i]);
 		step(slots, &state, live);
+		if (next_random(&state) % FORK_ONE_IN == 0)
+			fork_and_wait(slots, &state);
 		done++;
 	}
-	if (forks)
-		wait_for_child(slots, &state);
 	for (size_t i = 0; i < SLOTS; i++) {
 		if (slots[i].block && i % 2)
 			exchange(&slots[i], &state);
