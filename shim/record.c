@@ -100,6 +100,22 @@ struct ring_buffer *ht_record_room(void)
 	return make_room(RECORD_EVENT_LIMIT, RECORD_DETAIL_LIMIT);
 }
 
+void ht_record_missed(const struct realloc_old *old)
+{
+	struct birth birth = { 0, 0, 0 };
+	struct ring_buffer *buffer;
+
+	ht_loss_add(LOSS_UNRECORDED, 1);
+	if (!old || !old->block)
+		return;
+	if (old->meta.ticks)
+		birth = meta_birth(old->meta.ticks, old->meta.site);
+	buffer = record_open();
+	if (buffer)
+		record_free_into(buffer, false, old->block, 0, old->size_bytes, old->usable_bytes,
+				 birth, 0);
+}
+
 static void pages_into(struct ring_buffer *buffer, unsigned kind, uintptr_t address,
 		       const uint64_t *details, uint32_t stack)
 {

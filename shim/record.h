@@ -212,9 +212,17 @@ static RECORD_INLINE void record_close(struct ring_buffer *buffer, uint32_t deta
 	buffer->busy = 0;
 }
 
+/* A realloc's old block, looked at before anything changes; all zero: there is none. */
+struct realloc_old {
+	void *block;
+	size_t size_bytes;
+	size_t usable_bytes;
+	struct block_meta meta;
+};
+
 /*
  * A block was handed out: malloc, calloc, memalign. Called after the block was taken and before it
- * is returned. class 0: a large block, or a failed request (block NULL). meta may be NULL.
+ * is returned. class 0: a large block, or a failed request (block and meta NULL).
  */
 static RECORD_INLINE void record_alloc_into(struct ring_buffer *buffer, bool cycles, unsigned kind,
 					    void *block, size_t size_bytes, unsigned class,
@@ -239,11 +247,20 @@ static RECORD_INLINE void record_alloc_into(struct ring_buffer *buffer, bool cyc
 	record_close(buffer, class ? 0 : 2);
 }
 
+/* There is no memory for the block's meta, so its free could not name it: not recorded, but counted.
+ * A block that a realloc moved to it is recorded as freed. */
+void ht_record_missed(const struct realloc_old *old);
+
 static inline void ht_record_alloc(unsigned kind, void *block, size_t size_bytes, unsigned class,
 				   size_t usable_bytes, struct block_meta *meta, uint32_t stack)
 {
-	struct ring_buffer *buffer = record_open();
+	struct ring_buffer *buffer;
 
+	if (unlikely(block && !meta)) {
+		ht_record_missed(NULL);
+		return;
+	}
+	buffer = record_open();
 	if (likely(buffer != NULL))
 		record_alloc_into(buffer, false, kind, block, size_bytes, class, usable_bytes, meta,
 				  stack);
@@ -324,13 +341,6 @@ static inline void ht_record_free(void *block, unsigned class, size_t size_bytes
  * old_size_bytes is used when old_sized is false: the old block is large or was not recorded.
  * meta: the new block's (in place: the same as the old one's, overwritten).
  */
-struct realloc_old {
-	void *block;
-	size_t size_bytes;
-	size_t usable_bytes;
-	struct block_meta meta;
-};
-
 static inline void record_realloc_into(struct ring_buffer *buffer, void *block, size_t size_bytes,
 				       unsigned class, size_t usable_bytes, struct block_meta *meta,
 				       const struct realloc_old *old, struct birth birth,
@@ -365,6 +375,10 @@ static inline void ht_record_realloc(void *block, size_t size_bytes, unsigned cl
 	struct birth birth = { 0, 0, 0 };
 	struct ring_buffer *buffer;
 
+	if (unlikely(block && !meta)) {
+		ht_record_missed(block == old->block ? NULL : old);
+		return;
+	}
 	if (old->meta.ticks)
 		birth = meta_birth(old->meta.ticks, old->meta.site);
 	buffer = record_open();
