@@ -53,6 +53,10 @@ static void *take_pages(size_t size_bytes, size_t align_pages, struct span **ret
 	if (size_bytes > PTRDIFF_MAX)
 		return NULL;
 	span = ht_span_large(size_bytes, align_pages);
+	if (unlikely(!span) && ht_heap != &ht_heap_none) {
+		ht_heap_flush(ht_heap);
+		span = ht_span_large(size_bytes, align_pages);
+	}
 	if (!span)
 		return NULL;
 	/* Where a small block was free once, its mark may have stayed. */

@@ -23,6 +23,12 @@
 /* Doublings of an epoch. */
 #define PATIENCE_MOST 8
 
+/* Shorter ones are not worth a call when the system is short of memory. */
+#define ROOM_LEAST ((size_t)16)
+
+/* More than there are addresses: nothing makes room for it. */
+#define ADDRESS_MOST ((size_t)1 << 47)
+
 /* Free runs from mmap of at least this many pages are unmapped rather than purged. */
 #define UNMAP_LEAST ((size_t)256)
 
@@ -323,7 +329,7 @@ static void make_up_for(size_t pages)
 }
 
 /* Gets pages from the system so that a run of `pages` exists. */
-static bool grow(size_t pages)
+static bool grow_by(size_t pages)
 {
 	struct page_heap *heap = &ht_page_heap;
 	size_t step = heap->system_pages / 4, need = pages;
@@ -391,6 +397,21 @@ static size_t trim_break(struct span *run)
 	return given;
 }
 
+/* Gives a free run from mmap back, addresses and all. */
+static bool unmap_run(struct span *run)
+{
+	uintptr_t start = run->start;
+	size_t bytes = run->pages * PAGE_BYTES;
+
+	if (!prim_unmap((void *)start, bytes))
+		return false;
+	tell(EVENT_MUNMAP, start, bytes, 0);
+	run_leave(run);
+	ht_page_heap.system_pages -= run->pages;
+	ht_span_struct_free_locked(run);
+	return true;
+}
+
 /* Gives a free run's touched pages back in whatever way fits. Returns how many. */
 static size_t purge_run(struct span *run)
 {
@@ -403,13 +424,8 @@ static size_t purge_run(struct span *run)
 		if (trimmed)
 			return trimmed;
 	}
-	if (!run->from_break && run->pages >= UNMAP_LEAST && prim_unmap((void *)start, bytes)) {
-		tell(EVENT_MUNMAP, start, bytes, 0);
-		run_leave(run);
-		ht_page_heap.system_pages -= run->pages;
-		ht_span_struct_free_locked(run);
+	if (!run->from_break && run->pages >= UNMAP_LEAST && unmap_run(run))
 		return given;
-	}
 	bytes = run->zero_from * PAGE_BYTES;
 	if (!prim_purge((void *)start, bytes))
 		return 0;
@@ -436,6 +452,34 @@ size_t ht_pages_purge_locked(size_t keep_pages)
 		}
 	}
 	return given;
+}
+
+/*
+ * The system refused pages. Free runs, touched or not, count against its limits: those that can be
+ * given back are. True: some were, so it is worth to ask again.
+ */
+static bool make_room(void)
+{
+	struct page_heap *heap = &ht_page_heap;
+	size_t before = heap->system_pages;
+	struct span *top = NULL, *next;
+
+	if (heap->break_end && !heap->break_foreign)
+		top = free_run_at(heap->break_end - PAGE_BYTES, true);
+	if (top)
+		trim_break(top);
+	for (unsigned bin = PAGE_BIN_COUNT; bin-- > bin_of(ROOM_LEAST);)
+		for (struct span *run = heap->bins[bin]; run; run = next) {
+			next = run->next;
+			if (!run->from_break)
+				unmap_run(run);
+		}
+	return heap->system_pages < before;
+}
+
+static bool grow(size_t pages)
+{
+	return grow_by(pages) || (make_room() && grow_by(pages));
 }
 
 /*
@@ -603,6 +647,19 @@ void ht_pages_shrink_locked(struct span *span, size_t pages)
 
 /* Huge blocks */
 
+static uintptr_t map_huge(size_t bytes)
+{
+	uintptr_t start = (uintptr_t)prim_map(bytes);
+	bool again;
+
+	if (start || bytes > ADDRESS_MOST)
+		return start;
+	ht_page_heap_lock();
+	again = make_room();
+	ht_page_heap_unlock();
+	return again ? (uintptr_t)prim_map(bytes) : 0;
+}
+
 struct span *ht_huge_take(size_t pages, size_t align_pages)
 {
 	size_t extra = align_pages > 1 ? align_pages : 0, align_bytes = align_pages * PAGE_BYTES;
@@ -612,7 +669,7 @@ struct span *ht_huge_take(size_t pages, size_t align_pages)
 
 	if (pages > (SIZE_MAX >> PAGE_SHIFT) / 4 || extra > (SIZE_MAX >> PAGE_SHIFT) / 4)
 		return NULL;
-	base = (uintptr_t)prim_map(mapped);
+	base = map_huge(mapped);
 	if (!base)
 		return NULL;
 	start = (base + align_bytes - 1) & ~(align_bytes - 1);
