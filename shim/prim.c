@@ -20,7 +20,10 @@ static bool failed(long ret)
 
 uintptr_t prim_break(void)
 {
-	return (uintptr_t)sys_call1(SYS_brk, 0);
+	long ret = sys_call1(SYS_brk, 0);
+
+	/* The call knows no errors, but a seccomp filter does. */
+	return failed(ret) ? 0 : (uintptr_t)ret;
 }
 
 /* What the C library takes for the break: its own malloc, where somebody still calls it, would set it
@@ -29,9 +32,12 @@ extern void *__curbrk;
 
 uintptr_t prim_break_set(uintptr_t want)
 {
+	long ret;
+
 	/* A coroutine's stack may lie in a block; where the break was is not asked for this. */
 	ht_stack_unmapped(want, (size_t)1 << 32);
-	__curbrk = (void *)sys_call1(SYS_brk, want);
+	ret = sys_call1(SYS_brk, want);
+	__curbrk = failed(ret) ? (void *)prim_break() : (void *)ret;
 	return (uintptr_t)__curbrk;
 }
 

@@ -7,7 +7,7 @@
 
 #include "shim/types.h"
 
-/* The break now. */
+/* The break now; 0: we may not ask. */
 uintptr_t prim_break(void);
 
 /* Asks for the break to be `want`; returns what it is afterwards (`want`, or unchanged). Pages
