@@ -59,7 +59,7 @@ program_src := $(wildcard tests/programs/*.c)
 program_cc_src := $(wildcard tests/programs/*.cc)
 bench_src := $(wildcard tests/bench/*.c)
 stress_src := $(wildcard tests/stress/*.c)
-tool_src := tests/tools/invariants.c tests/tools/shadow.c
+tool_src := tests/tools/invariants.c tests/tools/shadow.c tests/tools/deny.c
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
 objects = $(patsubst %,$(B)/$(1)%.o,$(basename $(2)))
@@ -191,6 +191,9 @@ $(B)/tests/tools/shadow: tests/tools/shadow.c $(B)/libproto.a $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $(filter %.c %.a,$^) \
 		$(STORE_LIBS)
+$(B)/tests/tools/deny: tests/tools/deny.c $(B)/flags
+	$(compile)
+	$(CC) $(CPPFLAGS) $(BASE) -o $@ $<
 # Scripted programs: what they call is what is recorded, so no call may be optimised away.
 $(B)/tests/programs/%: tests/programs/%.c $(B)/flags
 	$(compile)
