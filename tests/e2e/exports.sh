@@ -15,16 +15,16 @@ sbrk __sbrk brk mmap mmap64 munmap mremap madvise
 NAMES
 
 # What else stands in for libc's: a program that closes its descriptors leaves the shim's alone, one
-# that ends or becomes another says so, an object that goes away is forgotten.
+# that ends, starts another or becomes one says so, an object that comes or goes is noticed.
 cat >guards <<'NAMES'
 close close_range closefrom dup2 dup3
 _exit _Exit quick_exit execv execve execveat execvp execvpe fexecve execl execle execlp
-dlclose
+posix_spawn posix_spawnp dlopen dlclose
 NAMES
 
 names() { tr ' ' '\n' <"$1" | sort; }
 
-nm -D --defined-only "$B/libheaptape.so" | awk '{ print $3 }' | sed 's/@.*//' | sort -u >exported
+nm -D --defined-only "$B/libheaptape.so" | awk '$2 ~ /[A-Z]/ { print $3 }' | sed 's/@.*//' | sort -u >exported
 names heap | comm -23 - exported >missing
 is "missing" "$(cat missing)" ''
 names guards | comm -23 - exported >missing
