@@ -15,11 +15,12 @@ sbrk __sbrk brk mmap mmap64 munmap mremap madvise
 NAMES
 
 # What else stands in for libc's: a program that closes its descriptors leaves the shim's alone, one
-# that ends, starts another or becomes one says so, an object that comes or goes is noticed.
+# that ends, starts another or becomes one says so, an object that comes or goes is noticed, and so is
+# a filter of system calls.
 cat >guards <<'NAMES'
 close close_range closefrom dup2 dup3
 _exit _Exit quick_exit execv execve execveat execvp execvpe fexecve execl execle execlp
-posix_spawn posix_spawnp dlopen dlclose
+posix_spawn posix_spawnp dlopen dlclose prctl syscall
 NAMES
 
 names() { tr ' ' '\n' <"$1" | sort; }
