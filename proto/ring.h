@@ -85,7 +85,7 @@ struct ring_buffer {
 struct ring_node {
 	uint64_t pc;
 	uint32_t parent;
-	uint32_t reserved;
+	uint32_t dropped; /* the shim's: its path leads through a module that is gone */
 };
 
 _Static_assert(sizeof(struct ring_head) <= 4096, "the head is one page");

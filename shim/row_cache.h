@@ -39,11 +39,23 @@ uint64_t ht_row_interrupted(uintptr_t pc);
 static inline uint64_t ht_row(uintptr_t pc, bool trust)
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
-	uint64_t slot = __atomic_load_n(&table->slots[row_hash(pc, table)], __ATOMIC_RELAXED);
+	const uint64_t *place = &table->slots[row_hash(pc, table)];
+	uint64_t slot = __atomic_load_n(&place[0], __ATOMIC_RELAXED);
+	uint64_t second = __atomic_load_n(&place[1], __ATOMIC_RELAXED);
 
+	/* Chosen without a jump: which of the two it is cannot be predicted. */
+	slot = second >> ROW_ID_BITS == pc ? second : slot;
 	if (__builtin_expect(trust && slot >> ROW_ID_BITS == pc && (slot & (ROW_IDS - 1)), 1))
 		return ht_row_values[slot & (ROW_IDS - 1)];
 	return ht_row_make(pc, trust);
+}
+
+/* Begins to fetch what ht_row() will look at. */
+static inline void ht_row_prefetch(uintptr_t pc)
+{
+	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
+
+	__builtin_prefetch(&table->slots[row_hash(pc, table)]);
 }
 
 /* Forgets the rows of places in [start, end). */

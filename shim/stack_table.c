@@ -1,14 +1,15 @@
 /*
  * Interning of stack nodes, and sending them: see stack_table.h.
  *
- * The index is an open-addressed hash from (pc, parent) to the node's number. A slot is claimed by
- * storing its pc and filled by storing its link; whoever meets a claimed, unfilled slot passes on.
- * Two threads may so give one node two numbers. That is harmless (both name the same stack) and
- * the price for nobody ever waiting. The index grows by copying while others go on with the old
- * one, for as long as it takes; what they add there meanwhile, or only number because there is no
- * room left, is interned a second time when it is asked for again.
+ * A slot of an index is claimed by storing one word of the hash and filled by storing the rest;
+ * whoever meets a claimed, unfilled slot passes on. Two threads may so give one node two numbers.
+ * That is harmless (both name the same stack) and the price for nobody ever waiting. An index grows
+ * by copying while others go on with the old one, for as long as it takes; what they add there
+ * meanwhile, or only number because there is no room left, is added again when it is asked for.
  */
 #include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/uio.h>
 
 #include "proto/wire.h"
@@ -19,124 +20,114 @@
 #include "shim/stack_table.h"
 #include "shim/unwind.h"
 
-#define INDEX_FIRST_BITS 12
+#define INDEX_FIRST_BITS 10
 #define INDEX_MOST_BITS 29
 #define NODE_NUMBER_MAX META_STACK_MAX
-#define PROBES 256 /* a node this far from its place is not looked for */
 #define HOLES_MAX 32
 #define HOLE_SPINS 1000
 
-struct slot {
-	uint64_t pc;
-	uint64_t link; /* parent << 32 | number, 0: not filled yet */
-};
-
-struct index {
-	unsigned bits;
-	uint32_t limit; /* nodes from which on it is too full */
-	struct slot *slots;
+/* An index in all its sizes, by bits; each is written once. */
+struct growing_index {
+	struct stack_index sizes[INDEX_MOST_BITS + 1];
+	struct stack_index **now;
+	bool growing; /* also held while nodes are dropped */
 };
 
 unsigned ht_stack_depth;
+struct node_hash ht_node_root;
+struct stack_index *ht_stack_index;
 
 static struct ring_head *head;
 static struct ring_node *nodes;
 static uint32_t node_limit; /* numbers below this exist */
 static uint32_t node_next = 1;
-static struct index index_parts[32]; /* by bits; each is written once */
-static struct index *index_now;
-static bool growing;
+static struct stack_index *node_index;
+static struct growing_index stacks_all = { .now = &ht_stack_index };
+static struct growing_index nodes_all = { .now = &node_index };
 
 /* Under the send lock. */
 static uint32_t sent_to = 1;	  /* numbers below this were sent, but for the holes */
 static uint32_t holes[HOLES_MAX]; /* not complete when their turn came */
 static unsigned holes_used;
 
-/* The high bits of a product, which are its best. */
-static inline size_t place(uint64_t hash, unsigned bits)
+static uint64_t slot_link(struct node_hash hash, uint32_t number)
 {
-	return (size_t)(hash * 0xbf58476d1ce4e5b9ull >> (64 - bits));
+	return (hash.proof & ~(uint64_t)UINT32_MAX) | number;
 }
 
-/* Puts a complete node in, but for its doubles, and where there is room near its place. */
-static void index_put(struct index *index, uint64_t pc, uint64_t hash, uint64_t link)
+/* Claims a slot; NULL: every place near is taken. */
+static struct stack_slot *index_claim(struct stack_index *index, uint64_t place)
 {
 	size_t mask = ((size_t)1 << index->bits) - 1;
-	size_t at = place(hash, index->bits);
 
-	for (unsigned i = 0; i < PROBES; i++, at = (at + 1) & mask) {
-		struct slot *slot = &index->slots[at];
+	for (size_t at = slot_home(place, index), left = STACK_PROBES; left;
+	     at = (at + 1) & mask, left--) {
+		struct stack_slot *slot = &index->slots[at];
+		uint64_t none = 0;
 
-		if (!slot->pc) {
-			*slot = (struct slot){ pc, link };
-			return;
+		if (!__atomic_load_n(&slot->place, __ATOMIC_RELAXED) &&
+		    __atomic_compare_exchange_n(&slot->place, &none, place, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED)) {
+			__atomic_fetch_add(&index->used, 1, __ATOMIC_RELAXED);
+			return slot;
 		}
-		if (slot->pc == pc && slot->link >> 32 == link >> 32)
-			return;
 	}
+	return NULL;
 }
 
-static uint32_t index_limit(unsigned bits)
+static struct stack_index *index_make(struct growing_index *all, unsigned bits)
 {
-	return (uint32_t)(((uint64_t)3 << bits) / 4);
-}
+	struct stack_index *index = &all->sizes[bits];
 
-static struct index *index_make(unsigned bits)
-{
-	struct index *index = &index_parts[bits];
-
-	index->slots = ht_stack_table_pages(sizeof(struct slot) << bits);
+	index->slots = ht_stack_table_pages(sizeof(*index->slots) << bits);
 	if (!index->slots)
 		return NULL;
 	index->bits = bits;
-	index->limit = index_limit(bits);
+	index->used = 0;
+	index->limit = (uint32_t)(((uint64_t)3 << bits) / 4);
 	return index;
 }
 
-/* Hashes of the nodes below `count`: a parent's number is lower than its child's. */
-static uint64_t *hashes_make(uint32_t count)
+/* Twice the size, with every slot that is filled. Only one thread does it at a time. */
+static __attribute__((noinline, cold)) void index_grow(struct growing_index *all,
+						       struct stack_index *old)
 {
-	uint64_t *hashes = ht_stack_pages(count * sizeof(*hashes));
+	struct stack_index *index = NULL;
 
-	for (uint32_t n = 1; hashes && n < count; n++)
-		if (nodes[n].parent < n)
-			hashes[n] = ht_node_hash(hashes[nodes[n].parent],
-						 __atomic_load_n(&nodes[n].pc, __ATOMIC_ACQUIRE));
-	return hashes;
+	if (__atomic_exchange_n(&all->growing, true, __ATOMIC_ACQUIRE))
+		return;
+	if (__atomic_load_n(all->now, __ATOMIC_ACQUIRE) == old) {
+		if (old->bits < INDEX_MOST_BITS)
+			index = index_make(all, old->bits + 1);
+		if (!index)
+			old->limit = UINT32_MAX; /* no memory: go on with what there is */
+		for (size_t i = 0; index && i < (size_t)1 << old->bits; i++) {
+			uint64_t link = __atomic_load_n(&old->slots[i].link, __ATOMIC_ACQUIRE);
+
+			struct stack_slot *slot =
+				link ? index_claim(index, old->slots[i].place) : NULL;
+
+			if (slot)
+				slot->link = link;
+		}
+		if (index)
+			__atomic_store_n(all->now, index, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&all->growing, false, __ATOMIC_RELEASE);
 }
 
-/* At least twice the size, with every node that is complete. Only one thread does it at a time. */
-static __attribute__((noinline, cold)) void index_grow(struct index *old)
+/* Links of dropped nodes are emptied: they are not found any more. */
+static void index_drop(struct stack_index *index)
 {
-	uint64_t *hashes = NULL;
-	struct index *index = NULL;
-	unsigned bits = old->bits + 1;
-	uint32_t count;
+	size_t slots = index ? (size_t)1 << index->bits : 0;
 
-	if (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
-		return;
-	if (__atomic_load_n(&index_now, __ATOMIC_ACQUIRE) != old || old->bits >= INDEX_MOST_BITS)
-		goto out;
-	count = __atomic_load_n(&node_next, __ATOMIC_RELAXED);
-	hashes = hashes_make(count);
-	while (bits < INDEX_MOST_BITS && index_limit(bits) <= count)
-		bits++;
-	if (hashes)
-		index = index_make(bits);
-	if (!index) {
-		old->limit = UINT32_MAX; /* no memory: go on with what there is */
-		goto out;
+	for (size_t i = 0; i < slots; i++) {
+		struct stack_slot *slot = &index->slots[i];
+		uint32_t number = (uint32_t)__atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
+
+		if (number && nodes[number].dropped)
+			__atomic_store_n(&slot->link, 0, __ATOMIC_RELEASE);
 	}
-	for (uint32_t n = 1; n < count; n++)
-		if (hashes[n] && !nodes[n].reserved &&
-		    __atomic_load_n(&nodes[n].pc, __ATOMIC_ACQUIRE))
-			index_put(index, nodes[n].pc, hashes[n],
-				  (uint64_t)nodes[n].parent << 32 | n);
-	__atomic_store_n(&index_now, index, __ATOMIC_RELEASE);
-out:
-	if (hashes)
-		ht_stack_pages_free(hashes, count * sizeof(*hashes));
-	__atomic_store_n(&growing, false, __ATOMIC_RELEASE);
 }
 
 /* A new node in the shared memory; 0: no room. */
@@ -159,74 +150,62 @@ static uint32_t node_make(uint32_t parent, uint64_t pc)
 	return number;
 }
 
-void ht_node_prefetch(uint64_t hash)
+uint32_t ht_node_find(struct node_hash hash)
 {
-	const struct index *index = __atomic_load_n(&index_now, __ATOMIC_ACQUIRE);
-
-	if (__builtin_expect(index != NULL, 1))
-		__builtin_prefetch(&index->slots[place(hash, index->bits)]);
+	return stack_index_find(__atomic_load_n(&node_index, __ATOMIC_ACQUIRE), hash);
 }
 
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash)
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash)
 {
-	struct index *index = __atomic_load_n(&index_now, __ATOMIC_ACQUIRE);
-	struct slot *free_slot = NULL;
-	size_t mask, at, end;
-	uint32_t number;
+	struct stack_index *index = __atomic_load_n(&node_index, __ATOMIC_ACQUIRE);
+	uint32_t number = stack_index_find(index, hash);
+	struct stack_slot *slot;
 
-	if (__builtin_expect(!index, 0))
-		return 0;
-	mask = ((size_t)1 << index->bits) - 1;
-	at = place(hash, index->bits);
-	end = (at + PROBES) & mask;
-	for (; at != end; at = (at + 1) & mask) {
-		struct slot *slot = &index->slots[at];
-		uint64_t found = __atomic_load_n(&slot->pc, __ATOMIC_RELAXED);
-
-		if (__builtin_expect(found == pc, 1)) {
-			uint64_t link = __atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
-
-			if (__builtin_expect(link >> 32 == parent && (uint32_t)link, 1))
-				return (uint32_t)link;
-			continue;
-		}
-		if (found)
-			continue;
-		if (__atomic_compare_exchange_n(&slot->pc, &found, pc, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED)) {
-			free_slot = slot;
-			break;
-		}
-		at = (at - 1) & mask; /* look at what it is now */
-	}
+	if (number)
+		return number;
+	slot = index_claim(index, slot_place(hash));
 	number = node_make(parent, pc);
-	if (number && free_slot)
-		__atomic_store_n(&free_slot->link, (uint64_t)parent << 32 | number,
-				 __ATOMIC_RELEASE);
-	if (number >= index->limit)
-		index_grow(index);
+	if (number && slot)
+		__atomic_store_n(&slot->link, slot_link(hash, number), __ATOMIC_RELEASE);
+	if (__atomic_load_n(&index->used, __ATOMIC_RELAXED) >= index->limit)
+		index_grow(&nodes_all, index);
 	return number;
+}
+
+void ht_stack_note(struct node_hash hash, uint32_t number)
+{
+	struct stack_index *index = __atomic_load_n(&ht_stack_index, __ATOMIC_ACQUIRE);
+	struct stack_slot *slot = index_claim(index, slot_place(hash));
+
+	if (slot)
+		__atomic_store_n(&slot->link, slot_link(hash, number), __ATOMIC_RELEASE);
+	if (__atomic_load_n(&index->used, __ATOMIC_RELAXED) >= index->limit)
+		index_grow(&stacks_all, index);
+}
+
+static void hold_growth(struct growing_index *all)
+{
+	while (__atomic_exchange_n(&all->growing, true, __ATOMIC_ACQUIRE))
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 void ht_nodes_drop(uintptr_t start, uintptr_t end)
 {
-	struct index *index;
-	size_t slots;
+	uint32_t count = __atomic_load_n(&node_next, __ATOMIC_ACQUIRE);
 
-	while (__atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	index = index_now;
-	slots = index ? (size_t)1 << index->bits : 0;
-	for (size_t i = 0; i < slots; i++) {
-		struct slot *slot = &index->slots[i];
-		uint32_t number = (uint32_t)__atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
-
-		if (!number || slot->pc - 1 - start >= end - start)
-			continue;
-		nodes[number].reserved = 1;
-		__atomic_store_n(&slot->link, 0, __ATOMIC_RELEASE);
-	}
-	__atomic_store_n(&growing, false, __ATOMIC_RELEASE);
+	if (!ht_stack_depth)
+		return;
+	hold_growth(&nodes_all);
+	hold_growth(&stacks_all);
+	/* A parent's number is lower than its child's. */
+	for (uint32_t n = 1; n < count; n++)
+		if (nodes[n].pc - 1 - start < end - start ||
+		    (nodes[n].parent < n && nodes[nodes[n].parent].dropped))
+			nodes[n].dropped = 1;
+	index_drop(node_index);
+	index_drop(ht_stack_index);
+	__atomic_store_n(&stacks_all.growing, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&nodes_all.growing, false, __ATOMIC_RELEASE);
 }
 
 void ht_stack_count_cut(enum stack_cut reason)
@@ -234,6 +213,15 @@ void ht_stack_count_cut(enum stack_cut reason)
 	ht_loss_add(LOSS_CUT_STACKS, 1);
 	if (head)
 		__atomic_fetch_add(&head->cut_reasons[reason], 1, __ATOMIC_RELAXED);
+}
+
+/* What the kernel put there for the program is known to no one outside of it. */
+static void random_root(void)
+{
+	const void *bytes = (const void *)getauxval(AT_RANDOM);
+
+	if (bytes)
+		memcpy(&ht_node_root, bytes, sizeof(ht_node_root));
 }
 
 void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, unsigned depth)
@@ -249,12 +237,15 @@ void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, u
 	node_next = 1;
 	sent_to = 1;
 	holes_used = 0;
-	growing = false;
+	nodes_all.growing = false;
+	stacks_all.growing = false;
 	head->nodes_used = 1;
 	head->nodes_sent = 1;
+	random_root();
 	ht_modules_attach();
-	index_now = index_make(INDEX_FIRST_BITS);
-	if (!index_now)
+	ht_stack_index = index_make(&stacks_all, INDEX_FIRST_BITS);
+	node_index = index_make(&nodes_all, INDEX_FIRST_BITS);
+	if (!ht_stack_index || !node_index)
 		return;
 	ht_stack_depth = depth && depth < STACK_DEPTH_MAX ? depth : STACK_DEPTH_MAX;
 	if (ht_link_try_lock(&hold)) {
@@ -266,7 +257,6 @@ void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, u
 void ht_stacks_detach(void)
 {
 	ht_stack_depth = 0;
-	index_now = NULL;
 	ht_stack_forget();
 }
 

@@ -10,6 +10,7 @@
 #define HEAPTAPE_SHIM_STACK_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/event.h"
@@ -36,24 +37,104 @@ void ht_stacks_send(void);
 extern unsigned ht_stack_depth; /* frames kept; 0: no table */
 
 /*
- * A node's hash is made of its whole content, from the outermost frame on: so the places of all the
- * nodes of a path can be computed, and fetched, before the first of them is looked up. The hash of
- * no node (number 0) is 0.
+ * A node's hash is made of its whole path, from the outermost frame on, in two words that do not
+ * depend on one another and begin with what the kernel chose at random for this process. 96 bits of
+ * it are compared: that two paths share them is less likely than a fault of the memory they are in.
+ * So a stack is looked up once, whatever its depth, and the nodes between are asked for only when
+ * it is new.
  */
-static inline uint64_t ht_node_hash(uint64_t parent_hash, uint64_t pc)
-{
-	uint64_t h = (parent_hash ^ pc) * 0x9e3779b97f4a7c15ull;
+struct node_hash {
+	uint64_t place;
+	uint64_t proof;
+};
 
-	return h ^ h >> 32;
+/* The hash of no node (number 0). */
+extern struct node_hash ht_node_root;
+
+static inline struct node_hash ht_node_hash(struct node_hash parent, uint64_t pc)
+{
+	uint64_t place = (parent.place ^ pc) * 0x9e3779b97f4a7c15ull;
+	uint64_t proof = (parent.proof + pc) * 0xd6e8feb86659fd93ull;
+
+	return (struct node_hash){ place ^ place >> 32, proof ^ proof >> 32 };
 }
 
-/* Begins to fetch what ht_node_intern() will look at. */
-void ht_node_prefetch(uint64_t hash);
+static inline bool ht_node_hash_same(struct node_hash a, struct node_hash b)
+{
+	return ((a.place ^ b.place) | (a.proof ^ b.proof)) == 0;
+}
 
-/* The number of node (parent, pc), whose hash is given; 0 when the table is full. */
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc, uint64_t hash);
+/*
+ * Where the numbers are found: an open-addressed hash. Stacks that were captured are in one of
+ * their own, because it is looked at all the time and should stay in the cache; the nodes of all
+ * paths are in another, which is looked at when a stack is new.
+ */
+struct stack_slot {
+	uint64_t place; /* node_hash.place, never 0 */
+	uint64_t link;	/* half of node_hash.proof << 32 | number, 0: not filled yet */
+};
 
-/* Nodes with a pc in [start, end) get new numbers from now on: another module will be there. */
+/* What is this far from its place is not looked for. */
+#define STACK_PROBES 256
+
+struct stack_index {
+	unsigned bits;
+	uint32_t used;
+	uint32_t limit; /* of `used`, from which on it is too full */
+	struct stack_slot *slots;
+};
+
+extern struct stack_index *ht_stack_index;
+
+static inline uint64_t slot_place(struct node_hash hash)
+{
+	return hash.place | 1;
+}
+
+/* The high bits of a product, which are its best. */
+static inline size_t slot_home(uint64_t place, const struct stack_index *index)
+{
+	return (size_t)(place * 0xbf58476d1ce4e5b9ull >> (64 - index->bits));
+}
+
+static inline uint32_t stack_index_find(const struct stack_index *index, struct node_hash hash)
+{
+	uint64_t want = slot_place(hash);
+	size_t mask = ((size_t)1 << index->bits) - 1;
+
+	for (size_t at = slot_home(want, index), left = STACK_PROBES; left;
+	     at = (at + 1) & mask, left--) {
+		const struct stack_slot *slot = &index->slots[at];
+		uint64_t found = __atomic_load_n(&slot->place, __ATOMIC_RELAXED), link;
+
+		if (__builtin_expect(found == want, 1)) {
+			link = __atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
+			if (__builtin_expect(link >> 32 == hash.proof >> 32 && (uint32_t)link, 1))
+				return (uint32_t)link;
+		}
+		if (!found)
+			break;
+	}
+	return 0;
+}
+
+/* The number of the stack with this hash; 0: it is new. A table must be there. */
+static inline uint32_t ht_stack_find(struct node_hash hash)
+{
+	return stack_index_find(__atomic_load_n(&ht_stack_index, __ATOMIC_ACQUIRE), hash);
+}
+
+/* Lets ht_stack_find() find it. */
+void ht_stack_note(struct node_hash hash, uint32_t number);
+
+/* The number of the node with this hash; 0: there is none yet. */
+uint32_t ht_node_find(struct node_hash hash);
+
+/* The same; it is made of (parent, pc) if need be. 0: the table is full. */
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash);
+
+/* Nodes whose path has a pc in [start, end) get new numbers from now on: another module will be
+ * there. */
 void ht_nodes_drop(uintptr_t start, uintptr_t end);
 
 /* Counts a stack that was cut short. */

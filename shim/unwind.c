@@ -27,8 +27,7 @@
 
 #define NEST_LEVELS 2
 #define CHECK_STEP 4
-#define MEMO_BITS 7
-#define MEMO_FRAMES 5
+#define QUICK_FRAMES 64
 
 /* Not in whole pages, so that the beginnings of a walker's arrays are not in the same cache sets. */
 #define WALKER_FRAMES (STACK_DEPTH_MAX + 24)
@@ -44,12 +43,10 @@ struct fp_check {
 	uint32_t frame;
 };
 
+/* What else is known of a frame. */
 struct frame {
-	uintptr_t sp;
+	struct node_hash hash; /* of the path down to here */
 	uintptr_t fp;
-	uint64_t row;
-	uint64_t hash; /* of the node */
-	uint32_t node;
 	bool needs_fp; /* this frame's step, or that of one further out, hangs on fp */
 };
 
@@ -58,29 +55,18 @@ struct taken {
 	uint64_t row;
 };
 
-/*
- * What an earlier walk from (pc, sp) took before it came to a frame that had stayed, when none of
- * its steps hung on fp: then only the return addresses in these slots have a say in it, so where
- * they are the same and the frame that stayed is, the outcome is.
- */
-struct memo {
+/* A frame that the quick walk has taken. */
+struct quick {
 	uintptr_t pc;
 	uintptr_t sp;
-	uint32_t version;
-	uint32_t kept;
-	uint32_t taken;
-	uint32_t join_node;
-	struct check join;
-	struct frame frames[MEMO_FRAMES]; /* outermost first, as in the walker */
-	struct check checks[MEMO_FRAMES];
 };
 
 struct walker {
 	uint32_t used; /* frames; 0: nothing to re-use */
+	uint32_t node; /* of the innermost */
 	uint32_t fp_used;
 	uint32_t version;
 	uint32_t changes;
-	uint32_t memo_turn;
 	enum stack_cut cut; /* why frame 0 is the last, STACK_CUT_NONE: it is the outermost */
 	bool busy;
 	uintptr_t busy_sp;
@@ -88,10 +74,11 @@ struct walker {
 	struct walker *nested;
 	struct check always_same[CHECK_STEP]; /* so that checks can go in whole steps */
 	struct check checks[WALKER_FRAMES];
+	uintptr_t sps[1 + WALKER_FRAMES]; /* frame i's is sps[1 + i]; sps[0] is above all */
 	struct frame frames[WALKER_FRAMES];
+	struct quick quick[QUICK_FRAMES];
 	struct fp_check fp_checks[2 * WALKER_FRAMES + 1];
 	struct taken taken[WALKER_FRAMES]; /* by the walk, innermost first */
-	struct memo memos[1 << MEMO_BITS];
 };
 
 uint32_t ht_stack_version = STACK_VERSION_STEP;
@@ -144,7 +131,7 @@ static inline bool frame_is(const struct walker *w, unsigned i, const struct sta
 {
 	const struct frame *frame = &w->frames[i];
 
-	return frame->sp == state->sp && w->checks[i].value == state->pc &&
+	return w->sps[1 + i] == state->sp && w->checks[i].value == state->pc &&
 	       (!frame->needs_fp || frame->fp == state->fp);
 }
 
@@ -167,26 +154,48 @@ static inline void fp_checks_cut(struct walker *w, unsigned kept)
 		w->fp_used--;
 }
 
+/* The node of the first `count` frames, which are a new stack. 0: the table is full. */
+static __attribute__((noinline, cold)) uint32_t path_intern(const struct walker *w, unsigned count)
+{
+	unsigned known = count;
+	uint32_t node = 0;
+
+	while (known && !node)
+		if (--known)
+			node = ht_node_find(w->frames[known - 1].hash);
+	for (; known < count; known++) {
+		node = ht_node_intern(node, w->checks[known].value, w->frames[known].hash);
+		if (!node)
+			return 0;
+	}
+	ht_stack_note(w->frames[count - 1].hash, node);
+	return node;
+}
+
+static inline uint32_t path_node(const struct walker *w, unsigned count)
+{
+	uint32_t node = ht_stack_find(w->frames[count - 1].hash);
+
+	return likely(node) ? node : path_intern(w, count);
+}
+
 /* Frames 0 .. kept-1 stay, `taken` frames go on top. join: the state with which the walk came to
  * frame kept-1. Returns the innermost node. */
 static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 			    const struct stack_state *join)
 {
-	uint32_t node = 0;
-	uint64_t hash = 0;
+	struct node_hash hash = ht_node_root;
 	bool needs_fp = false;
 	unsigned i = kept, left = taken;
 
 	fp_checks_cut(w, kept);
 	if (kept) {
-		node = w->frames[kept - 1].node;
 		hash = w->frames[kept - 1].hash;
 		needs_fp = w->frames[kept - 1].needs_fp;
 		frame_checks(w, kept - 1, join);
 	}
 	while (left--) {
 		hash = ht_node_hash(hash, w->taken[left].state.pc);
-		ht_node_prefetch(hash);
 		w->frames[kept + taken - 1 - left].hash = hash;
 	}
 	while (taken--) {
@@ -195,16 +204,11 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 
 		needs_fp = row_uses_fp(from->row) || (row_fp(from->row) == ROW_FP_SAME && needs_fp);
 		frame->needs_fp = needs_fp;
-		frame->sp = from->state.sp;
-		frame->row = from->row;
+		w->sps[1 + i] = from->state.sp;
 		frame_checks(w, i, &from->state);
-		node = ht_node_intern(node, from->state.pc, frame->hash);
-		if (unlikely(!node))
-			return 0;
-		frame->node = node;
 		i++;
 	}
-	return node;
+	return likely(i) ? path_node(w, i) : 0;
 }
 
 /*
@@ -220,7 +224,6 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	enum stack_cut old_cut = w->cut;
 	bool odd = false;	/* the state may be one that a signal interrupted */
 	int joinable = INT_MAX; /* frames above this have something beneath them that changed */
-	const struct frame *frame = &w->frames[kept] - 1;
 
 	/* Recursion without end would walk all of them each time. So it is cut with room to go on
 	 * in both directions; only a limit that somebody asked for is kept to the letter. */
@@ -230,27 +233,20 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	}
 	*ret_kept = 0;
 	for (;;) {
-		uint64_t row;
+		uint64_t row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
 
-		while (kept && frame->sp < state.sp) {
+		while (kept && w->sps[kept] < state.sp)
 			kept--;
-			frame--;
-		}
-		if (kept && frame->sp == state.sp && w->checks[kept - 1].value == state.pc) {
-			row = frame->row;
-			if ((int)kept - 1 <= joinable &&
-			    (!frame->needs_fp || frame->fp == state.fp) && kept + taken <= depth &&
-			    (old_cut != STACK_CUT_DEPTH || kept + taken >= depth_least)) {
-				joinable = first_differing(w, kept - 1);
-				if (joinable < 0) {
-					w->cut = old_cut; /* a slow step on the way set it */
-					*ret_kept = kept;
-					*ret_join = state;
-					return taken;
-				}
+		if (kept && (int)kept - 1 <= joinable && frame_is(w, kept - 1, &state) &&
+		    kept + taken <= depth &&
+		    (old_cut != STACK_CUT_DEPTH || kept + taken >= depth_least)) {
+			joinable = first_differing(w, kept - 1);
+			if (joinable < 0) {
+				w->cut = old_cut; /* a slow step on the way set it */
+				*ret_kept = kept;
+				*ret_join = state;
+				return taken;
 			}
-		} else {
-			row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
 		}
 		if (taken || state.pc - shim_start >= shim_bytes) {
 			if (taken == depth) {
@@ -302,67 +298,137 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	}
 }
 
-/* The first of the two places for (pc, sp): callers often take turns. */
-static struct memo *memo_of(struct walker *w, uintptr_t pc, uintptr_t sp)
+/*
+ * How many of the first `limit` frames hang, with all frames further out, on slots that hold what
+ * they held. Goes through all of them, and does not jump by what it finds: this runs beside the
+ * walk, which waits for memory.
+ */
+static inline size_t same_frames(const struct walker *w, size_t limit)
 {
-	size_t hash = ((pc ^ sp << 20) * 0x9e3779b97f4a7c15ull) >> (64 - MEMO_BITS);
+	const struct check *check = &w->checks[limit], *low = NULL;
+	size_t same = limit;
 
-	return &w->memos[hash & ~(size_t)1];
+	for (; check > w->checks; check -= CHECK_STEP) {
+		uintptr_t differ =
+			(*check[-1].at ^ check[-1].value) | (*check[-2].at ^ check[-2].value) |
+			(*check[-3].at ^ check[-3].value) | (*check[-4].at ^ check[-4].value);
+
+		low = differ ? check : low;
+	}
+	if (low) {
+		unsigned differ = (unsigned)(*low[-4].at != low[-4].value) |
+				  (unsigned)(*low[-3].at != low[-3].value) << 1 |
+				  (unsigned)(*low[-2].at != low[-2].value) << 2 | 8;
+
+		same = (size_t)(low - w->checks) - CHECK_STEP + (size_t)__builtin_ctz(differ);
+	}
+	for (size_t i = 0; i < w->fp_used && w->fp_checks[i].frame < same; i++)
+		if (*w->fp_checks[i].at != w->fp_checks[i].value)
+			return w->fp_checks[i].frame;
+	return same;
 }
 
-/* The walk from (pc, sp) done by a memo. used: frames of the last capture. Returns how many there
- * are now; 0: no memo fits. */
-static inline unsigned memo_apply(struct walker *w, const struct memo *memo, unsigned used,
-				  uintptr_t pc, uintptr_t sp)
+/*
+ * The walk as it nearly always goes: every frame that is new says "CFA = sp + n", and the frame at
+ * which it meets the last capture, and those further out, do not hang on fp. Then fp has no say in
+ * it, and a frame is its pc and its sp. Returns how many frames there are; 0: it went otherwise, and
+ * nothing was changed.
+ */
+static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uintptr_t sp)
 {
-	unsigned kept = memo->kept;
-	uintptr_t differ;
+	uintptr_t end = w->range.end;
+	struct quick *taken = w->quick;
+	size_t kept = used, same; /* frame kept-1 is where the walk may meet the last capture */
+	struct node_hash hash;
+	struct check *check;
 
-	if (memo->pc != pc || memo->sp != sp || memo->version != w->version || kept > used ||
-	    w->cut == STACK_CUT_DEPTH || w->frames[kept - 1].node != memo->join_node ||
-	    w->frames[kept - 1].sp != (uintptr_t)(memo->join.at + 1))
+	while (w->sps[kept] < sp)
+		kept--;
+	if (unlikely(!kept))
 		return 0;
-	differ = *memo->join.at ^ memo->join.value;
-	for (unsigned i = 0; i + 1 < memo->taken; i++)
-		differ |= *memo->checks[i].at ^ memo->checks[i].value;
-	if (differ || !same_below(w, kept - 1))
-		return 0;
-	fp_checks_cut(w, kept);
-	w->checks[kept - 1] = memo->join;
-	for (unsigned i = 0; i < memo->taken; i++) {
-		w->frames[kept + i] = memo->frames[i];
-		w->checks[kept + i] = memo->checks[i];
+	same = same_frames(w, kept - 1) + 1;
+	kept = kept < same ? kept : same;
+	for (;;) {
+		uint64_t row;
+
+		while (w->sps[kept] < sp)
+			kept--;
+		if (w->sps[kept] == sp && w->checks[kept - 1].value == pc)
+			break;
+		row = ht_row(pc, true);
+		if (unlikely(row_kind(row) != ROW_SP || taken == w->quick + QUICK_FRAMES))
+			return 0;
+		*taken++ = (struct quick){ pc, sp };
+		sp += (uintptr_t)row_cfa_offset(row);
+		if (unlikely(sp <= taken[-1].sp || sp > end || sp & 7))
+			return 0;
+		pc = ((const uintptr_t *)sp)[-1];
 	}
-	return kept + memo->taken;
+	if (unlikely(w->frames[kept - 1].needs_fp ||
+		     kept + (size_t)(taken - w->quick) > ht_stack_depth))
+		return 0;
+	fp_checks_cut(w, (unsigned)kept);
+	hash = w->frames[kept - 1].hash;
+	check = &w->checks[kept - 1];
+	check->at = (const uintptr_t *)sp - 1;
+	while (taken-- > w->quick) {
+		hash = ht_node_hash(hash, taken->pc);
+		*++check = (struct check){ (const uintptr_t *)taken->sp - 1, taken->pc };
+		w->frames[kept].hash = hash;
+		w->frames[kept].needs_fp = false;
+		w->sps[++kept] = taken->sp;
+	}
+	return kept;
 }
 
-/* Remembers the walk from (pc, sp) that was just joined, if it is of the simple kind. */
-static void memo_keep(struct walker *w, unsigned kept, unsigned taken, uintptr_t pc, uintptr_t sp)
+/* The walker is at work: a signal handler's capture must use another. Returns its frames. */
+static inline unsigned walker_begin(struct walker *w, uintptr_t sp)
 {
-	struct memo *memo = memo_of(w, pc, sp) + (w->memo_turn++ & 1);
+	unsigned used;
 
-	if (!kept || !taken || taken > MEMO_FRAMES || w->taken[0].state.pc != pc ||
-	    w->frames[kept - 1].needs_fp || w->checks[kept - 1].at == &ht_stack_never)
-		return;
-	for (unsigned i = 0; i < taken; i++)
-		if (w->frames[kept + i].needs_fp ||
-		    (i + 1 < taken && w->checks[kept + i].at == &ht_stack_never))
-			return;
-	for (unsigned i = 0; i < taken; i++) {
-		memo->frames[i] = w->frames[kept + i];
-		memo->checks[i] = w->checks[kept + i];
+	w->busy_sp = sp;
+	w->busy = true;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	used = w->used;
+	w->used = 0;
+	w->changes++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return used;
+}
+
+static inline void walker_end(struct walker *w, unsigned used)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	w->used = used;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	w->busy = false;
+}
+
+/* By the quick walk. 0: it has to be done the other way. A signal handler's capture may have come
+ * before walker_begin(): only from there on things stay as they are. */
+static __attribute__((noinline)) uint32_t capture_quick(struct walker *w, uintptr_t pc,
+							uintptr_t sp)
+{
+	unsigned used = walker_begin(w, sp);
+	uint32_t node = 0;
+
+	if (likely(used && w->cut == STACK_CUT_NONE &&
+		   sp - w->range.start < w->range.end - w->range.start)) {
+		unsigned now = (unsigned)quick_walk(w, used, pc, sp);
+
+		if (likely(now)) {
+			node = path_node(w, now);
+			w->node = node;
+			used = likely(node) ? now : 0;
+		}
 	}
-	memo->pc = pc;
-	memo->sp = sp;
-	memo->version = w->version;
-	memo->kept = kept;
-	memo->taken = taken;
-	memo->join_node = w->frames[kept - 1].node;
-	memo->join = w->checks[kept - 1];
+	walker_end(w, used);
+	return node;
 }
 
 static void walker_start(struct walker *w)
 {
+	w->sps[0] = UINTPTR_MAX;
 	for (unsigned i = 0; i < CHECK_STEP; i++)
 		w->always_same[i].at = &ht_stack_never;
 }
@@ -372,18 +438,9 @@ static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 {
 	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
 	bool trust = !(version & STACK_VERSION_UNLOADS), crossed = false;
-	unsigned kept, taken, used;
-	const struct memo *memo;
-	uintptr_t pc, sp;
+	unsigned kept = walker_begin(w, state->sp), taken, used = 0;
 	uint32_t node = 0;
 
-	w->busy_sp = state->sp;
-	w->busy = true;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	kept = w->used;
-	w->used = 0;
-	w->changes++;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (w->version != version) {
 		if (!ht_fork_seen_to())
 			goto out;
@@ -399,20 +456,6 @@ static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 		ht_stack_count_cut(STACK_CUT_BAD_CFA);
 		goto out;
 	}
-	pc = state->pc;
-	sp = state->sp;
-	memo = memo_of(w, pc, sp);
-	used = kept && trust ? memo_apply(w, memo, kept, pc, sp) : 0;
-	if (!used && kept && trust)
-		used = memo_apply(w, memo + 1, kept, pc, sp);
-	if (used) {
-		node = w->frames[used - 1].node;
-		if (unlikely(w->cut != STACK_CUT_NONE))
-			ht_stack_count_cut(w->cut);
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		w->used = used;
-		goto out;
-	}
 	taken = walk(w, kept, trust, state, &kept, &crossed);
 	node = walker_join(w, kept, taken, state);
 	if (unlikely(!node)) {
@@ -420,16 +463,13 @@ static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
 			ht_stack_count_cut(STACK_CUT_TABLE);
 		goto out;
 	}
+	w->node = node;
 	if (unlikely(w->cut != STACK_CUT_NONE))
 		ht_stack_count_cut(w->cut);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (trust && !crossed) {
-		memo_keep(w, kept, taken, pc, sp);
-		w->used = kept + taken;
-	}
+	if (trust && !crossed)
+		used = kept + taken;
 out:
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	w->busy = false;
+	walker_end(w, used);
 	return node;
 }
 
@@ -481,13 +521,15 @@ uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
 	struct walker *w = walker_self;
 	struct stack_state state = { pc, sp, fp, &ht_stack_never, NULL, NULL };
-	uint32_t used = w->used, changes = w->changes, node;
+	uint32_t changes = w->changes, used, node;
 	enum stack_cut cut;
 
+	ht_row_prefetch(pc);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	used = w->used;
 	if (likely(used && w->version == __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE))) {
 		if (frame_is(w, used - 1, &state) && same_below(w, used - 1)) {
-			node = w->frames[used - 1].node;
+			node = w->node;
 			cut = w->cut;
 			__atomic_signal_fence(__ATOMIC_SEQ_CST);
 			if (likely(w->changes == changes)) {
@@ -496,8 +538,11 @@ uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp)
 				return node;
 			}
 		}
-		if (likely(!w->busy))
-			return capture_changed(w, &state);
+		if (likely(!w->busy && pc - shim_start >= shim_bytes)) {
+			node = capture_quick(w, pc, sp);
+			if (likely(node))
+				return node;
+		}
 	}
 	if (likely(w != &no_walker && !w->busy && ht_stack_depth))
 		return capture_changed(w, &state);
