@@ -29,6 +29,7 @@ static const struct option_row rows[] = {
 /* A call site by module and function: the same in two builds of a program, wherever it moved. */
 struct change {
 	char *site;
+	const char *function, *module; /* NULL: not known */
 	int64_t values[2][METRIC_COUNT];
 };
 
@@ -51,6 +52,7 @@ static void changes_add(const struct profile *profile, int side)
 {
 	for (size_t i = 0; i < profile->total_count; i++) {
 		const struct total *total = &profile->totals[i];
+		const struct frame *frame = &profile->frames[profile_site(profile, total->stack)];
 		char *key = site_key(profile, profile_site(profile, total->stack));
 		size_t at = intern_put(changes.names, key);
 
@@ -60,7 +62,12 @@ static void changes_add(const struct profile *profile, int side)
 				changes.all =
 					must_grow(changes.all, changes.room * sizeof(*changes.all));
 			}
-			changes.all[changes.count++] = (struct change){ .site = key };
+			changes.all[changes.count++] = (struct change){
+				.site = key,
+				.function = frame->function,
+				.module =
+					frame->module ? profile->modules[frame->module].name : NULL,
+			};
 		} else {
 			free(key);
 		}
@@ -248,6 +255,8 @@ static void print_json(const struct run *a, const struct run *b)
 		json_object(&json, NULL);
 		json_one_line(&json);
 		json_text(&json, "site", changes.all[i].site);
+		json_text(&json, "function", changes.all[i].function);
+		json_text(&json, "module", changes.all[i].module);
 		json_number(&json, "change", change_of(&changes.all[i]));
 		json_side(&json, "before", &changes.all[i], 0);
 		json_side(&json, "after", &changes.all[i], 1);

@@ -14,28 +14,48 @@ static void folded_name(FILE *out, const char *name)
 		fputc(*name == ';' ? ':' : *name == '\n' || *name == '\r' ? ' ' : *name, out);
 }
 
+struct folded {
+	FILE *out;
+	const struct tree *tree;
+	enum metric metric;
+	uint32_t path[PROFILE_DEPTH_MAX];
+};
+
+/* The node's own share is what its children do not have. */
+static void folded_node(struct folded *folded, uint32_t node, size_t depth)
+{
+	const struct tree_node *nodes = folded->tree->nodes;
+	int64_t own = nodes[node].values[folded->metric];
+
+	for (uint32_t child = nodes[node].first_child; child; child = nodes[child].next)
+		own -= nodes[child].values[folded->metric];
+	if (own > 0 && depth) {
+		for (size_t i = 0; i < depth; i++) {
+			if (i)
+				fputc(';', folded->out);
+			folded_name(folded->out, tree_label(folded->tree, folded->path[i]));
+		}
+		fprintf(folded->out, " %s\n", format_plain(own));
+	}
+	for (uint32_t child = nodes[node].first_child; child; child = nodes[child].next) {
+		folded->path[depth] = child;
+		folded_node(folded, child, depth + 1);
+	}
+}
+
 void export_folded(FILE *out, const struct run *run, const struct profile *profile,
 		   const struct measure *measure)
 {
-	uint32_t frames[PROFILE_DEPTH_MAX];
+	struct tree_options how = { .whole = true, .sort = measure->metric };
+	struct folded folded = { .out = out, .metric = measure->metric };
+	struct tree tree;
 
 	(void)run;
-	for (size_t i = 0; i < profile->total_count; i++) {
-		const struct total *total = &profile->totals[i];
-		size_t count;
-
-		if (total->values[measure->metric] <= 0)
-			continue;
-		count = profile_frames(profile, total->stack, frames, PROFILE_DEPTH_MAX);
-		if (!count)
-			frames[count++] = 0;
-		while (count--) {
-			folded_name(out, frame_name(profile, frames[count]));
-			if (count)
-				fputc(';', out);
-		}
-		fprintf(out, " %s\n", format_plain(total->values[measure->metric]));
-	}
+	tree_build(profile, &how, &tree);
+	tree_sort(&tree);
+	folded.tree = &tree;
+	folded_node(&folded, 0, 0);
+	tree_release(&tree);
 }
 
 static void speedscope_frames(struct json *json, const struct profile *profile)
