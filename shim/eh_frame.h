@@ -41,8 +41,8 @@ enum row_kind {
 	ROW_FP,	      /* CFA = fp + cfa_offset */
 	ROW_FP_DEREF, /* CFA = word at fp + cfa_offset (a realigned stack) */
 	ROW_SLOW,     /* has a row, but not of this form: unwind_slow.c */
-	ROW_END,      /* the outermost frame: its return address is undefined */
 	ROW_MISSING,  /* the object has no row for this place, or there is no object */
+	ROW_END,      /* the outermost frame: its return address is undefined */
 };
 
 enum row_fp {

@@ -273,7 +273,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			w->cut = (enum stack_cut)ht_stack_step_slow(&slow_from, row, &slow_range,
 								    &slow_next);
 			next = slow_next;
-			odd = true;
+			odd = next.pc_at == &ht_stack_never;
 			if (w->cut != STACK_CUT_NONE)
 				return taken;
 			if (!next.pc)

@@ -118,7 +118,8 @@ enum stack_step {
 
 /*
  * The step for a row that is not of the compiled form, or is missing. Returns STACK_CUT_NONE with
- * *ret_next, whose pc is 0 when `from` was the outermost frame; or why the stack ends here.
+ * *ret_next, whose pc is 0 when `from` was the outermost frame; or why the stack ends here. Unless
+ * it followed a frame pointer, pc_at is ht_stack_never, and pc may be where a signal came.
  */
 int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 		       const struct stack_range *range, struct stack_state *ret_next);

@@ -13,8 +13,9 @@ void ht_unwind_own_regs(struct unwind_regs *ret)
 }
 
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
-			  struct unwind_regs *ret)
+			  struct unwind_regs *ret, const uintptr_t **ret_record)
 {
+	*ret_record = NULL;
 	(void)regs;
 	(void)range;
 	(void)ret;

@@ -385,6 +385,7 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 	const uint64_t needed = (uint64_t)1 << EH_SP | (uint64_t)1 << EH_FP;
 	struct unwind_regs regs = { .known = (uint64_t)1 << EH_RA | needed };
 	struct unwind_regs caller = { .known = 0 };
+	const uintptr_t *record = NULL;
 	int r;
 
 	ret_next->pc_at = &ht_stack_never;
@@ -395,7 +396,7 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 	regs.value[EH_SP] = from->sp;
 	regs.value[EH_FP] = from->fp;
 	if (row_kind(row) == ROW_MISSING) {
-		r = ht_unwind_without_row(&regs, range, &caller);
+		r = ht_unwind_without_row(&regs, range, &caller, &record);
 		if (r == -ENOENT)
 			return STACK_CUT_NO_ROW;
 	} else {
@@ -413,6 +414,10 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 		return STACK_CUT_NONE;
 	if (!(caller.known & (uint64_t)1 << EH_SP))
 		return STACK_CUT_ODD_RULE;
+	if (record) {
+		ret_next->fp_at = record;
+		ret_next->pc_at = record + 1;
+	}
 	ret_next->pc = caller.value[EH_RA];
 	ret_next->sp = caller.value[EH_SP];
 	ret_next->fp = caller.known & (uint64_t)1 << EH_FP ? caller.value[EH_FP] : 0;

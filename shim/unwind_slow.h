@@ -17,10 +17,12 @@ struct unwind_regs {
 void ht_unwind_own_regs(struct unwind_regs *ret);
 
 /*
- * A frame in code that has no unwind row: a signal's return trampoline, the dynamic linker's entry.
- * 0 with the caller (value[EH_RA] 0: there is none), -ENOENT: neither.
+ * A frame in code that has no unwind row: a signal's return trampoline, the dynamic linker's entry,
+ * or a frame of code made at run time that by all signs keeps a frame pointer (*ret_record: where
+ * its caller's frame pointer and its return address lie, else NULL).
+ * 0 with the caller (value[EH_RA] 0: there is none), -ENOENT: none of these.
  */
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
-			  struct unwind_regs *ret);
+			  struct unwind_regs *ret, const uintptr_t **ret_record);
 
 #endif

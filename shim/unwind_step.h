@@ -20,8 +20,8 @@ static inline bool slot_is_in(uintptr_t slot, uintptr_t low, const struct stack_
 /* True when the frame's own step looks at fp; then a stack is the same only if fp is. */
 static inline bool row_uses_fp(uint64_t row)
 {
-	return row_kind(row) == ROW_FP || row_kind(row) == ROW_FP_DEREF ||
-	       row_kind(row) == ROW_SLOW || row_fp(row) == ROW_FP_AT_FP;
+	return (row_kind(row) >= ROW_FP && row_kind(row) <= ROW_MISSING) ||
+	       row_fp(row) == ROW_FP_AT_FP;
 }
 
 static inline enum stack_step stack_step(uint64_t row, const struct stack_state *from,

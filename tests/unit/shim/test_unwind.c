@@ -519,8 +519,10 @@ static void test_depth(void **state)
 }
 
 #if defined(__x86_64__)
-/* Code without any unwind row: the stack ends there, and that is counted. */
+/* Code without any unwind row: with a frame pointer it is followed, otherwise the stack ends there,
+ * and that is counted. */
 void without_row(void (*function)(void));
+void without_row_fp(void (*function)(void));
 __asm__(".text\n"
 	".type without_row, @function\n"
 	"without_row:\n"
@@ -528,7 +530,20 @@ __asm__(".text\n"
 	"	callq *%rdi\n"
 	"	addq $24, %rsp\n"
 	"	ret\n"
-	".size without_row, .-without_row\n");
+	".size without_row, .-without_row\n"
+	".type without_row_fp, @function\n"
+	"without_row_fp:\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	subq $32, %rsp\n"
+	"	movq $0, (%rsp)\n"
+	"	movq %rdi, 8(%rsp)\n"
+	"	movq $0, 16(%rsp)\n"
+	"	movq $0, 24(%rsp)\n"
+	"	callq *%rdi\n"
+	"	leave\n"
+	"	ret\n"
+	".size without_row_fp, .-without_row_fp\n");
 
 static void cut_here(void)
 {
@@ -540,7 +555,8 @@ static void cut_here(void)
 	assert_int_equal(frames, 1);
 }
 
-static void test_no_row(void **state)
+/* fp is this function's in all of them. */
+static __attribute__((optimize("no-omit-frame-pointer"))) void test_no_row(void **state)
 {
 	uint64_t before = head.cut_reasons[STACK_CUT_NO_ROW];
 
@@ -548,6 +564,44 @@ static void test_no_row(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		without_row(cut_here);
 	assert_int_equal(head.cut_reasons[STACK_CUT_NO_ROW], before + 3);
+}
+
+static uint32_t node_here;
+
+static __attribute__((noinline)) void note_here(void)
+{
+	node_here = HT_STACK_OF_CALLER();
+	KEEP;
+}
+
+static __attribute__((noinline)) void through_code_without_rows(int depth)
+{
+	uint32_t outer;
+
+	if (depth) {
+		through_code_without_rows(depth - 1);
+		KEEP;
+	}
+	note_here();
+	outer = nodes[node_here].parent;
+	assert_int_not_equal(outer, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		without_row_fp(note_here);
+		assert_int_equal(nodes[nodes[nodes[node_here].parent].parent].pc, nodes[outer].pc);
+		assert_int_equal(nodes[nodes[node_here].parent].parent, outer);
+	}
+	KEEP;
+}
+
+static void test_frame_pointer(void **state)
+{
+	uint64_t before = cuts();
+
+	(void)state;
+	through_code_without_rows(0);
+	through_code_without_rows(5);
+	through_code_without_rows(1);
+	assert_int_equal(cuts(), before);
 }
 #endif
 
@@ -576,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_depth),
 #if defined(__x86_64__)
 		cmocka_unit_test(test_no_row),
+		cmocka_unit_test(test_frame_pointer),
 #endif
 	};
 
