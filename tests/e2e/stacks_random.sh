@@ -9,7 +9,8 @@ wander() { # what program rounds threads seed
 	mkdir account
 	record "$2" account $(($3 * HT_SCALE)) "$4" "$5"
 	is "$1: status" "$status" 0
-	"$B/tests/tools/shadow" "$HEAPTAPE_DB" account >compared ||
+	# shellcheck disable=SC2086 # no word, or one
+	"$B/tests/tools/shadow" "$HEAPTAPE_DB" account ${depth:-} >compared ||
 		fail "$1: $(cut -c1-1000 compared)"
 	echo "$1: $(tail -1 compared)"
 }
@@ -17,6 +18,10 @@ wander() { # what program rounds threads seed
 wander "as built" "$programs/wander" 40 3 1
 wander "C++ as built" "$programs/wander_cxx" 40 3 1
 invariants
+depth=12
+run_options="--depth $depth"
+wander "--depth $depth" "$programs/wander" 10 2 2
+depth= run_options=
 seed=2
 variant() { # compiler source flags…
 	compiler=$1 source=$2
