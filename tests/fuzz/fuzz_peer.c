@@ -58,13 +58,15 @@ static void make(void)
 
 static void clear(void)
 {
-	static const char sql[] = "DELETE FROM runs; DELETE FROM processes; DELETE FROM threads;"
-				  "DELETE FROM modules; DELETE FROM mappings; DELETE FROM frames;"
-				  "DELETE FROM stacks; DELETE FROM stack_totals; DELETE FROM notes;"
-				  "DELETE FROM size_histogram; DELETE FROM samples;"
-				  "DELETE FROM chunks; PRAGMA wal_checkpoint(TRUNCATE)";
+	static const char sql[] =
+		"DELETE FROM runs; DELETE FROM processes; DELETE FROM threads;"
+		"DELETE FROM modules; DELETE FROM mappings; DELETE FROM frames;"
+		"DELETE FROM stacks; DELETE FROM stack_totals; DELETE FROM notes;"
+		"DELETE FROM size_histogram; DELETE FROM samples;"
+		"DELETE FROM chunks; DELETE FROM misuses; PRAGMA wal_checkpoint(TRUNCATE)";
 
 	stacks_release(&server.daemon.stacks);
+	writer_commit(&server.daemon.writer); /* no checkpoint inside a transaction */
 	if (sqlite3_exec(server.daemon.writer.db, sql, NULL, NULL, NULL) != SQLITE_OK)
 		abort();
 }
