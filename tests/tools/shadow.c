@@ -346,7 +346,8 @@ static void read_events(sqlite3 *db, int64_t process)
 			die("chunk", chunk_reader_error(reader));
 		for (unsigned i = 0; i < columns.events; i++) {
 			chunk_row(&columns, i, &row);
-			if (!(kinds >> event_kind_of(row.kind) & 1) ||
+			if (row.kind & EVENT_BY_ALLOCATOR ||
+			    !(kinds >> event_kind_of(row.kind) & 1) ||
 			    row.size_bytes - SHADOW_BYTES >= SHADOW_BYTES_STEPS)
 				continue;
 			if (row.thread < THREADS_MAX && by_number[row.thread])
