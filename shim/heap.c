@@ -229,12 +229,30 @@ struct span *ht_heap_find(struct heap *heap, unsigned class)
 	return room;
 }
 
+/* Whoever claims a span holds the page heap's lock: with the lock it is decided. */
+static bool thaw_now(struct span *span)
+{
+	bool thawed = ht_span_thaw(span);
+
+	if (unlikely(!thawed)) {
+		ht_page_heap_lock();
+		thawed = ht_span_thaw(span);
+		ht_page_heap_unlock();
+	}
+	return thawed;
+}
+
 void ht_heap_trigger(struct heap *heap, struct span *span)
 {
 	struct class_spans *spans = &heap->classes[span->class];
 
 	if (span->listed_full) {
-		ht_span_thaw(span);
+		/* Not all of its blocks can have been freed by others. Only a block freed twice
+		 * makes it a husk. */
+		if (unlikely(!thaw_now(span))) {
+			drop_husk(spans, span);
+			return;
+		}
 		set_partial(heap, spans, span);
 	}
 	if (span->used > 0)
