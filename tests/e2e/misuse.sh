@@ -49,6 +49,8 @@ expect "inside a large block" inside 100000 "interior pointer" 100000 make - dro
 expect "foreign" foreign 24 "foreign pointer" - - - drop_again
 expect "realloc of a freed block" regrow 24 "freed block" 24 make drop grow
 expect "realloc of a freed large block" regrow 100000 "freed block" 100000 make drop grow
+expect "free of what was moved" moved 24 "double free" 24 make grow drop_again
+expect "free of what was moved, larger" moved 30000 "double free" 30000 make grow drop_again
 expect "realloc inside a block" regrow_inside 24 "interior pointer" 24 make - grow
 expect "size of a freed block" remeasure 24 "freed block" 24 make drop measure
 

@@ -177,6 +177,14 @@ static void regrow(void)
 	block = grow(block);
 }
 
+/* It was moved, so the old one is free. */
+static void moved(void)
+{
+	block = make();
+	grow(block);
+	drop_again(block);
+}
+
 static void regrow_inside(void)
 {
 	block = make();
@@ -243,6 +251,7 @@ static const struct {
 	{ "inside", inside },
 	{ "foreign", foreign },
 	{ "regrow", regrow },
+	{ "moved", moved },
 	{ "regrow_inside", regrow_inside },
 	{ "remeasure", remeasure },
 	{ "beyond", beyond },

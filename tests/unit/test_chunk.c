@@ -370,6 +370,52 @@ static void test_wanted(void **state)
 	chunk_press_free(press);
 }
 
+/* A chunk from before frees could say where they are has one stream less. */
+static void test_older(void **state)
+{
+	struct history history = { 0 };
+	struct chunk_press *press = chunk_press_new();
+	struct chunk_writer *writer = chunk_writer_new();
+	struct chunk_reader *reader = chunk_reader_new();
+	struct chunk_columns columns;
+	struct chunk_bounds bounds;
+	const size_t cut = CHUNK_HEADER_BYTES + 8 * (CHUNK_STREAM_COUNT - 1);
+	const void *blob;
+	uint8_t *older;
+	size_t bytes;
+
+	(void)state;
+	seed = 5;
+	live_a_life(&history, 500, 2);
+	for (unsigned i = 0; i < history.count; i++) {
+		history.rows[i].freed_stack_id = 0;
+		assert_int_equal(chunk_writer_add(writer, &history.rows[i]), 0);
+	}
+	assert_int_equal(chunk_writer_finish(writer, press, &blob, &bytes, &bounds), 0);
+	older = malloc(bytes);
+	assert_non_null(older);
+	memcpy(older, blob, cut);
+	memcpy(older + cut, (const uint8_t *)blob + cut + 8, bytes - cut - 8);
+	bytes -= 8;
+	older[5]--;
+	chunk_seal(older, bytes);
+	assert_int_equal(chunk_reader_decode(reader, older, bytes, CHUNK_ALL, &columns), 0);
+	for (unsigned i = 0; i < columns.events; i++) {
+		struct event_row row;
+
+		chunk_row(&columns, i, &row);
+		assert_memory_equal(&row, &history.rows[i], sizeof(row));
+	}
+	older[5]--; /* less than there ever were */
+	chunk_seal(older, bytes);
+	assert_int_equal(chunk_reader_decode(reader, older, bytes, CHUNK_ALL, &columns), -EBADMSG);
+	free(older);
+	free(history.rows);
+	chunk_reader_free(reader);
+	chunk_writer_free(writer);
+	chunk_press_free(press);
+}
+
 /* Any single damaged byte is noticed; so is any truncation. */
 static void test_damage(void **state)
 {
@@ -466,7 +512,8 @@ int main(void)
 		cmocka_unit_test(test_life),	 cmocka_unit_test(test_any_values),
 		cmocka_unit_test(test_extremes), cmocka_unit_test(test_small),
 		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_wanted),
-		cmocka_unit_test(test_damage),	 cmocka_unit_test(test_sorted),
+		cmocka_unit_test(test_older),	 cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_sorted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -282,6 +282,49 @@ static void test_memory_then_socket(void **unused)
 	assert_int_equal(ask("SELECT ending = 'vanished' FROM processes"), 1);
 }
 
+/* Where a block is freed is a stack, too, that must be known first. */
+static void test_free_stacks(void **unused)
+{
+	Heaptape__StackNodes nodes = HEAPTAPE__STACK_NODES__INIT;
+	struct chunk_reader *reader = chunk_reader_new();
+	struct chunk_columns columns;
+	struct events events = { 0 };
+	sqlite3_stmt *statement;
+	uint32_t parent = 0;
+	uint64_t pc = 0x1000;
+
+	(void)unused;
+	add_malloc(&events, 100, 0x1000);
+	add_free(&events, 110, 0x1000, 100, 1);
+	events.details[1] |= 1ull << 32;
+	buffer(1, 0, &events);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 1);
+	nodes.first_node = 1;
+	nodes.n_parents = nodes.n_pcs = 1;
+	nodes.parents = &parent;
+	nodes.pcs = &pc;
+	assert_int_equal(process_nodes(process, &nodes), 0);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 2);
+	finish();
+	assert_int_equal(check_rows(NULL), 2);
+	assert_int_equal(sqlite3_prepare_v2(the_daemon.writer.db, "SELECT blob FROM chunks", -1,
+					    &statement, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	assert_int_equal(chunk_reader_decode(reader, sqlite3_column_blob(statement, 0),
+					     (size_t)sqlite3_column_bytes(statement, 0), CHUNK_ALL,
+					     &columns),
+			 0);
+	assert_int_equal(columns.events, 2);
+	assert_int_equal(columns.freed_stack_id[0], 0);
+	assert_int_equal(columns.freed_stack_id[1], ask("SELECT max(stack_id) FROM stacks"));
+	assert_int_equal(columns.allocated_by[1], 1);
+	sqlite3_finalize(statement);
+	chunk_reader_free(reader);
+}
+
 static void test_gaps(void **unused)
 {
 	Heaptape__ThreadEnd last = HEAPTAPE__THREAD_END__INIT;
@@ -415,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_threads_by_time, begin, end),
 		cmocka_unit_test_setup_teardown(test_memory_then_socket, begin, end),
+		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
