@@ -1,154 +1,79 @@
-/* The interactive side of `heaptape sql`: dot commands (a table of them) and the prompt. */
+/* The prompt of `heaptape sql`: statements over several lines, history, completion, Ctrl-C. */
 #include <editline/readline.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/store.h"
 #include "viewer/cli.h"
 #include "viewer/sql_run.h"
 
-static bool dot_tables(struct sql_session *session, const char *argument)
-{
-	(void)argument;
-	return sql_run(
-		session,
-		"SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name "
-		"NOT LIKE 'sqlite_%' UNION SELECT name, 'virtual' FROM pragma_module_list "
-		"WHERE name IN ('events', 'allocations', 'pages') ORDER BY 2, 1");
-}
+#define HISTORY_LINES 2000
 
-/* A virtual table has no text in the file; the schema explains it in a comment, which ends at ");". */
-static bool schema_virtual(const char *table)
-{
-	char *head = must_print("\n-- %s(", table);
-	const char *at = strstr(store_schema(), head);
-	size_t length;
-
-	free(head);
-	if (!at)
-		return false;
-	do {
-		at += strlen("\n-- ");
-		length = strcspn(at, "\n");
-		printf("%.*s\n", (int)length, at);
-	} while (strncmp(at, ");", 2) != 0 && *(at += length));
-	return true;
-}
-
-/* Tables of SQLite's own, and none at all. */
-static bool table_columns(struct sql_session *session, const char *table)
-{
-	char *query = sqlite3_mprintf("SELECT name, type FROM pragma_table_xinfo(%Q)", table);
-	sqlite3_stmt *row;
-	bool good = sqlite3_prepare_v2(session->db, query, -1, &row, NULL) == SQLITE_OK &&
-		    sqlite3_step(row) == SQLITE_ROW;
-
-	sqlite3_finalize(row);
-	if (good)
-		good = sql_run(session, query);
-	else
-		complain("there is no table '%s'; .tables lists what there is", table);
-	sqlite3_free(query);
-	return good;
-}
-
-static bool dot_schema(struct sql_session *session, const char *argument)
-{
-	sqlite3_stmt *row;
-	bool found = false;
-
-	if (sqlite3_prepare_v2(session->db,
-			       "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND "
-			       "(?1 = '' OR name = ?1 OR tbl_name = ?1) ORDER BY rowid",
-			       -1, &row, NULL) != SQLITE_OK) {
-		complain("SQL: %s", sqlite3_errmsg(session->db));
-		return false;
-	}
-	sqlite3_bind_text(row, 1, argument, -1, SQLITE_STATIC);
-	while (sqlite3_step(row) == SQLITE_ROW) {
-		printf("%s;\n", (const char *)sqlite3_column_text(row, 0));
-		found = true;
-	}
-	sqlite3_finalize(row);
-	return found || !*argument || schema_virtual(argument) || table_columns(session, argument);
-}
-
-static bool dot_mode(struct sql_session *session, const char *argument)
-{
-	static const char *const names[] = { "table", "json", "csv" };
-
-	for (int i = 0; i < 3; i++)
-		if (!strcmp(argument, names[i])) {
-			session->mode = (enum sql_mode)i;
-			return true;
-		}
-	complain(".mode is one of table, json, csv");
-	return false;
-}
-
-static bool dot_quit(struct sql_session *session, const char *argument)
-{
-	(void)argument;
-	session->quit = true;
-	return true;
-}
-
-static bool dot_help(struct sql_session *session, const char *argument);
-
-static const struct {
-	const char *name;
-	const char *argument;
-	const char *help;
-	bool (*run)(struct sql_session *session, const char *argument);
-} dots[] = {
-	{ ".tables", "", "what can be asked", dot_tables },
-	{ ".schema", "[TABLE]", "columns, with what each means", dot_schema },
-	{ ".mode", "MODE", "table, json or csv", dot_mode },
-	{ ".help", "", "this list", dot_help },
-	{ ".quit", "", "leave (also Ctrl-D)", dot_quit },
-};
-#define DOTS (sizeof(dots) / sizeof(*dots))
-
-static bool dot_help(struct sql_session *session, const char *argument)
-{
-	(void)session;
-	(void)argument;
-	for (size_t i = 0; i < DOTS; i++)
-		printf("  %-8s %-8s %s\n", dots[i].name, dots[i].argument, dots[i].help);
-	puts("Anything else is SQL and ends with a semicolon. To begin with:\n"
-	     "  SELECT * FROM runs;\n"
-	     "  SELECT kind, count(*) FROM events WHERE run_id = 1 GROUP BY kind;\n"
-	     "  SELECT live_bytes, stack_text(stack_id, 3) FROM leaks LIMIT 5;");
-	return true;
-}
-
-bool sql_dot(struct sql_session *session, const char *line)
-{
-	size_t length = strcspn(line, " \t\r\n");
-	char *argument = must_copy(line + length + strspn(line + length, " \t"));
-	bool good = false;
-	size_t i;
-
-	argument[strcspn(argument, " \t\r\n;")] = 0;
-	for (i = 0; i < DOTS; i++)
-		if (strlen(dots[i].name) == length && !strncmp(dots[i].name, line, length)) {
-			good = dots[i].run(session, argument);
-			break;
-		}
-	if (i == DOTS)
-		complain("there is no '%.*s'; .help lists what there is", (int)length, line);
-	free(argument);
-	return good;
-}
-
-static sqlite3 *running_db;
+/* The library that reads lines, and signals, know no arguments. */
+static struct {
+	sqlite3 *db;
+	sqlite3_stmt *names; /* what may complete a word, while the words are asked for */
+	size_t dot;
+	sigjmp_buf again;
+	volatile sig_atomic_t reading;
+} prompt;
 
 static void interrupt_cb(int number)
 {
 	(void)number;
-	sqlite3_interrupt(running_db);
+	if (prompt.reading)
+		siglongjmp(prompt.again, 1);
+	sqlite3_interrupt(prompt.db);
+}
+
+static const char names_sql[] =
+	"WITH tables(name) AS (SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') "
+	"AND name NOT LIKE 'sqlite%' UNION SELECT name FROM pragma_module_list WHERE name IN "
+	"('events', 'allocations', 'pages')), "
+	"names(name) AS (SELECT name FROM tables UNION SELECT column.name FROM tables, "
+	"pragma_table_xinfo(tables.name) AS column UNION VALUES ('SELECT'), ('FROM'), ('WHERE'), "
+	"('GROUP BY'), ('ORDER BY'), ('LIMIT'), ('JOIN'), ('USING'), ('DISTINCT'), ('BETWEEN'), "
+	"('stack_text('), ('count('), ('sum('), ('printf(')) "
+	"SELECT name FROM names WHERE lower(substr(name, 1, length(?1))) = lower(?1) ORDER BY 1";
+
+/* The next name that begins with the word; state 0: the first. */
+static char *name_next(const char *word, int state)
+{
+	if (!state) {
+		sqlite3_finalize(prompt.names);
+		if (sqlite3_prepare_v2(prompt.db, names_sql, -1, &prompt.names, NULL) != SQLITE_OK)
+			return NULL;
+		sqlite3_bind_text(prompt.names, 1, word, -1, SQLITE_TRANSIENT);
+	}
+	if (sqlite3_step(prompt.names) == SQLITE_ROW)
+		return must_copy((const char *)sqlite3_column_text(prompt.names, 0));
+	sqlite3_finalize(prompt.names);
+	prompt.names = NULL;
+	return NULL;
+}
+
+/* The same for lines that begin with a dot, which is not part of the word. */
+static char *dot_next(const char *word, int state)
+{
+	const char *name;
+
+	if (!state)
+		prompt.dot = 0;
+	while ((name = sql_dot_name(prompt.dot++)))
+		if (!strncmp(name + 1, word, strlen(word)))
+			return must_copy(name + 1);
+	return NULL;
+}
+
+static char **complete_cb(const char *word, int start, int end)
+{
+	(void)end;
+	rl_attempted_completion_over = 1; /* never names of files */
+	rl_completion_append_character = '\0';
+	return rl_completion_matches(word,
+				     start == 1 && *rl_line_buffer == '.' ? dot_next : name_next);
 }
 
 static char *history_path(void)
@@ -160,45 +85,94 @@ static char *history_path(void)
 	return home && *home == '/' ? must_print("%s/.heaptape_history", home) : NULL;
 }
 
+/* A statement is one entry, however many lines it had. */
+static void remember(const char *path, const char *statement)
+{
+	char *line = must_copy(statement);
+	size_t length = strlen(line);
+
+	while (length && strchr(" \t\n", line[length - 1]))
+		line[--length] = 0;
+	for (char *at = line; (at = strchr(at, '\n'));)
+		*at = ' ';
+	if (*line) {
+		add_history(line);
+		if (path)
+			write_history(path);
+	}
+	free(line);
+}
+
+/* The next line; NULL: there are no more, or *ret_dropped, Ctrl-C dropped what was typed. */
+static char *line_read(const char *text, bool *ret_dropped)
+{
+	char *line = NULL;
+
+	*ret_dropped = sigsetjmp(prompt.again, 1) != 0;
+	if (!*ret_dropped) {
+		prompt.reading = 1;
+		line = readline(text);
+	}
+	prompt.reading = 0;
+	return line;
+}
+
+/* Does the line, as a dot command or as one more of a statement; returns what is still open. */
+static char *line_take(struct sql_session *session, const char *history, char *statement,
+		       const char *line)
+{
+	char *longer;
+
+	if (!*statement && *line == '.') {
+		remember(history, line);
+		sql_dot(session, line);
+		return statement;
+	}
+	if (!*line && !*statement)
+		return statement;
+	longer = must_print("%s%s\n", statement, line);
+	free(statement);
+	if (sqlite3_complete(longer)) {
+		remember(history, longer);
+		sql_run(session, longer);
+		*longer = 0;
+	}
+	return longer;
+}
+
 void sql_prompt(struct sql_session *session)
 {
-	char *history = history_path(), *statement = must_copy(""), *line;
+	char *history = history_path(), *statement = must_copy(""), *line = NULL;
 	struct sigaction interrupt = { .sa_handler = interrupt_cb, .sa_flags = SA_RESTART };
+	struct sigaction before;
+	bool dropped = false;
 
 	printf("heaptape %s. SQL ends with a semicolon; .help, .tables, .schema, .quit\n",
 	       HEAPTAPE_VERSION);
+	prompt.db = session->db;
 	rl_readline_name = (char *)"heaptape";
+	rl_attempted_completion_function = complete_cb;
+	rl_basic_word_break_characters = " \t\n\"'(),;=<>+-*/|.";
 	using_history();
 	if (history)
 		read_history(history);
-	stifle_history(2000);
-	running_db = session->db;
-	while (!session->quit && (line = readline(*statement ? "     ...> " : "heaptape> "))) {
-		struct sigaction before;
-
-		if (*line)
-			add_history(line);
-		sigaction(SIGINT, &interrupt, &before);
-		if (!*statement && *line == '.') {
-			sql_dot(session, line);
-		} else if (*line || *statement) {
-			char *longer = must_print("%s%s\n", statement, line);
-
-			free(statement);
-			statement = longer;
-			if (sqlite3_complete(statement)) {
-				sql_run(session, statement);
-				*statement = 0;
-			}
+	stifle_history(HISTORY_LINES);
+	sigaction(SIGINT, &interrupt, &before);
+	while (!session->quit &&
+	       ((line = line_read(*statement ? "     ...> " : "heaptape> ", &dropped)) ||
+		dropped)) {
+		if (dropped) {
+			puts("^C");
+			*statement = 0;
+		} else {
+			statement = line_take(session, history, statement, line);
 		}
-		sigaction(SIGINT, &before, NULL);
 		fflush(stdout);
 		free(line);
 	}
+	sigaction(SIGINT, &before, NULL);
 	if (!session->quit)
 		putchar('\n');
-	if (history)
-		write_history(history);
 	free(history);
 	free(statement);
 }

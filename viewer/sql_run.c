@@ -147,11 +147,12 @@ static void result_row(struct result *result, sqlite3_stmt *statement)
 		result_flush(result);
 }
 
-static void result_end(struct result *result)
+/* A query that failed before its first row shows nothing, one without rows its columns. */
+static void result_end(struct result *result, bool good)
 {
 	if (result->session->mode == SQL_JSON)
 		json_end(&result->json);
-	else if (table_rows(result->table) || !result->rows)
+	else if (table_rows(result->table) || (good && !result->rows))
 		result_flush(result);
 	table_free(result->table);
 	for (int i = 0; i < result->count; i++)
@@ -192,7 +193,7 @@ bool sql_run(struct sql_session *session, const char *text)
 		while ((code = sqlite3_step(statement)) == SQLITE_ROW && !ferror(stdout))
 			result_row(&result, statement);
 		if (shows)
-			result_end(&result);
+			result_end(&result, code == SQLITE_DONE);
 		if (code != SQLITE_DONE && code != SQLITE_ROW)
 			sql_failed(session);
 		sqlite3_finalize(statement);

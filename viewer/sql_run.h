@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sql_mode { SQL_TABLE, SQL_JSON, SQL_CSV };
@@ -20,6 +21,9 @@ bool sql_run(struct sql_session *session, const char *text);
 
 /* One line that begins with a dot: .tables .schema .mode .help .quit */
 bool sql_dot(struct sql_session *session, const char *line);
+
+/* The names of such lines, with the dot; NULL: there are no more. */
+const char *sql_dot_name(size_t index);
 
 /* A whole script: statements, and dot lines between them. */
 bool sql_script(struct sql_session *session, const char *text);
