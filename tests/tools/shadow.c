@@ -218,16 +218,20 @@ static void print_list(const char *name, const struct list *list)
  * functions, and one that was just being entered or left); then what the account says.
  */
 static bool interrupted_right(struct thread *thread, const struct list *got, unsigned from,
-			      uint32_t signal)
+			      uint32_t node)
 {
+	const struct shadow_node *at = &thread->file->nodes[node];
 	struct list want;
 	uint32_t outer;
 	unsigned own = 0;
 
-	if (thread->file->nodes[thread->file->nodes[signal].parent].ret == SHADOW_UNSURE)
+	if (at->ret == SHADOW_UNSURE)
+		return true;
+	/* Before the call of what cuts the stack, or after it. */
+	if (at->ret == SHADOW_CUT && interrupted_right(thread, got, from, at->parent))
 		return true;
 	want.count = 0;
-	outer = list_expected(&want, thread, thread->file->nodes[signal].parent);
+	outer = list_expected(&want, thread, node);
 	if (outer)
 		list_add(&want, SHADOW_FOREIGN);
 	for (; own <= 5; own++, from++) {
@@ -241,7 +245,8 @@ static bool interrupted_right(struct thread *thread, const struct list *got, uns
 
 				head.count = from + want.count - skip;
 				if (lists_equal(&head, from, &want, skip) &&
-				    interrupted_right(thread, got, head.count, outer))
+				    interrupted_right(thread, got, head.count,
+						      thread->file->nodes[outer].parent))
 					return true;
 			}
 		}
@@ -288,7 +293,8 @@ static void compare(struct thread *thread, uint32_t note, uint32_t stack_id)
 			head.count = from + want.count;
 		if (!lists_equal(&head, from, &want, 0))
 			problem = "handler's stack";
-		else if (got.whole && !interrupted_right(thread, &got, head.count, signal))
+		else if (got.whole && !interrupted_right(thread, &got, head.count,
+							 thread->file->nodes[signal].parent))
 			problem = "interrupted stack";
 	}
 	if (!problem)
