@@ -212,6 +212,39 @@ static void print_processes(sqlite3 *db, const struct run *run)
 		       format_count(run->processes - PROCESSES_SHOWN));
 }
 
+#define NAMELESS_PERCENT 20
+
+/* Stripped programs: why there are only places, and what to do about it. */
+static void print_nameless(const struct run *run, const struct profile *profile,
+			   const struct site *sites, size_t count)
+{
+	int64_t *modules = must_alloc((profile->module_count + 1) * sizeof(*modules));
+	int64_t nameless = 0, all = 0;
+	size_t most = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct frame *frame = &profile->frames[sites[i].frame];
+		int64_t allocations = sites[i].values[METRIC_ALLOCATIONS];
+
+		all += allocations;
+		if (frame->function || !frame->module || frame->module >= profile->module_count)
+			continue;
+		nameless += allocations;
+		modules[frame->module] += allocations;
+		if (modules[frame->module] > modules[most])
+			most = frame->module;
+	}
+	if (most && nameless * 100 >= all * NAMELESS_PERCENT && !profile->pending) {
+		printf("\n%s of the allocations come from call sites without a name, most of them "
+		       "in "
+		       "%s,\nwhich lacks symbols. With its debug information installed:\n",
+		       format_percent((double)nameless, (double)all), profile->modules[most].name);
+		printf("  heaptaped --symbols %s %s --again\n", shell_word(cli_database()),
+		       format_plain(run->run_id));
+	}
+	free(modules);
+}
+
 static void report_text(sqlite3 *db, const struct run *run)
 {
 	struct profile profile;
@@ -237,6 +270,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 				      ? NULL
 				      : site_list_table(&site_lists[i], &profile, sites, count,
 							options.top, options.stacks));
+	print_nameless(run, &profile, sites, count);
 	if (profile.pending)
 		printf("\nFunction names are still being looked up; ask again in a moment.\n");
 	sites_free(sites, count);

@@ -21,6 +21,7 @@
 
 #define RUN_SETTINGS_MAX 16
 #define DEPTH_MAX 4096
+#define DEPTH_DEFAULT (-1)
 #define MISUSES_TOLD 3 /* the report has more */
 
 static struct {
@@ -34,7 +35,7 @@ static struct {
 	int64_t depth;
 	const char *follow;
 	bool quiet;
-} options = { .on_full = "wait", .follow = "exec" };
+} options = { .on_full = "wait", .depth = DEPTH_DEFAULT, .follow = "exec" };
 
 static const struct option_row rows[] = {
 	{ "db", 'o', "FILE", "record into FILE (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
@@ -118,7 +119,7 @@ static void environment_init(struct environment *environment)
 		environment_setting(environment, "HEAPTAPE_GUARD", "1");
 	if (options.free_stacks)
 		environment_setting(environment, "HEAPTAPE_FREE_STACKS", "1");
-	if (options.depth)
+	if (options.depth > 0)
 		environment_setting(environment, "HEAPTAPE_DEPTH", format_plain(options.depth));
 	if (on_error)
 		environment_setting(environment, "HEAPTAPE_ON_ERROR", on_error);
@@ -402,7 +403,7 @@ static int run_main(int argc, char **argv)
 				   options.follow);
 	if (options.free_stacks && options.no_stacks)
 		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
-	if (options.depth < 0 || options.depth > DEPTH_MAX)
+	if (options.depth != DEPTH_DEFAULT && (options.depth < 1 || options.depth > DEPTH_MAX))
 		return usage_error("run", "--depth is a number from 1 to %d", DEPTH_MAX);
 	if (options.socket && shared.db)
 		return usage_error("run", "--socket's daemon has its database already; --db cannot "

@@ -19,6 +19,41 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* Letters to add, drop or change to make one word of the other; both are short. */
+static size_t difference(const char *one, const char *other)
+{
+	size_t rest, least;
+
+	if (!*one || !*other)
+		return strlen(one) + strlen(other);
+	if (*one == *other)
+		return difference(one + 1, other + 1);
+	least = difference(one + 1, other);
+	rest = difference(one, other + 1);
+	least = rest < least ? rest : least;
+	rest = difference(one + 1, other + 1);
+	return 1 + (rest < least ? rest : least);
+}
+
+static int unknown_command(const char *name)
+{
+	const struct command *meant = NULL;
+	size_t least = 3;
+
+	for (size_t i = 0; i < COMMANDS && strlen(name) < 12; i++) {
+		size_t letters = difference(name, commands[i]->name);
+
+		if (letters < least) {
+			least = letters;
+			meant = commands[i];
+		}
+	}
+	if (meant)
+		return usage_error(NULL, "there is no command '%s'. Is '%s' meant?", name,
+				   meant->name);
+	return usage_error(NULL, "there is no command '%s'", name);
+}
+
 static int help(void)
 {
 	puts("heaptape records what a program's heap really does, and answers questions about it.\n"
@@ -58,12 +93,12 @@ int main(int argc, char **argv)
 			return help();
 		command = find_command(argv[2]);
 		if (!command)
-			return usage_error(NULL, "there is no command '%s'", argv[2]);
+			return unknown_command(argv[2]);
 		cli_help(command);
 		return STATUS_DONE;
 	}
 	command = find_command(name);
 	if (!command)
-		return usage_error(NULL, "there is no command '%s'", name);
+		return unknown_command(name);
 	return cli_run(command, argc - 1, argv + 1);
 }

@@ -15,6 +15,8 @@ said() {
 
 said 2 "no command 'frob'" frob
 said 2 "no command 'frob'" help frob
+said 2 "Is 'report' meant" reprot
+said 2 "Is 'flame' meant" help flam
 said 2 'which program' run
 said 2 'which program' run --
 said 2 'unknown option --frob' run --frob -- true
@@ -23,6 +25,7 @@ said 2 '\-\-label needs a value' run --label
 said 2 "wait.*drop.*'maybe'" run --on-full=maybe true
 said 2 'is not a number' run --depth=many true
 said 2 'from 1 to 4096' run --depth=9999 true
+said 2 'from 1 to 4096' run --depth=0 true
 said 2 'one argument too many' runs 1
 said 2 'one argument too many' report 1 2
 said 2 'put it into quotes' sql SELECT 1
