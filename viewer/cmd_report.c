@@ -235,9 +235,8 @@ static void print_nameless(const struct run *run, const struct profile *profile,
 			most = frame->module;
 	}
 	if (most && nameless * 100 >= all * NAMELESS_PERCENT && !profile->pending) {
-		printf("\n%s of the allocations come from call sites without a name, most of them "
-		       "in "
-		       "%s,\nwhich lacks symbols. With its debug information installed:\n",
+		printf("\n%s of the allocations come from call sites without a name, most of\n"
+		       "them in %s. With debug information for it installed:\n",
 		       format_percent((double)nameless, (double)all), profile->modules[most].name);
 		printf("  heaptaped --symbols %s %s --again\n", shell_word(cli_database()),
 		       format_plain(run->run_id));
