@@ -402,9 +402,11 @@ __asm__(".text\n"
 	"	ret\n"
 	".size call_without_rows, .-call_without_rows\n");
 
-/* The same as bytes, for code made at run time. */
+/* The same as bytes, for code made at run time; and with a frame pointer, by which it is left. */
 static const unsigned char code_without_rows[] = { 0x48, 0x89, 0xf8, 0x89, 0xf7, 0x48, 0x83, 0xec,
 						   0x08, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0xc3 };
+static const unsigned char code_with_frame[] = { 0x48, 0x89, 0xf8, 0x89, 0xf7, 0x55, 0x48,
+						 0x89, 0xe5, 0xff, 0xd0, 0x5d, 0xc3 };
 #endif
 
 static SHADOW_NOINLINE void yield(struct coroutine *self)
@@ -504,17 +506,20 @@ static void coroutines_make(void)
 /* -- code without unwind rows -- */
 
 static void (*made_code)(function *next, int depth);
+static void (*made_with_frame)(function *next, int depth);
 
 static SHADOW_NOINLINE void unknown(int depth)
 {
 	SHADOW_ENTER();
 #if HAS_ASSEMBLY
 	struct jump *outer_jump = jump;
-	bool made = roll(2) && made_code;
+	unsigned kind = made_code ? roll(3) : 0;
 
 	jump = NULL;
-	shadow_mark(SHADOW_CUT);
-	if (made)
+	shadow_mark(kind == 2 ? SHADOW_ANY : SHADOW_CUT);
+	if (kind == 2)
+		made_with_frame(pick(), depth < 4 ? depth : 4);
+	else if (kind == 1)
 		made_code(pick(), depth < 4 ? depth : 4);
 	else
 		call_without_rows(pick(), depth < 4 ? depth : 4);
@@ -534,6 +539,8 @@ static void code_make(void)
 	if (code == MAP_FAILED)
 		return;
 	memcpy(code, code_without_rows, sizeof(code_without_rows));
+	memcpy((char *)code + 64, code_with_frame, sizeof(code_with_frame));
+	made_with_frame = (void (*)(function *, int))((uintptr_t)code + 64);
 	made_code = (void (*)(function *, int))(uintptr_t)code;
 #endif
 }
