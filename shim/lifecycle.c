@@ -123,15 +123,18 @@ static void at_exit(int status, void *unused)
 	ht_ending(PROCESS_EXITED, status & 0xff);
 }
 
-/* Without a daemon: stacks for reports of misuse, if more is asked for than the message. */
-static void keep_stacks(void)
+void ht_stacks_alone(void)
 {
-	if (!ht_settings.stacks || !ht_settings.free_stacks || ht_ring_make(&ht_ring) != 0)
+	static int begun_by;
+	int self = (int)sys_call0(SYS_getpid);
+
+	if (ht_stacks_on || !ht_settings.stacks || ht_link.state != LINK_OFF ||
+	    __atomic_exchange_n(&begun_by, self, __ATOMIC_RELAXED) == self ||
+	    ht_ring_make(&ht_ring) != 0)
 		return;
 	drop_descriptor();
 	ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
-	ht_freed_init();
-	ht_stacks_on = ht_free_stacks_on = true;
+	ht_stacks_on = true;
 }
 
 __attribute__((constructor(101))) static void begin(int argc, char **argv, char **envp)
@@ -154,7 +157,10 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	if (!ht_settings.socket[0]) {
 		ht_link_off(NULL, 0);
-		keep_stacks();
+		if (ht_guard_on) {
+			ht_stacks_alone();
+			ht_free_stacks_on = ht_stacks_on;
+		}
 		return;
 	}
 	if (!ht_begin(false)) {

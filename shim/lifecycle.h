@@ -23,6 +23,9 @@ bool ht_begin(bool forked);
  * vfork child, which only borrows our memory. */
 void ht_ending(enum process_end how, int code);
 
+/* Without a daemon: from now on stacks can be captured, for reports of misuse. */
+void ht_stacks_alone(void);
+
 /* exec failed: it goes on after all. */
 void ht_ending_failed(void);
 

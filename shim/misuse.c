@@ -7,6 +7,7 @@
 #include "shim/foreign.h"
 #include "shim/capture.h"
 #include "shim/freed.h"
+#include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/settings.h"
 #include "shim/span.h"
@@ -110,6 +111,7 @@ static __attribute__((noinline)) void report(const void *p, const struct span *s
 {
 	struct misuse misuse = { .call = call, .address = (uintptr_t)p };
 
+	ht_stacks_alone();
 	misuse.stack = ht_stacks_on ? HT_STACK_OF_CALLER() : 0;
 	judge(&misuse, p, span);
 	ht_misuse_tell(&misuse);
@@ -173,6 +175,7 @@ __attribute__((noinline)) void ht_list_broken(struct span *span)
 				 .call = "malloc",
 				 .address = (uintptr_t)span->free };
 
+	ht_stacks_alone();
 	misuse.stack = ht_stacks_on ? HT_STACK_OF_CALLER() : 0;
 	if (misuse.address - span->start < span->carved * span->block_bytes)
 		look_at_block(&misuse, span, block_index(span, span->free), true);

@@ -94,6 +94,11 @@ status=0
 LD_PRELOAD=$B/libheaptape.so "$programs/misuse" twice >out 2>err || status=$?
 is "alone: status" "$status" 134
 has "alone: message" err '^heaptape: free(0x[0-9a-f]*): already freed: a block of'
+has "alone: where" err '^    drop_again+0x[0-9a-f]*  misuse+0x'
+status=0
+LD_PRELOAD=$B/libheaptape.so "$programs/misuse" twice_in_handler >out 2>err || status=$?
+is "alone, in a handler: status" "$status" 134
+has "alone, in a handler: where" err '^    handler+0x[0-9a-f]*  misuse+0x'
 status=0
 LD_PRELOAD=$B/libheaptape.so HEAPTAPE_ON_ERROR=continue "$programs/misuse" inside >out 2>err || status=$?
 is "alone, going on: status" "$status" 0
