@@ -225,18 +225,22 @@ int64_t run_parent(struct run *run, const struct process *process, pid_t parent_
 	return former->parent_process_id ? former->parent_process_id : parent;
 }
 
-/* Learns how processes ended that said nothing. */
-static void learn_endings(struct run *run)
+/* Learns how processes ended that said nothing. False: of some that may still come to light. */
+static bool learn_endings(struct run *run)
 {
+	bool all = true;
+
 	for (uint32_t i = 0; i < run->process_count; i++) {
 		struct run_process *ended = &run->processes[i];
 		int status, result;
 
 		if (ended->pidfd < 0)
 			continue;
-		result = exit_status_get(ended->pidfd, &status);
-		if (result == -EAGAIN)
+		result = exit_status_get(ended->pidfd, ended->peer_pid, &status);
+		if (result == -EAGAIN) {
+			all = false;
 			continue;
+		}
 		close(ended->pidfd);
 		ended->pidfd = -1;
 		if (result == 0)
@@ -244,6 +248,7 @@ static void learn_endings(struct run *run)
 				    WIFSIGNALED(status) ? PROCESS_SIGNALED : PROCESS_EXITED,
 				    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
+	return all;
 }
 
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns)
@@ -356,10 +361,11 @@ void run_check(struct run *run, bool strangers)
 {
 	bool lingering = clock_monotonic_ns() - run->ended_mono_ns < LINGER_NS;
 
-	learn_endings(run);
+	bool known = learn_endings(run);
+
 	if (!run->ended)
 		return;
-	if (run->running == 0 && !(strangers && lingering)) {
+	if (run->running == 0 && !(lingering && (strangers || !known))) {
 		finish(run);
 		return;
 	}
