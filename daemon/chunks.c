@@ -78,6 +78,7 @@ static void write_out(struct process *process, bool as_tail)
 		forget_tail(chunk);
 		return;
 	}
+	process_note_commits(process);
 	process->uncommitted_events += events - tail;
 	forget_tail(chunk);
 	if (!as_tail || events > TAIL_EVENTS_MAX)

@@ -17,6 +17,9 @@ static const char help[] =
 	"  --socket PATH   listen here; only the same user and root are served\n"
 	"  --db FILE       the database; made if it does not exist, else appended to\n"
 	"  --private       end when everything that was begun is recorded and nobody is connected\n"
+	"  --patience S    wait S seconds for another program that keeps FILE locked (default: "
+	"60);\n"
+	"                  then recording stops\n"
 	"  --ready-fd N    write a line to descriptor N when programs may connect\n"
 	"  --help, --version\n"
 	"\n"
@@ -33,17 +36,18 @@ static int wrong_use(const char *what)
 
 int main(int argc, char **argv)
 {
-	enum { SOCKET = 256, DB, PRIVATE, READY_FD, HELP, PRINT_VERSION };
+	enum { SOCKET = 256, DB, PRIVATE, PATIENCE, READY_FD, HELP, PRINT_VERSION };
 	static const struct option rows[] = {
 		{ "socket", required_argument, NULL, SOCKET },
 		{ "db", required_argument, NULL, DB },
 		{ "private", no_argument, NULL, PRIVATE },
+		{ "patience", required_argument, NULL, PATIENCE },
 		{ "ready-fd", required_argument, NULL, READY_FD },
 		{ "help", no_argument, NULL, HELP },
 		{ "version", no_argument, NULL, PRINT_VERSION },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct server_options options = { .ready_fd = -1 };
+	struct server_options options = { .ready_fd = -1, .patience_ms = WRITER_PATIENCE_MS };
 	char *end;
 	int option;
 
@@ -60,6 +64,11 @@ int main(int argc, char **argv)
 			break;
 		case PRIVATE:
 			options.private = true;
+			break;
+		case PATIENCE:
+			options.patience_ms = (unsigned)strtoul(optarg, &end, 10) * 1000;
+			if (*end || end == optarg || options.patience_ms > 3600000)
+				return wrong_use("--patience needs a number of seconds");
 			break;
 		case READY_FD:
 			options.ready_fd = (int)strtol(optarg, &end, 10);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #define READ_BYTES (256u << 10)
 #define READS_AT_ONCE 8
+#define READS_OF_THE_DEAD 1024
 #define PASSED_MAX 8
 #define REPLY_MAX (2 * PATH_MAX)
 /* A stranger's first frame is not longer, and all unfinished frames together are not. */
@@ -127,6 +129,8 @@ void peer_free(struct peer *peer)
 		link = &(*link)->next;
 	*link = peer->next;
 	event_free(peer->readable);
+	if (peer->gone)
+		event_free(peer->gone);
 	if (peer->process) {
 		if (peer->bad) {
 			char text[256];
@@ -185,6 +189,9 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 	peer->process->peer = peer;
 	peer->run = run;
 	peer->state = PEER_PROGRAM;
+	peer->gone = server_watch_end(peer->server, peer, peer->process->pidfd);
+	peer->is_gone = peer->process->pidfd < 0 && peer->pid > 0 && kill(peer->pid, 0) != 0 &&
+			errno == ESRCH;
 	send_control(peer, true, "");
 	return 0;
 }
@@ -348,7 +355,8 @@ static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes)
 	return got;
 }
 
-static void read_some(struct peer *peer)
+/* False: it was all, and the peer is gone. */
+static bool read_some(struct peer *peer)
 {
 	bool closed = false;
 
@@ -376,8 +384,23 @@ static void read_some(struct peer *peer)
 		}
 		server_commit_due(peer->server);
 	}
-	if (closed || peer->bad)
-		peer_free(peer);
+	if (!closed && !peer->bad)
+		return true;
+	peer_free(peer);
+	return false;
+}
+
+void peer_gone(struct peer *peer)
+{
+	char byte;
+
+	for (int i = 0; i < READS_OF_THE_DEAD; i++) {
+		if (recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+			break;
+		if (!read_some(peer))
+			return;
+	}
+	peer_free(peer);
 }
 
 #define ELDERS_NS 1000000000u
@@ -396,9 +419,9 @@ static void hear_elders(const struct peer *peer)
 	}
 }
 
-void peer_read(struct peer *peer)
+bool peer_read(struct peer *peer)
 {
 	if (peer->state == PEER_NEW)
 		hear_elders(peer);
-	read_some(peer);
+	return read_some(peer);
 }

@@ -23,6 +23,8 @@ struct peer {
 	struct peer *next;
 	int fd;
 	struct event *readable;
+	struct event *gone; /* the process has ended; NULL: that cannot be watched */
+	bool is_gone;	    /* it had when we looked first */
 	enum peer_state state;
 	const char *bad; /* not NULL: why it is not listened to any more */
 	pid_t pid;	 /* as the kernel says; 0 unknown */
@@ -43,8 +45,13 @@ int peer_new(struct server *server, int fd, pid_t pid);
 /* Ends the connection: a program's process is finished, the command's run goes on without it. */
 void peer_free(struct peer *peer);
 
-/* Reads what has come, up to a limit that keeps the others waiting shortly. */
-void peer_read(struct peer *peer);
+/* Reads what has come, up to a limit that keeps the others waiting shortly. False: it was all, and
+ * the peer is gone. */
+bool peer_read(struct peer *peer);
+
+/* The process has ended. Its connection may be open still, in a child that it made behind our back:
+ * what is in there is read, then it is over. */
+void peer_gone(struct peer *peer);
 
 void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running);
 

@@ -266,8 +266,18 @@ static void drain(struct process *process)
 	merge_flush(process);
 }
 
+void process_note_commits(struct process *process)
+{
+	if (process->commits == process->daemon->writer.commits)
+		return;
+	process->commits = process->daemon->writer.commits;
+	process->stored_events += process->uncommitted_events;
+	process->uncommitted_events = 0;
+}
+
 void process_cut(struct process *process)
 {
+	process_note_commits(process);
 	process->cut = true;
 	process->discarded_events += process->uncommitted_events;
 	process->uncommitted_events = 0;

@@ -37,6 +37,7 @@ struct daemon {
 	unsigned writers_in_use; /* chunk writers that hold events */
 	size_t pending_bytes;	 /* of all processes */
 	uint64_t failures_seen;	 /* of the writer */
+	bool private;		 /* of one command, and ends with it */
 	bool stopping;
 	/* The run's rows are final and committed. */
 	void (*run_done)(struct daemon *daemon, int64_t run_id, bool has_stacks);
@@ -151,9 +152,10 @@ struct process {
 	uint64_t last_ns; /* of the latest event taken */
 
 	uint64_t stored_events;	     /* committed */
-	uint64_t uncommitted_events; /* in the open transaction */
-	uint64_t discarded_events;   /* known, but not to be stored any more */
-	bool cut;		     /* the database cannot be written: events are discarded */
+	uint64_t uncommitted_events; /* since commit number `commits` of the writer */
+	uint64_t commits;
+	uint64_t discarded_events; /* known, but not to be stored any more */
+	bool cut;		   /* the database cannot be written: events are discarded */
 
 	uint64_t losses[6]; /* as in message Losses */
 	uint64_t cut_reasons[STACK_CUT_COUNT];
@@ -178,6 +180,8 @@ void process_end_message(struct process *process, const Heaptape__ProcessEnd *me
 int process_misuse(struct process *process, const Heaptape__Misuse *message);
 /* The connection is over: takes what the shared memory still holds, writes everything, frees. */
 void process_finish(struct process *process);
+/* Tells events that have been committed from those that may still be undone. */
+void process_note_commits(struct process *process);
 /* The database cannot be written: recording stops, what comes is counted as lost. */
 void process_cut(struct process *process);
 /* Regular work: looks at the shared memory, so that events of an idle program are seen. */

@@ -16,6 +16,7 @@
 /* How long processes may take to close their connections after the program has ended, before the
  * command is told that they go on. */
 #define LINGER_NS 200000000u
+#define RETRY_NS 2000000000u
 
 static int add_row(struct run *run, const char *label, const char *command, const char *cwd,
 		   const char *settings)
@@ -27,6 +28,8 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 
 	if (writer->failed)
 		writer_retry(writer); /* perhaps there is room again */
+	if (writer_begin_soon(writer) != 0)
+		return -EIO;
 	gethostname(host, sizeof(host) - 1);
 	add = writer_statement(writer, SQL_RUN_ADD);
 	writer_bind_text(add, 1, label);
@@ -36,6 +39,7 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 	writer_bind(add, 5, (uint64_t[]){ clock_realtime_ns() }, 1);
 	writer_bind_text(add, 6, HEAPTAPE_VERSION);
 	writer_bind_text(add, 7, settings);
+	writer_bind_text(add, 8, writer->recorder);
 	error = writer_run(writer, add);
 	if (!error) {
 		run->run_id = sqlite3_last_insert_rowid(writer->db);
@@ -334,35 +338,79 @@ void run_command_gone(struct run *run)
 	run->ended = true;
 }
 
-static void finish(struct run *run)
+static void leave(struct run *run)
 {
-	struct daemon *daemon = run->daemon;
-	struct run **link = &daemon->runs;
-	sqlite3_stmt *end;
+	struct run **link = &run->daemon->runs;
 
-	learn_endings(run);
-	end = writer_statement(&daemon->writer, SQL_RUN_END);
-	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
-	writer_bind_text(end, 2, run->cut ? "cut" : run->lost ? "incomplete" : "complete");
-	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
-	writer_run(&daemon->writer, end);
-	writer_commit(&daemon->writer);
-	if (run->command)
-		peer_run_done(run->command, run->run_id, 0);
-	if (daemon->run_done)
-		daemon->run_done(daemon, run->run_id, run->has_stacks);
+	if (run->daemon->run_done)
+		run->daemon->run_done(run->daemon, run->run_id, run->has_stacks);
 	while (*link != run)
 		link = &(*link)->next;
 	*link = run->next;
 	run_free(run);
 }
 
+/* What a full disk or another program's lock kept from being written: some time later, as long as we
+ * are here. After us, whoever opens the file ends the run. */
+static void finish_again(struct run *run)
+{
+	struct writer *writer = &run->daemon->writer;
+	char why[sizeof(writer->error.text) + 32];
+	sqlite3_stmt *end;
+
+	if (clock_monotonic_ns() < run->retry_ns)
+		return;
+	run->retry_ns = clock_monotonic_ns() + RETRY_NS;
+	snprintf(why, sizeof(why), "recording stopped: %s", writer->error.text);
+	if (writer->failed)
+		writer_retry(writer);
+	if (writer_begin(writer) == 0 && recorder_end_run(writer->db, run->run_id, why) != 0)
+		writer_fail(writer, "write to");
+	if (run->status_pid) {
+		end = writer_statement(writer, SQL_RUN_PROGRAM);
+		writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
+		writer_bind(end, run->status_signal ? 3 : 2,
+			    (uint64_t[]){ (uint64_t)(run->status_signal ? run->status_signal
+									: run->status_code) },
+			    1);
+		writer_run(writer, end);
+	}
+	if (writer_commit(writer) == 0)
+		leave(run);
+}
+
+static void finish(struct run *run)
+{
+	struct daemon *daemon = run->daemon;
+	sqlite3_stmt *end;
+	bool written;
+
+	learn_endings(run);
+	end = writer_statement(&daemon->writer, SQL_RUN_END);
+	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
+	writer_bind_text(end, 2, run->cut ? "cut" : run->lost ? "incomplete" : "complete");
+	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
+	written = writer_run(&daemon->writer, end) == 0 && writer_commit(&daemon->writer) == 0;
+	if (run->command)
+		peer_run_done(run->command, run->run_id, 0);
+	run->command = NULL;
+	run->unwritten = !written;
+	run->retry_ns = clock_monotonic_ns() + RETRY_NS;
+	if (written || daemon->private || daemon->stopping)
+		leave(run);
+}
+
 void run_check(struct run *run, bool strangers)
 {
 	bool lingering = clock_monotonic_ns() - run->ended_mono_ns < LINGER_NS;
 
-	bool known = learn_endings(run);
+	bool known;
 
+	if (run->unwritten) {
+		finish_again(run);
+		return;
+	}
+	known = learn_endings(run);
 	if (!run->ended)
 		return;
 	if (run->running == 0 && !(lingering && (strangers || !known))) {

@@ -36,6 +36,8 @@ struct run {
 	bool by_hand;	      /* no command */
 	bool ended;	      /* RunEnd came, or the command went away */
 	bool told;	      /* RunDone was sent */
+	bool unwritten;	      /* it is over, but the database did not take that */
+	uint64_t retry_ns;
 	uint64_t ended_mono_ns;
 	bool lost, cut;
 	bool has_stacks;

@@ -16,9 +16,8 @@
 
 #include "daemon/run.h"
 
-#define TICK_MS 100
-#define SAVE_NS 200000000u  /* everything is in the database after so long */
-#define COMMIT_NS 50000000u /* no transaction stays open longer */
+#define TICK_MS 50
+#define SAVE_NS 125000000u /* at the tick after so long everything is in the database */
 #define SILENT_NS 10000000000u
 #define ACCEPT_PAUSE_MS 200
 /* Who waits longer for a descriptor to become free is refused, as programs may wait for one another. */
@@ -50,22 +49,29 @@ static void commit(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
 
-	if (writer_commit(&daemon->writer) == 0) {
-		for (struct process *p = daemon->processes; p; p = p->next) {
-			p->stored_events += p->uncommitted_events;
-			p->uncommitted_events = 0;
-		}
-	}
+	writer_commit(&daemon->writer);
 	check_failure(server);
+}
+
+/* Events and the numbers beside them are committed together: should we be killed, they agree. */
+static void save_due(struct server *server)
+{
+	struct daemon *daemon = &server->daemon;
+
+	if (clock_monotonic_ns() - server->commit_ns < SAVE_NS)
+		return;
+	for (struct process *process = daemon->processes; process; process = process->next) {
+		chunks_show(process);
+		save_process(process, false);
+	}
+	commit(server);
+	server->commit_ns = clock_monotonic_ns();
 }
 
 void server_commit_due(struct server *server)
 {
-	const struct writer *writer = &server->daemon.writer;
-
 	check_failure(server);
-	if (writer->in_transaction && clock_monotonic_ns() - writer->began_ns >= COMMIT_NS)
-		commit(server);
+	save_due(server);
 }
 
 void server_changed(struct server *server)
@@ -90,6 +96,25 @@ struct event *server_watch(struct server *server, struct peer *peer)
 		return NULL;
 	}
 	server->had_run = true;
+	return event;
+}
+
+static void gone_cb(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	peer_gone(context);
+}
+
+struct event *server_watch_end(struct server *server, struct peer *peer, int pidfd)
+{
+	struct event *event =
+		pidfd < 0 ? NULL : event_new(server->base, pidfd, EV_READ, gone_cb, peer);
+
+	if (event && event_add(event, NULL) != 0) {
+		event_free(event);
+		return NULL;
+	}
 	return event;
 }
 
@@ -195,12 +220,14 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 	accept_cb(server->listen_fd, EV_READ, server);
 	for (peer = server->peers; peer; peer = next_peer) {
 		next_peer = peer->next;
-		if (peer->state == PEER_NEW)
+		if (peer->is_gone)
+			peer_gone(peer);
+		else if (peer->state == PEER_NEW)
 			peer_read(peer);
 	}
 	for (peer = server->peers; peer; peer = peer->next)
 		strangers = strangers || peer->state == PEER_NEW;
-	commit(server);
+	check_failure(server);
 	for (run = server->daemon.runs; run; run = next_run) {
 		next_run = run->next;
 		run_check(run, strangers);
@@ -235,15 +262,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	}
 	for (struct process *process = daemon->processes; process; process = process->next)
 		process_poll(process);
-	if (now - server->commit_ns >= SAVE_NS) {
-		server->commit_ns = now;
-		for (struct process *process = daemon->processes; process;
-		     process = process->next) {
-			chunks_show(process);
-			save_process(process, false);
-		}
-		commit(server);
-	}
+	save_due(server);
 	if (daemon->runs)
 		server_changed(server);
 }
@@ -385,6 +404,7 @@ int server_run(const struct server_options *options)
 	server.resolver.server = &server;
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->run_done = run_done;
+	daemon->private = options->private;
 	batch_setup();
 	raise_limits();
 	signal(SIGPIPE, SIG_IGN);
@@ -392,6 +412,7 @@ int server_run(const struct server_options *options)
 		fprintf(stderr, "heaptaped: %s\n", error.text[0] ? error.text : "out of memory");
 		return 3;
 	}
+	daemon->writer.patience_ms = daemon->writer.usual_patience_ms = options->patience_ms;
 	stacks_init(&daemon->stacks, &daemon->writer);
 	daemon->press = chunk_press_new();
 	server.listen_fd = listen_on(options->socket_path);
@@ -406,6 +427,9 @@ int server_run(const struct server_options *options)
 			fprintf(stderr, "heaptaped: nobody waits on --ready-fd\n");
 		close(options->ready_fd);
 	}
+	/* Nobody has looked up the names of functions for them yet. */
+	if (daemon->writer.left_runs > 0)
+		resolver_request(&server.resolver, 0);
 	event_base_dispatch(server.base);
 	status = 0;
 	daemon->stopping = true;

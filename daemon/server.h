@@ -15,8 +15,9 @@ struct event;
 struct server_options {
 	const char *socket_path;
 	const char *db_path;
-	bool private; /* end when the last run is done and nobody is connected */
-	int ready_fd; /* told with one byte when listening; -1 none */
+	bool private;	      /* end when the last run is done and nobody is connected */
+	unsigned patience_ms; /* how long the database may be locked before recording stops */
+	int ready_fd;	      /* told with one byte when listening; -1 none */
 };
 
 struct server {
@@ -39,6 +40,8 @@ int server_run(const struct server_options *options);
 
 /* For peer.c: the event that tells of new bytes. */
 struct event *server_watch(struct server *server, struct peer *peer);
+/* And the one that tells of its process's end; NULL when it cannot be told. */
+struct event *server_watch_end(struct server *server, struct peer *peer, int pidfd);
 /* Somebody left, or a run may be done: what follows from that happens soon. */
 void server_changed(struct server *server);
 /* Commits when the open transaction is old enough. */

@@ -16,7 +16,10 @@
 /* After waiting for another daemon's transaction, leave it a moment before the next of ours. */
 #define YIELD_US 1500
 #define BUSY_WAIT_US 500
-#define BUSY_WAITS_MAX 120000 /* a minute */
+/* Another program that has kept the file locked for too long is not waited for again. */
+#define IMPATIENCE_MS 100u
+/* Who asks for a new run is told soon. */
+#define START_PATIENCE_MS 10000u
 
 static const char *const statement_sql[SQL_COUNT] = {
 #define ROW(NAME, sql) [SQL_##NAME] = sql,
@@ -29,9 +32,13 @@ static bool contended;
 /* Sleeps are short, because the gaps between another daemon's transactions are. */
 static int busy_cb(void *context, int waits)
 {
-	(void)context;
+	struct writer *writer = context;
+	uint64_t now = clock_monotonic_ns();
+
 	contended = true;
-	if (waits >= BUSY_WAITS_MAX)
+	if (waits == 0)
+		writer->busy_since_ns = now;
+	if (now - writer->busy_since_ns >= writer->patience_ms * 1000000ull)
 		return 0;
 	usleep(BUSY_WAIT_US);
 	return 1;
@@ -73,6 +80,8 @@ int writer_open(struct writer *writer, const char *path, struct store_error *ret
 	error = store_open(path, STORE_CREATE, &writer->db, ret_error);
 	if (error)
 		goto fail;
+	recorder_self(writer->recorder);
+	writer->left_runs = recorder_end_left(writer->db);
 	for (int i = 0; i < SQL_COUNT; i++) {
 		if (sqlite3_prepare_v3(writer->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 				       &writer->statements[i], NULL) != SQLITE_OK) {
@@ -80,7 +89,8 @@ int writer_open(struct writer *writer, const char *path, struct store_error *ret
 			goto fail;
 		}
 	}
-	sqlite3_busy_handler(writer->db, busy_cb, NULL);
+	writer->patience_ms = writer->usual_patience_ms = WRITER_PATIENCE_MS;
+	sqlite3_busy_handler(writer->db, busy_cb, writer);
 	/* A power cut may cost the last moments, never the file. */
 	sqlite3_exec(writer->db,
 		     "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
@@ -107,24 +117,57 @@ void writer_close(struct writer *writer)
 	writer->reserve_fd = -1;
 }
 
-int writer_begin(struct writer *writer)
+static int begin(struct writer *writer)
 {
-	if (writer->failed)
-		return -EIO;
-	if (writer->in_transaction)
-		return 0;
+	int error;
+
 	if (contended) {
 		usleep(YIELD_US);
 		contended = false;
 	}
-	if (store_begin(writer->db, &writer->error) != 0) {
+	error = store_begin(writer->db, &writer->error);
+	if (!error) {
+		writer->in_transaction = true;
+		writer->began_ns = clock_monotonic_ns();
+		writer->patience_ms = writer->usual_patience_ms;
+	}
+	return error;
+}
+
+int writer_begin(struct writer *writer)
+{
+	int error;
+
+	if (writer->failed)
+		return -EIO;
+	if (writer->in_transaction)
+		return 0;
+	error = begin(writer);
+	if (error) {
+		if (error == -EBUSY)
+			writer->patience_ms = IMPATIENCE_MS;
 		writer->failed = true;
 		writer->failures++;
 		return -EIO;
 	}
-	writer->in_transaction = true;
-	writer->began_ns = clock_monotonic_ns();
 	return 0;
+}
+
+int writer_begin_soon(struct writer *writer)
+{
+	unsigned patience_ms = writer->patience_ms;
+	int error;
+
+	if (writer->failed)
+		return -EIO;
+	if (writer->in_transaction)
+		return 0;
+	if (patience_ms > START_PATIENCE_MS)
+		writer->patience_ms = START_PATIENCE_MS;
+	error = begin(writer);
+	if (error)
+		writer->patience_ms = patience_ms;
+	return error;
 }
 
 int writer_commit(struct writer *writer)

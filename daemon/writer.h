@@ -12,12 +12,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/recorder.h"
 #include "proto/store.h"
 
 /*      NAME              SQL */
 #define WRITER_STATEMENTS(ROW)                                                                     \
 	ROW(RUN_ADD, "INSERT INTO runs(label, command, cwd, host, started_at, state, version, "    \
-		     "settings) VALUES(?,?,?,?,?,'running',?,?)")                                  \
+		     "settings, recorder) VALUES(?,?,?,?,?,'running',?,?,?)")                      \
 	ROW(RUN_PROGRAM, "UPDATE runs SET exit_code=?2, exit_signal=?3, user_ns=?4, "              \
 			 "system_ns=?5, max_rss_bytes=?6 WHERE run_id=?1")                         \
 	/* A program that nobody waited for: the run ended as its first process did. */            \
@@ -80,6 +81,8 @@ enum writer_statement {
 		SQL_COUNT
 };
 
+#define WRITER_PATIENCE_MS 60000u
+
 struct writer {
 	sqlite3 *db;
 	char *path;
@@ -87,11 +90,16 @@ struct writer {
 	sqlite3_stmt *put_chunk;
 	bool in_transaction;
 	bool failed;
-	uint64_t began_ns;	  /* the open transaction */
-	uint64_t commits;	  /* made so far */
-	uint64_t failures;	  /* writer_retry() after each */
-	int reserve_fd;		  /* disk space set aside for the last words */
-	struct store_error error; /* why it failed */
+	uint64_t began_ns;	/* the open transaction */
+	uint64_t busy_since_ns; /* waiting for another program's lock */
+	unsigned patience_ms;	/* how long at most, and usually */
+	unsigned usual_patience_ms;
+	uint64_t commits;	       /* made so far */
+	uint64_t failures;	       /* writer_retry() after each */
+	char recorder[RECORDER_BYTES]; /* who we are, for runs.recorder */
+	int left_runs;		       /* that opening ended, as their daemon was killed */
+	int reserve_fd;		       /* disk space set aside for the last words */
+	struct store_error error;      /* why it failed */
 };
 
 /* Opens or makes the database. */
@@ -100,6 +108,8 @@ void writer_close(struct writer *writer);
 
 /* Opens the transaction if it is not. 0, or negative errno when failed. */
 int writer_begin(struct writer *writer);
+/* The same for who wants to be told soon; when it fails nothing else has failed. */
+int writer_begin_soon(struct writer *writer);
 
 /* Commits what is open. 0 also when nothing is. */
 int writer_commit(struct writer *writer);

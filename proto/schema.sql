@@ -25,7 +25,9 @@ CREATE TABLE runs(
   system_ns   INTEGER,
   max_rss_bytes INTEGER,                 -- as the kernel reports it for the largest process
   version     TEXT NOT NULL,             -- heaptape's version that recorded it
-  settings    TEXT NOT NULL DEFAULT ''   -- NAME=value, one a line
+  settings    TEXT NOT NULL DEFAULT '',  -- NAME=value, one a line
+  recorder    TEXT NOT NULL DEFAULT ''   -- the daemon that writes it (proto/recorder.h), so that a
+                                         -- run that goes on is told from one whose daemon was killed
 );
 
 -- One row per program a process has been: exec begins a new row with the same pid.

@@ -55,9 +55,9 @@ static int fail_sqlite(struct store_error *error, int rc, const char *detail, in
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return fail(error, -EBUSY,
-			    "cannot %s '%s': it is locked by another program, for more than %d "
-			    "seconds. Wait until that has finished, or name another file",
-			    what, path, STORE_BUSY_MS / 1000);
+			    "cannot %s '%s': another program keeps it locked. Wait until that has "
+			    "finished, or name another file",
+			    what, path);
 	case SQLITE_CORRUPT:
 		return fail(error, -EUCLEAN,
 			    "cannot %s '%s': the file is damaged (%s). Keep it, record into a new "

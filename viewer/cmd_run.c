@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/recorder.h"
+#include "proto/store.h"
 #include "proto/wire.h"
 #include "viewer/cli.h"
 #include "viewer/commands.h"
@@ -74,6 +76,14 @@ static int64_t monotonic_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -285,20 +295,52 @@ static int64_t finish_run(struct recorder *recorder, pid_t pid, const struct pro
 	return still_running;
 }
 
-static void summarise(const struct recorder *recorder, const char *database, const char *obstacle,
+/* A daemon that was killed cannot store how the program ended. */
+static void store_end(const struct recorder *recorder, const char *path,
+		      const struct program_end *end)
+{
+	struct store_error error;
+	sqlite3 *db;
+	char *sql;
+
+	if (store_open(path, STORE_WRITE, &db, &error) != 0)
+		return;
+	if (recorder_end_left(db) > 0)
+		launch_symbols(path);
+	sql = sqlite3_mprintf("UPDATE runs SET ended_at = %lld, %s = %d WHERE run_id = %lld AND "
+			      "state = 'cut'",
+			      (long long)realtime_ns() - (monotonic_ns() - end->monotonic_ns),
+			      WIFSIGNALED(end->status) ? "exit_signal" : "exit_code",
+			      WIFSIGNALED(end->status) ? WTERMSIG(end->status)
+						       : WEXITSTATUS(end->status),
+			      (long long)recorder->run_id);
+	if (sql)
+		store_exec(db, sql, &error);
+	sqlite3_free(sql);
+	store_close(db);
+}
+
+/* False: the daemon could not store the run's end. */
+static bool summarise(const struct recorder *recorder, const char *path, const char *obstacle,
 		      int64_t still_running, int64_t ended_ns)
 {
-	const char *path = recorder->database && options.socket ? recorder->database : database;
 	sqlite3 *db = db_open_path(path);
 	struct run run;
+	bool whole;
 	struct summary_context context = { path, obstacle, still_running > 0 ? still_running : 0,
 					   0 };
 
 	run_load(db, recorder->run_id, &run);
+	whole = still_running || strcmp(run.state, "running") != 0;
+	if (!whole)
+		complain("the end of the recording could not be stored; 'heaptape report' shows "
+			 "what "
+			 "there is");
 	context.summary_after_ns = monotonic_ns() - ended_ns;
 	summary_print(stderr, &run, &context);
 	run_release(&run);
 	db_close(db);
+	return whole;
 }
 
 /* What the program did wrong, once the names of functions are known. */
@@ -332,7 +374,8 @@ static int record(const char *path, int argc, char **argv)
 	const char *obstacle = program_obstacle(path, &passes_on);
 	const char *database = cli_database();
 	char *shim = launch_shim();
-	char *told_in;
+	char *path_of_db;
+	bool whole = true;
 	int64_t still_running;
 	bool ready;
 	pid_t pid;
@@ -370,16 +413,19 @@ static int record(const char *path, int argc, char **argv)
 	/* From here on the program's status is what counts. */
 	die_status = exit_status_of(end.status);
 	still_running = finish_run(&recorder, pid, &end);
+	path_of_db = must_copy(recorder.database && options.socket ? recorder.database : database);
+	if (still_running < 0)
+		store_end(&recorder, path_of_db, &end);
 	if (end.exec_error)
 		complain("cannot run '%s': %s", path, strerror(end.exec_error));
 	else if (!options.quiet)
-		summarise(&recorder, database, obstacle, still_running, end.monotonic_ns);
-	path = recorder.database && options.socket ? recorder.database : database;
-	told_in = must_copy(path);
+		whole = summarise(&recorder, path_of_db, obstacle, still_running, end.monotonic_ns);
 	recorder_end(&recorder, still_running > 0);
+	if (!whole)
+		store_end(&recorder, path_of_db, &end);
 	if (!options.quiet && !end.exec_error)
-		tell_misuses(recorder.run_id, told_in);
-	free(told_in);
+		tell_misuses(recorder.run_id, path_of_db);
+	free(path_of_db);
 	return die_status;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/recorder.h"
 #include "proto/store.h"
 #include "viewer/commands.h"
 #include "viewer/db.h"
@@ -40,6 +41,7 @@ static sqlite3 *open_for_sql(void)
 		result = store_open(cli_database(), STORE_WRITE, &db, &error);
 		if (result)
 			die("%s", error.text[0] ? error.text : strerror(-result));
+		recorder_end_left(db);
 	}
 	if (heaptape_sqlite_register(db) != SQLITE_OK)
 		die("cannot add the tables events, allocations and pages: %s", sqlite3_errmsg(db));

@@ -5,14 +5,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/recorder.h"
 #include "proto/store.h"
 #include "viewer/cli.h"
+#include "viewer/launch.h"
+
+#define LEFT_WAIT_MS 1000
+
+/* Runs whose daemon was killed are ended first, where the file may be written and is not locked. */
+static int open_reader(const char *path, sqlite3 **ret_db, struct store_error *error)
+{
+	int result = store_open(path, STORE_READ, ret_db, error);
+	struct store_error ignored;
+	sqlite3 *writer = NULL;
+
+	if (result || !recorder_has_left(*ret_db) ||
+	    store_open(path, STORE_WRITE, &writer, &ignored) != 0)
+		return result;
+	sqlite3_busy_timeout(writer, LEFT_WAIT_MS);
+	if (recorder_end_left(writer) > 0)
+		launch_symbols(path);
+	store_close(writer);
+	return 0;
+}
 
 sqlite3 *db_open_path(const char *path)
 {
 	struct store_error error = { "" };
 	sqlite3 *db = NULL;
-	int result = store_open(path, STORE_READ, &db, &error);
+	int result = open_reader(path, &db, &error);
 
 	if (result == -ENOENT)
 		die("there is no database '%s'. Record a program first:\n"

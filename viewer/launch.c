@@ -20,8 +20,9 @@
 
 extern char **environ;
 
-/* A file beside our executable, or in ../lib/heaptape from there. */
-static char *installed_file(const char *variable, const char *name)
+/* A file beside our executable, or in ../lib/heaptape from there. Without it: dies, or NULL when it is
+ * not needed. */
+static char *installed_file(const char *variable, const char *name, bool needed)
 {
 	const char *given = getenv(variable);
 	char folder[PATH_MAX], resolved[PATH_MAX];
@@ -29,10 +30,14 @@ static char *installed_file(const char *variable, const char *name)
 	char *slash;
 
 	if (given && *given) {
+		if (!realpath(given, resolved) && !needed)
+			return NULL;
 		if (!realpath(given, resolved))
 			die("cannot use %s='%s': %s", variable, given, strerror(errno));
 		return must_copy(resolved);
 	}
+	if (length < 0 && !needed)
+		return NULL;
 	if (length < 0)
 		die("cannot find where heaptape is installed: %s (/proc is needed)",
 		    strerror(errno));
@@ -49,6 +54,8 @@ static char *installed_file(const char *variable, const char *name)
 		if (real)
 			return must_copy(resolved);
 	}
+	if (!needed)
+		return NULL;
 	die("cannot find %s beside heaptape (%s) or in ../lib/heaptape. Is the installation whole? "
 	    "%s can name it.",
 	    name, folder, variable);
@@ -56,12 +63,12 @@ static char *installed_file(const char *variable, const char *name)
 
 char *launch_shim(void)
 {
-	return installed_file("HEAPTAPE_SHIM", "libheaptape.so");
+	return installed_file("HEAPTAPE_SHIM", "libheaptape.so", true);
 }
 
 char *launch_daemon(void)
 {
-	return installed_file("HEAPTAPE_DAEMON", "heaptaped");
+	return installed_file("HEAPTAPE_DAEMON", "heaptaped", true);
 }
 
 /* A folder only we can enter. XDG_RUNTIME_DIR can be too long for a socket's address. */
@@ -126,6 +133,32 @@ static char **daemon_environment(void)
 	if (recorded) /* or --follow=all would put it back */
 		copy[kept++] = (char *)"HEAPTAPE_SOCKET=";
 	return copy;
+}
+
+void launch_symbols(const char *database)
+{
+	char *program = installed_file("HEAPTAPE_DAEMON", "heaptaped", false);
+	char *arguments[] = { (char *)"heaptaped", (char *)"--symbols", (char *)database,
+			      (char *)"0", NULL };
+	char **environment = daemon_environment();
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	pid_t pid;
+
+	if (!program) {
+		free(environment);
+		return;
+	}
+	posix_spawn_file_actions_init(&actions);
+	for (int fd = 0; fd <= 2; fd++)
+		posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+	posix_spawn(&pid, program, &actions, &attributes, arguments, environment);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	free(environment);
+	free(program);
 }
 
 static pid_t spawn_daemon(const char *program, struct recorder *recorder, const char *database,

@@ -26,6 +26,9 @@ struct recorder {
 char *launch_shim(void);
 char *launch_daemon(void);
 
+/* Looks up the names of functions that no daemon has, in the background. */
+void launch_symbols(const char *database);
+
 /* Makes the private folder and starts a daemon for `database`; complains and returns false when it
  * cannot. */
 bool recorder_start(struct recorder *recorder, const char *database);

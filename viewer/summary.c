@@ -27,7 +27,7 @@ const char *lost_text(const struct run *run)
 	static char text[64];
 
 	if (!run->lost_events)
-		return "none lost";
+		return strcmp(run->state, "cut") == 0 ? "what came later is missing" : "none lost";
 	snprintf(text, sizeof(text), "%s lost", format_count(run->lost_events));
 	return text;
 }
