@@ -55,6 +55,8 @@ dies "the whole group" 137 group=20000 2 3
 is "the group's endings" "$(query "SELECT count(*), sum(exit_signal = 9) FROM processes WHERE
 	run_id = $last_run AND events > 0")" "4,4"
 dies "an early death" 137 kill=1
+dies "with an heir" 137 heir=5000 2
+is "with an heir: the end" "$(query "SELECT exit_signal FROM processes WHERE run_id = $last_run")" 9
 checked
 
 # Killed by a timer at a random moment.

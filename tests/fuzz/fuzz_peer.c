@@ -38,19 +38,31 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 	(void)context;
 }
 
+/* Open, it needs no names. */
+static void unlink_all(const char *path)
+{
+	static const char *const tails[] = { "", "-wal", "-shm" };
+	char file[96];
+
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(file, sizeof(file), "%s%s", path, tails[i]);
+		unlink(file);
+	}
+}
+
 static void make(void)
 {
 	struct store_error error;
 
 	snprintf(path, sizeof(path), "/dev/shm/heaptape-fuzz-%d.db", (int)getpid());
-	unlink(path);
+	unlink_all(path);
 	options.db_path = path;
 	batch_setup();
 	server.base = event_base_new();
 	server.settle = event_new(server.base, -1, 0, settle_cb, NULL);
 	if (writer_open(&server.daemon.writer, path, &error) != 0)
 		abort();
-	unlink(path);
+	unlink_all(path);
 	sqlite3_exec(server.daemon.writer.db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
 	stacks_init(&server.daemon.stacks, &server.daemon.writer);
 	server.daemon.press = chunk_press_new();

@@ -106,6 +106,18 @@ static void put_process(unsigned process, struct chunk_writer *writer, struct ch
 	sqlite3_finalize(insert);
 }
 
+/* Open, it needs no names. */
+static void unlink_all(const char *path)
+{
+	static const char *const tails[] = { "", "-wal", "-shm" };
+	char file[96];
+
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(file, sizeof(file), "%s%s", path, tails[i]);
+		unlink(file);
+	}
+}
+
 static void make(void)
 {
 	struct chunk_writer *writer = chunk_writer_new();
@@ -114,11 +126,11 @@ static void make(void)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/tmp/heaptape-fuzz-%d.db", (int)getpid());
-	unlink(path);
+	unlink_all(path);
 	if (store_open(path, STORE_CREATE, &db, &error) != 0 ||
 	    heaptape_sqlite_register(db) != SQLITE_OK)
 		abort();
-	unlink(path);
+	unlink_all(path);
 	for (unsigned process = 1; process <= PROCESSES; process++)
 		put_process(process, writer, press);
 	chunk_writer_free(writer);

@@ -7,6 +7,7 @@
  *   segv=N abort=N exit=N raw=N stack=N
  *               after N calls of the first thread: a wild write, abort(), _exit(3), the exit_group
  *               system call with 3, a recursion without end
+ *   heir=N      a child made by a bare system call keeps all descriptors open; then SIGKILL
  *   eat=MIB     keeps what it allocates, with memory limited to MIB (0: by someone else), and
  *               writes to whatever malloc returns; stop=N stops by SIGSTOP after N calls
  *
@@ -82,6 +83,10 @@ static void die(void)
 		deeper(&(volatile int){ 0 });
 	else if (is("stop"))
 		raise(SIGSTOP);
+	else if (is("heir") && syscall(SYS_fork) > 0)
+		raise(SIGKILL);
+	else if (is("heir"))
+		_exit((int)sleep(8));
 }
 
 static void die_after(long microseconds)
