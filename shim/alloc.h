@@ -146,6 +146,12 @@ static inline struct span *block_to_realloc(void *p)
 	return ht_block_checked(p, "realloc");
 }
 
+/* Others may take the span over meanwhile, but never to or from the calling thread. */
+static inline bool span_is_own(const struct span *span)
+{
+	return __atomic_load_n(&span->owner, __ATOMIC_RELAXED) == ht_heap;
+}
+
 /* Puts a live block of the calling thread's own small span back. */
 static inline void block_release_own(struct span *span, void *p)
 {
@@ -162,7 +168,7 @@ static inline void block_release_own(struct span *span, void *p)
  * be cleared already. */
 static inline void block_release(struct span *span, void *p)
 {
-	if (likely(span->owner == ht_heap))
+	if (likely(span_is_own(span)))
 		block_release_own(span, p);
 	else
 		ht_release_other(span, p);

@@ -53,7 +53,8 @@ HT_EXPORT void HT_API(free)(void *block)
 		return;
 	}
 	span = span_of(block);
-	if (likely(span && span->fast_owner == ht_heap && block_is_start(span, block) &&
+	if (likely(span && __atomic_load_n(&span->fast_owner, __ATOMIC_RELAXED) == ht_heap &&
+		   block_is_start(span, block) &&
 		   !(ht_look_at_marks ? block_is_marked(block) : block == span->free)))
 		block_release_own(span, block);
 	else

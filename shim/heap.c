@@ -75,7 +75,7 @@ struct heap *ht_heap_get(void)
 		heap->next = heaps;
 		if (heaps) {
 			heaps->prev = heap;
-			several_threads = true;
+			__atomic_store_n(&several_threads, true, __ATOMIC_RELAXED);
 		}
 		heaps = heap;
 	}
@@ -206,7 +206,7 @@ struct span *ht_heap_find(struct heap *heap, unsigned class)
 		make_first(heap, spans, span);
 		return span;
 	}
-	if (several_threads) {
+	if (__atomic_load_n(&several_threads, __ATOMIC_RELAXED)) {
 		span = look_at_full(heap, spans);
 		if (span) {
 			make_first(heap, spans, span);

@@ -129,7 +129,7 @@ static bool is_listed(struct span *span, const void *p)
 {
 	const struct free_block *block;
 
-	if (span->owner != ht_heap)
+	if (!span_is_own(span))
 		return true;
 	for (block = span->free; block; block = block->next)
 		if (block == p)

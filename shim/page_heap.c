@@ -713,33 +713,28 @@ void ht_huge_give(struct span *span)
 		prim_purge((void *)start, bytes);
 }
 
-static void tell_resized(uintptr_t start, size_t from_pages, size_t to_pages)
-{
-	uint64_t details[3] = {to_pages * PAGE_BYTES, start, from_pages * PAGE_BYTES};
-
-	if (unlikely(ht_recording()))
-		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, start, details);
-}
-
 bool ht_huge_resize(struct span *span, size_t pages)
 {
 	size_t old = span->pages;
+	uint64_t details[3] = {pages * PAGE_BYTES, span->start, old * PAGE_BYTES};
+	bool shrinks = pages < old;
 
-	/* Whoever gets the pages that go is later in the record. */
-	if (pages < old)
-		tell_resized(span->start, old, pages);
+	/* Locked until it is recorded: whoever gets the pages that go is later in the record. */
+	if (shrinks)
+		ht_page_heap_lock();
 	if (!prim_resize((void *)span->start, old * PAGE_BYTES, pages * PAGE_BYTES)) {
-		if (pages < old)
-			tell_resized(span->start, pages, old);
+		if (shrinks)
+			ht_page_heap_unlock();
 		return false;
 	}
-	if (pages > old)
-		tell_resized(span->start, old, pages);
-	ht_page_heap_lock();
+	if (!shrinks)
+		ht_page_heap_lock();
 	span->pages = pages;
 	ht_page_heap.huge_bytes += (pages - old) * PAGE_BYTES;
 	ht_page_heap.system_pages -= old;
 	count_system(pages);
+	if (unlikely(ht_recording()))
+		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, span->start, details);
 	ht_page_heap_unlock();
 	return true;
 }
