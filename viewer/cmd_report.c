@@ -121,7 +121,7 @@ static const struct {
 	const char *reason, *text;
 } cut_texts[] = {
 	{ "depth", "are deeper than what was recorded of a stack" },
-	{ "no row", "came to code without unwind data (made at run time, or assembly)" },
+	{ "no row", "came to code without unwind data (JIT, assembly)" },
 	{ "bounds", "came to a frame outside the thread's stack" },
 	{ "rule", "came to unwind data of an unknown kind" },
 	{ "table", "found no room for another stack" },
@@ -166,9 +166,12 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	if (run->foreign_frees)
 		item("foreign", "%s of blocks of another allocator",
 		     format_plural(run->foreign_frees, "free", "frees"));
-	if (run->preexisting_frees)
+	if (run->inherited_frees)
+		item("inherited", "%s by forked processes, of copies of their parent's blocks",
+		     format_plural(run->inherited_frees, "free", "frees"));
+	if (run->preexisting_frees > run->inherited_frees)
 		item("earlier", "%s of blocks from before the recording",
-		     format_plural(run->preexisting_frees, "free", "frees"));
+		     format_plural(run->preexisting_frees - run->inherited_frees, "free", "frees"));
 	if (run->late_events)
 		item("late", "%s came after their turn: the peak may be off by their size",
 		     format_plural(run->late_events, "event", "events"));
@@ -323,6 +326,7 @@ static void json_run(struct json *json, const struct run *run)
 		{ "failed", run->failed },
 		{ "temporary", run->temporary },
 		{ "preexisting_frees", run->preexisting_frees },
+		{ "inherited_frees", run->inherited_frees },
 		{ "live_blocks", run->live_blocks },
 		{ "live_bytes", run->live_bytes },
 		{ "peak_process_id", run->peak_process_id },

@@ -22,7 +22,9 @@ struct run {
 	char *foreign_path;
 	int64_t events, lost_events, foreign_frees, cut_stacks, wait_ns, late_events;
 	int64_t allocations, allocated_bytes, frees, freed_bytes, reallocations, failed, temporary;
-	int64_t preexisting_frees, live_blocks, live_bytes;
+	int64_t preexisting_frees;
+	int64_t inherited_frees; /* of those: by fork children, of what their parents allocated */
+	int64_t live_blocks, live_bytes;
 	int64_t chunk_bytes; /* what the events take in the file */
 
 	/* The process with the highest peak. */
