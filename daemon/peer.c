@@ -157,7 +157,7 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 {
 	struct daemon *daemon = &peer->server->daemon;
 	const char *why = "the database cannot be written";
-	struct run *run;
+	struct run *run = NULL;
 	char text[256];
 	int error = 0;
 
@@ -174,12 +174,13 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 	if (!error && peer->lost_fds) {
 		/* Its last events would be lost without anybody's noticing. */
 		why = "heaptaped has no descriptor left";
-		run_refused(run, hello, why);
 		error = -EMFILE;
 	} else if (!error) {
 		error = process_new(daemon, run, hello, peer->passed_fd, peer->pid,
 				    pidfd_of_peer(peer->fd, peer->pid), &peer->process, &why);
 	}
+	if (error && run)
+		run_refused(run, hello, why);
 	if (error) {
 		send_control(peer, false, why);
 		return error;

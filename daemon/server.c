@@ -28,28 +28,28 @@
 static void check_failure(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
-	bool news = false;
-
 	if (daemon->failures_seen == daemon->writer.failures)
 		return;
 	daemon->failures_seen = daemon->writer.failures;
-	for (struct process *process = daemon->processes; process; process = process->next) {
-		news = news || !process->cut;
+	for (struct process *process = daemon->processes; process; process = process->next)
 		process_cut(process);
-	}
-	if (news)
+	if (!server->failure_told)
 		fprintf(stderr,
 			"heaptaped: %s\n"
 			"heaptaped: recording stops here; the programs run on\n",
 			daemon->writer.error.text);
+	server->failure_told = true;
 	writer_retry(&daemon->writer);
 }
 
 static void commit(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
+	uint64_t commits = daemon->writer.commits;
 
 	writer_commit(&daemon->writer);
+	if (daemon->writer.commits != commits)
+		server->failure_told = false;
 	check_failure(server);
 }
 

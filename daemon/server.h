@@ -26,12 +26,13 @@ struct server {
 	struct event_base *base;
 	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again, *settle;
 	struct peer *peers; /* in the order in which they came */
-	size_t rest_bytes; /* that peers' unfinished frames take */
+	size_t rest_bytes;  /* that peers' unfinished frames take */
 	struct resolver resolver;
 	int listen_fd;
 	int spare_fd;		/* given up to be able to refuse somebody */
 	uint64_t full_since_ns; /* no descriptor is left for those who wait; 0: there is */
 	bool had_run;		/* somebody was served */
+	bool failure_told;	/* and no commit since */
 	uint64_t commit_ns;	/* of the latest commit with everything in it */
 };
 
