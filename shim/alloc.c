@@ -23,7 +23,7 @@ static inline void settle(void)
 
 void *ht_take_slow(size_t size_bytes, struct span **ret_span)
 {
-	struct heap *heap = ht_heap_get();
+	struct heap *heap = ht_heap_enter();
 	struct free_block *block;
 	struct span *span;
 
@@ -31,8 +31,10 @@ void *ht_take_slow(size_t size_bytes, struct span **ret_span)
 		return NULL;
 	for (;;) {
 		span = ht_heap_find(heap, size_class_of(size_bytes));
-		if (!span)
+		if (!span) {
+			ht_heap_leave(heap);
 			return NULL;
+		}
 		block = span->free;
 		if (likely(block_is_marked(block)))
 			break;
@@ -41,6 +43,7 @@ void *ht_take_slow(size_t size_bytes, struct span **ret_span)
 	span->free = block->next;
 	span->used++;
 	block->mark = 0;
+	ht_heap_leave(heap);
 	*ret_span = span;
 	settle();
 	return block;
@@ -53,8 +56,8 @@ static void *take_pages(size_t size_bytes, size_t align_pages, struct span **ret
 	if (size_bytes > PTRDIFF_MAX)
 		return NULL;
 	span = ht_span_large(size_bytes, align_pages);
-	if (unlikely(!span) && ht_heap != &ht_heap_none) {
-		ht_heap_flush(ht_heap);
+	if (unlikely(!span)) {
+		ht_heap_flush();
 		span = ht_span_large(size_bytes, align_pages);
 	}
 	if (!span)
@@ -115,7 +118,18 @@ void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_spa
 
 void ht_release_trigger(struct span *span)
 {
-	ht_heap_trigger(ht_heap, span);
+	struct heap *heap;
+
+	if (unlikely(ht_page_heap_held)) { /* at the next free, then */
+		if (span->used)
+			span->trigger = span->used - 1;
+		return;
+	}
+	heap = ht_heap_enter();
+	if (!heap)
+		return;
+	ht_heap_trigger(heap, span);
+	ht_heap_leave(heap);
 }
 
 void ht_release_other(struct span *span, void *block)

@@ -8,6 +8,7 @@
 
 #include "shim/alloc.h"
 #include "shim/api.h"
+#include "shim/emergency.h"
 #include "shim/foreign.h"
 #include "shim/guarded.h"
 #include "shim/heap.h"
@@ -19,6 +20,13 @@ static __attribute__((noinline, cold)) void *no_memory(void)
 	return NULL;
 }
 
+static __attribute__((noinline, cold)) void *malloc_failed(size_t size_bytes)
+{
+	void *block = ht_emergency_take(size_bytes);
+
+	return block ? block : no_memory();
+}
+
 HT_EXPORT void *HT_API(malloc)(size_t size_bytes)
 {
 	struct span *span;
@@ -27,7 +35,7 @@ HT_EXPORT void *HT_API(malloc)(size_t size_bytes)
 	if (unlikely(ht_traced()))
 		return malloc_recorded(size_bytes);
 	block = block_take(size_bytes, &span);
-	return likely(block != NULL) ? block : no_memory();
+	return likely(block != NULL) ? block : malloc_failed(size_bytes);
 }
 
 /* Everything but a block of the calling thread's own that was never recorded. */
@@ -72,7 +80,7 @@ HT_EXPORT void *HT_API(calloc)(size_t count, size_t size_bytes)
 	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
 		return no_memory();
 	block = block_take_zeroed(bytes, &span);
-	return likely(block != NULL) ? block : no_memory();
+	return likely(block != NULL) ? block : malloc_failed(bytes);
 }
 
 static void *realloc_bare(void *old, size_t size_bytes)
@@ -83,7 +91,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 
 	if (!old) {
 		block = block_take(size_bytes, &span);
-		return likely(block != NULL) ? block : no_memory();
+		return likely(block != NULL) ? block : malloc_failed(size_bytes);
 	}
 	old_span = block_to_realloc(old);
 	if (unlikely(!old_span))

@@ -73,6 +73,8 @@ static bool count_span(struct span *span, void *context)
 static void take_census(struct census *census)
 {
 	*census = (struct census){ 0 };
+	if (unlikely(ht_page_heap_held))
+		return;
 	ht_page_heap_lock();
 	ht_page_map_walk(count_span, census);
 	census->most_bytes = ht_page_heap.most_pages * PAGE_BYTES;
@@ -83,8 +85,9 @@ HT_EXPORT int HT_API(malloc_trim)(size_t pad)
 {
 	size_t given;
 
-	if (ht_heap != &ht_heap_none)
-		ht_heap_flush(ht_heap);
+	if (unlikely(ht_page_heap_held))
+		return 0;
+	ht_heap_flush();
 	ht_page_heap_lock();
 	given = ht_pages_purge_locked(pad / PAGE_BYTES);
 	ht_page_heap_unlock();

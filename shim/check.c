@@ -132,6 +132,8 @@ void ht_check_page_heap(void)
 	struct tally tally = {0};
 	size_t bin_pages = 0, bin_dirty = 0;
 
+	if (ht_page_heap_held)
+		return;
 	ht_page_heap_lock();
 	ht_page_map_walk(check_mapped, &tally);
 	for (unsigned bin = 0; bin < PAGE_BIN_COUNT; bin++) {

@@ -60,7 +60,7 @@ bool ht_fork_seen_to(void)
 	/* One of its threads sees to it, and none if fork is about to call us. */
 	if (ht_forking || __atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
 		return false;
-	begin_anew();
+	child();
 	return ht_recording();
 }
 

@@ -26,6 +26,12 @@ static bool several_threads;      /* more than one heap was ever made */
 static pthread_key_t end_key;
 static bool have_end_key;
 
+/* Signal handlers in the middle of one another's work on heaps. */
+#define HEAP_NESTING 3
+
+static __thread struct heap *own_heaps[HEAP_NESTING] __attribute__((tls_model("initial-exec")));
+static __thread unsigned heaps_entered __attribute__((tls_model("initial-exec")));
+
 /* Makes `span` what malloc takes from. */
 static void set_current(struct heap *heap, unsigned class, struct span *span)
 {
@@ -43,7 +49,13 @@ static void abandon(struct heap *heap);
 
 static void thread_end_cb(void *heap)
 {
-	abandon(heap);
+	(void)heap;
+	heaps_entered = 0;
+	for (unsigned i = 0; i < HEAP_NESTING; i++) {
+		if (own_heaps[i])
+			abandon(own_heaps[i]);
+		own_heaps[i] = NULL;
+	}
 }
 
 /* Threads tell us when they end; the first one got its heap before this could be arranged. */
@@ -62,6 +74,13 @@ struct heap *ht_heap_get(void)
 
 	if (likely(heap != &ht_heap_none))
 		return heap;
+	if (unlikely(heaps_entered >= HEAP_NESTING))
+		return NULL;
+	heap = own_heaps[heaps_entered];
+	if (heap)
+		return ht_heap = heap;
+	if (unlikely(ht_page_heap_held))
+		return NULL;
 	ht_page_heap_lock();
 	heap = unused_heaps;
 	if (heap)
@@ -82,10 +101,31 @@ struct heap *ht_heap_get(void)
 	ht_page_heap_unlock();
 	if (!heap)
 		return NULL;
+	own_heaps[heaps_entered] = heap;
 	ht_heap = heap;
 	if (have_end_key)
 		pthread_setspecific(end_key, heap);
 	return heap;
+}
+
+struct heap *ht_heap_enter(void)
+{
+	struct heap *heap = ht_heap_get();
+
+	if (unlikely(!heap))
+		return NULL;
+	heaps_entered++;
+	ht_heap = &ht_heap_none;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return heap;
+}
+
+void ht_heap_leave(struct heap *heap)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	ht_heap = heap;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	heaps_entered--;
 }
 
 /* Moves an exhausted span to the full list. False: it is not exhausted after all. */
@@ -144,6 +184,8 @@ static struct span *look_at_full(struct heap *heap, struct class_spans *spans)
 		uint64_t word = remote_load(span);
 
 		if (word & REMOTE_DEAD) {
+			if (unlikely(ht_page_heap_held))
+				break;
 			drop_husk(spans, span);
 			continue;
 		}
@@ -167,14 +209,25 @@ static void release(struct heap *heap, struct class_spans *spans, struct span *s
 	ht_span_small_give(span);
 }
 
+static void flush(struct heap *heap)
+{
+	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+		struct class_spans *spans = &heap->classes[class];
+		struct span *span = spans->partial.first;
+
+		if (span && span->used == 0)
+			release(heap, spans, span);
+	}
+}
+
 static struct span *new_span(struct heap *heap, struct class_spans *spans, unsigned class)
 {
 	size_t pages = ht_span_pages(class, spans->spans);
 	struct span *span = ht_span_small(class, pages, false);
 
-	if (!span) {
+	if (!span && likely(!ht_page_heap_held)) {
 		/* Before the system is asked for more: what is kept for later could do. */
-		ht_heap_flush(heap);
+		flush(heap);
 		span = ht_span_small(class, pages, true);
 	}
 	if (!span)
@@ -264,15 +317,17 @@ void ht_heap_trigger(struct heap *heap, struct span *span)
 		release(heap, spans, span);
 }
 
-void ht_heap_flush(struct heap *heap)
+void ht_heap_flush(void)
 {
-	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
-		struct class_spans *spans = &heap->classes[class];
-		struct span *span = spans->partial.first;
+	struct heap *heap;
 
-		if (span && span->used == 0)
-			release(heap, spans, span);
-	}
+	if (ht_heap == &ht_heap_none || ht_page_heap_held)
+		return;
+	heap = ht_heap_enter();
+	if (!heap)
+		return;
+	flush(heap);
+	ht_heap_leave(heap);
 }
 
 /* One span of a thread that ends. Locked. */
@@ -333,19 +388,34 @@ void ht_heap_each_locked(void (*visit)(struct heap *heap, void *context), void *
 		visit(heap, context);
 }
 
+/* fork in a signal handler: what it interrupted holds the lock, here and in the child. */
+static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
+
 void ht_alloc_fork_prepare(void)
 {
-	ht_page_heap_lock();
+	bool locks = !ht_page_heap_held;
+
+	if (locks) {
+		ht_page_heap_lock();
+		fork_locked = true;
+	}
 }
 
 void ht_alloc_fork_parent(void)
 {
-	ht_page_heap_unlock();
+	if (fork_locked) {
+		fork_locked = false;
+		ht_page_heap_unlock();
+	}
 }
 
 /* The other threads' heaps stay as they were caught: blocks of theirs can be freed as remote ones,
  * but nobody allocates from them again. */
 void ht_alloc_fork_child(void)
 {
-	prim_lock_reset(&ht_page_heap.lock);
+	if (fork_locked || !ht_page_heap_held) {
+		prim_lock_reset(&ht_page_heap.lock);
+		ht_page_heap_held = false;
+	}
+	fork_locked = false;
 }

@@ -37,6 +37,7 @@
 #define MORE_RECORD_BYTES ((size_t)262144)
 
 struct page_heap ht_page_heap;
+__thread bool ht_page_heap_held;
 static char first_records[FIRST_RECORD_BYTES] __attribute__((aligned(64)));
 
 /* Records, span structs */
@@ -746,6 +747,10 @@ int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintp
 	uintptr_t old, want, now;
 	bool ours;
 
+	if (unlikely(ht_page_heap_held)) {
+		*ret_old = *ret_new = prim_break();
+		return -ENOMEM;
+	}
 	ht_page_heap_lock();
 	old = now = prim_break();
 	want = absolute ? (uintptr_t)value : old + (uintptr_t)value;

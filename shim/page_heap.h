@@ -54,14 +54,24 @@ struct page_heap {
 
 extern struct page_heap ht_page_heap;
 
+/* This thread has the lock, or is about to. Who finds this true before taking it is a signal handler
+ * that interrupted its own thread here: it must do without. */
+extern __thread bool ht_page_heap_held __attribute__((tls_model("initial-exec")));
+
 static inline void ht_page_heap_lock(void)
 {
+	if (HT_DEBUG && ht_page_heap_held)
+		__builtin_trap();
+	ht_page_heap_held = true;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	prim_lock(&ht_page_heap.lock);
 }
 
 static inline void ht_page_heap_unlock(void)
 {
 	prim_unlock(&ht_page_heap.lock);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	ht_page_heap_held = false;
 }
 
 /*

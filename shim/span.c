@@ -32,6 +32,8 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	struct page_heap *heap = &ht_page_heap;
 	struct span *span;
 
+	if (unlikely(ht_page_heap_held))
+		return NULL;
 	ht_page_heap_lock();
 	span = heap->abandoned[class].first;
 	if (span) {
@@ -83,6 +85,8 @@ struct span *ht_span_large(size_t size_bytes, size_t align_pages)
 	size_t pages = PAGES_OF(size_bytes);
 	struct span *span;
 
+	if (unlikely(ht_page_heap_held))
+		return NULL;
 	if (pages + align_pages > HUGE_LEAST_PAGES) {
 		span = ht_huge_take(pages, align_pages);
 		if (!span)
@@ -105,7 +109,19 @@ struct span *ht_span_large(size_t size_bytes, size_t align_pages)
 	return span;
 }
 
-void ht_span_large_give(struct span *span)
+/* Large blocks freed by signal handlers that had to do without the lock; the next to free one gives
+ * them back. */
+static struct span *parked;
+
+static void park(struct span *span)
+{
+	span->next = __atomic_load_n(&parked, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&parked, &span->next, span, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+}
+
+static void give_large(struct span *span)
 {
 	ht_page_heap_lock();
 	tell_span(EVENT_UNSPAN, span);
@@ -117,6 +133,25 @@ void ht_span_large_give(struct span *span)
 	span->zero_from = span->emptied ? 0 : span->pages;
 	ht_pages_give_locked(span, false);
 	ht_page_heap_unlock();
+}
+
+void ht_span_large_give(struct span *span)
+{
+	struct span *next;
+
+	if (unlikely(ht_page_heap_held)) {
+		park(span);
+		return;
+	}
+	give_large(span);
+	if (likely(!__atomic_load_n(&parked, __ATOMIC_RELAXED)))
+		return;
+	span = __atomic_exchange_n(&parked, NULL, __ATOMIC_ACQUIRE);
+	for (; span; span = next) {
+		next = span->next;
+		span->next = NULL;
+		give_large(span);
+	}
 }
 
 static bool resize_pages(struct span *span, size_t pages)
@@ -138,6 +173,8 @@ bool ht_span_large_resize(struct span *span, size_t size_bytes)
 		span->requested_bytes = size_bytes;
 		return true;
 	}
+	if (unlikely(ht_page_heap_held))
+		return false;
 	if (span->state == SPAN_HUGE) {
 		if (pages < HUGE_LEAST_PAGES / 2 || pages > (SIZE_MAX >> PAGE_SHIFT) / 4)
 			return false;
@@ -285,7 +322,7 @@ void ht_span_push(struct span *span, void *p)
 			word = remote_load(span);
 			continue;
 		}
-		if (unlikely(word & REMOTE_FROZEN) &&
+		if (unlikely(word & REMOTE_FROZEN) && likely(!ht_page_heap_held) &&
 		    remote_count(word) + 1 ==
 			    __atomic_load_n(&span->frozen_used, __ATOMIC_RELAXED)) {
 			if (claim(span, word, block))
@@ -311,6 +348,8 @@ struct block_meta *ht_span_meta_make(struct span *span)
 		__atomic_store_n(&span->meta, meta, __ATOMIC_RELEASE);
 		return meta;
 	}
+	if (unlikely(ht_page_heap_held))
+		return NULL;
 	ht_page_heap_lock();
 	meta = span->meta;
 	pages = meta ? NULL

@@ -2,6 +2,7 @@
 
 #include "shim/alloc.h"
 #include "shim/capture.h"
+#include "shim/emergency.h"
 #include "shim/foreign.h"
 #include "shim/freed.h"
 #include "shim/guarded.h"
@@ -30,9 +31,13 @@ static inline void *pages_done(void *block)
 static __attribute__((noinline, cold)) void *failed(unsigned kind, size_t size_bytes,
 						    uint32_t stack)
 {
-	ht_record_alloc(kind, NULL, size_bytes, 0, 0, NULL, stack);
-	errno = ENOMEM;
-	return pages_done(NULL);
+	void *block = kind == EVENT_MEMALIGN ? NULL : ht_emergency_take(size_bytes);
+
+	ht_record_alloc(kind, block, size_bytes, 0, block ? ht_emergency_usable(block) : 0,
+			block ? ht_emergency_meta(block) : NULL, stack);
+	if (!block)
+		errno = ENOMEM;
+	return pages_done(block);
 }
 
 static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, struct span *span,

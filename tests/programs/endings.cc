@@ -1,6 +1,7 @@
 // endings KIND: allocations at the times when others have stopped: destructors of threads and of the
 // program, exit handlers, threads that go on. Every kind of block has a size of its own, so that a test
 // can count them; what is expected is printed as size,mallocs,frees.
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -72,8 +73,12 @@ __attribute__((destructor)) void destructor()
 	pair(6013);
 }
 
+std::atomic<int> begun;
+
 __attribute__((noreturn)) void *endless(void *)
 {
+	pair(6014);
+	begun++;
 	for (;;)
 		pair(6014);
 }
@@ -99,7 +104,8 @@ int main(int argc, char **argv)
 	if (kind == "alive") {
 		for (int i = 0; i < 3; i++)
 			pthread_create(&thread, nullptr, endless, nullptr);
-		usleep(50000);
+		while (begun < 3)
+			usleep(1000);
 		return 6;
 	}
 	if (kind == "main") {

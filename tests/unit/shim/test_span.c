@@ -91,7 +91,7 @@ static void give_all(void)
 		if (blocks[i])
 			give(blocks[i]);
 	block_count = 0;
-	ht_heap_flush(ht_heap);
+	ht_heap_flush();
 	ht_check_heap(ht_heap);
 	ht_check_page_heap();
 }
