@@ -90,21 +90,20 @@ static void run_load_sums(sqlite3 *db, struct run *run)
 		"total(foreign_frees), total(cut_stacks), total(wait_ns), total(late_events), "
 		"total(allocations), total(allocated_bytes), total(frees), total(freed_bytes), "
 		"total(reallocations), total(failed), total(temporary), total(preexisting_frees), "
-		"total(preexisting_frees * forked), "
+		"total(preexisting_frees * forked), total(ending = 'exec'), "
 		"total(live_blocks), total(live_bytes), coalesce(max(peak_held_bytes), 0), "
 		"coalesce(max(peak_rss_bytes), 0), coalesce(max(ended_ns), 0) "
 		"FROM processes WHERE run_id = ?";
-	int64_t *numbers[] = { &run->processes,	      &run->running,
-			       &run->events,	      &run->lost_events,
-			       &run->foreign_frees,   &run->cut_stacks,
-			       &run->wait_ns,	      &run->late_events,
-			       &run->allocations,     &run->allocated_bytes,
-			       &run->frees,	      &run->freed_bytes,
-			       &run->reallocations,   &run->failed,
-			       &run->temporary,	      &run->preexisting_frees,
-			       &run->inherited_frees, &run->live_blocks,
-			       &run->live_bytes,      &run->peak_held_bytes,
-			       &run->peak_rss_bytes,  &run->last_ns };
+	int64_t *numbers[] = {
+		&run->processes,	 &run->running,		&run->events,
+		&run->lost_events,	 &run->foreign_frees,	&run->cut_stacks,
+		&run->wait_ns,		 &run->late_events,	&run->allocations,
+		&run->allocated_bytes,	 &run->frees,		&run->freed_bytes,
+		&run->reallocations,	 &run->failed,		&run->temporary,
+		&run->preexisting_frees, &run->inherited_frees, &run->execs,
+		&run->live_blocks,	 &run->live_bytes,	&run->peak_held_bytes,
+		&run->peak_rss_bytes,	 &run->last_ns
+	};
 	sqlite3_stmt *row = db_query(db, sql, "i", run->run_id);
 
 	while (db_next(row))

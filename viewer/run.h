@@ -17,7 +17,8 @@ struct run {
 	int64_t exit_code, exit_signal, user_ns, system_ns, max_rss_bytes; /* UNKNOWN: not known */
 
 	/* Sums over its processes. */
-	int64_t processes, running;
+	int64_t processes, running; /* rows: one for each program a process has been */
+	int64_t execs;		    /* of those: ended by becoming another program */
 	int64_t foreign_symbols, foreign_processes; /* with a malloc of their own; of the first */
 	char *foreign_path;
 	int64_t events, lost_events, foreign_frees, cut_stacks, wait_ns, late_events;

@@ -95,7 +95,7 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 		return;
 	}
 	if (run->processes > 1)
-		line(out, "processes", "%s%s", format_count(run->processes),
+		line(out, "processes", "%s%s", format_count(run->processes - run->execs),
 		     context->still_running
 			     ? ""
 			     : ", counted together; the peak is that of the largest");

@@ -45,4 +45,5 @@ recorded_whole
 # shellcheck disable=SC2016
 record sh -c 'for i in $(seq 60); do sh -c "env true; :"; done'
 tree_whole 122
+has "processes that became another program are one" err '^  processes  *122,'
 pass
