@@ -50,7 +50,7 @@ static bool query(int fd, uintptr_t address, struct stack_range *ret)
 	return true;
 }
 
-/* The same from the text of /proc/self/maps; joins neighbours on the way. */
+/* The same from the text of /proc/thread-self/maps (self is the main thread, which may be gone); joins neighbours on the way. */
 static bool scan(int fd, uintptr_t address, struct stack_range *ret)
 {
 	enum { START, END, READABLE, REST } field = START;
@@ -151,7 +151,7 @@ bool ht_stack_range_find(uintptr_t address, struct stack_range *ret)
 	bool found = false;
 	long fd;
 
-	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
 		found = query((int)fd, address, &range);
 		for (int i = 0; found && i < JOINED_MAPPINGS && !holds(&range, thread) &&

@@ -28,4 +28,5 @@ counted "threads alive at exit"
 record "$programs/endings" main
 is "main: status" "$status" 0
 counted "main that left by pthread_exit"
+is "main: cut stacks" "$(query "SELECT cut_stacks FROM processes WHERE run_id = $last_run")" 0
 pass
