@@ -47,6 +47,7 @@ struct chunk_reader *chunk_reader_new(void)
 	reader->columns = calloc(n, 8 * WIDE_COLUMNS + 4 * NARROW_COLUMNS + BYTE_COLUMNS);
 	reader->sites = malloc(n * sizeof(*reader->sites));
 	reader->thread_capacity = 64;
+	reader->thread_low = UINT32_MAX;
 	reader->next_seq = calloc(reader->thread_capacity, sizeof(*reader->next_seq));
 	if (!reader->zstd || !reader->streams || !reader->columns || !reader->sites ||
 	    !reader->next_seq) {

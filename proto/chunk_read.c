@@ -289,17 +289,32 @@ static int thread_room(struct chunk_reader *reader, uint32_t thread)
 	return 0;
 }
 
+/* Numbers may be high, so all of them would be many. */
+static void threads_clear(struct chunk_reader *reader)
+{
+	reader->next_seq[0] = 0;
+	if (reader->thread_low <= reader->thread_high)
+		memset(reader->next_seq + reader->thread_low, 0,
+		       (reader->thread_high - reader->thread_low + 1u) * sizeof(*reader->next_seq));
+	reader->thread_low = UINT32_MAX;
+	reader->thread_high = 0;
+}
+
 static int decode_threads(struct chunk_reader *reader, const uint8_t *ops)
 {
 	uint32_t thread = 0;
 	uint64_t seq = 0;
 
-	memset(reader->next_seq, 0, reader->thread_capacity * sizeof(*reader->next_seq));
+	threads_clear(reader);
 	for (unsigned i = 0; i < reader->events; i++) {
 		unsigned odd = ops[i] & OP_ODD ? reader->odd[i] : 0;
 
 		if (odd & ODD_THREAD) {
 			reader->next_seq[thread] = seq;
+			if (thread && thread < reader->thread_low)
+				reader->thread_low = thread;
+			if (thread > reader->thread_high)
+				reader->thread_high = thread;
 			thread = (uint32_t)get_varint(CURSOR(THREAD));
 			if (thread >= reader->thread_capacity) {
 				int error = thread_room(reader, thread);

@@ -42,6 +42,7 @@ struct chunk_reader {
 	struct site *sites;
 	uint64_t *next_seq;
 	uint32_t thread_capacity;
+	uint32_t thread_low, thread_high; /* of next_seq's entries that are not 0, but for [0] */
 	struct size_class classes[CLASS_MAX + 2];
 	unsigned class_count, site_count, last_site[2];
 	uint64_t last_allocated_ns;
