@@ -17,10 +17,10 @@ static void broken(const char *what)
 	abort();
 }
 
-#define CHECK(what)                          \
-	do {                                 \
-		if (unlikely(!(what)))       \
-			broken(#what);       \
+#define CHECK(what)                    \
+	do {                           \
+		if (unlikely(!(what))) \
+			broken(#what); \
 	} while (0)
 
 static uint32_t check_list(const struct span *span, const struct free_block *block)
@@ -58,7 +58,7 @@ void ht_check_span(const struct span *span)
 
 void ht_check_heap(const struct heap *heap)
 {
-	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
 		const struct class_spans *spans = &heap->classes[class];
 		const struct span *span, *last = NULL;
 		uint32_t count = 0;
@@ -106,13 +106,14 @@ static bool check_mapped(struct span *span, void *context)
 	struct tally *tally = context;
 	size_t inside = span->state == SPAN_HUGE ? 0 : span->pages - 1;
 
-	CHECK(span->pages > 0 && span->zero_from <= span->pages);
+	CHECK(span->pages > 0 && span->dirty_from <= span->zero_from &&
+	      span->zero_from <= span->pages);
 	CHECK(span->state != SPAN_HUSK);
 	tally->pages += span->pages;
 	CHECK(span_of((void *)(span->start + inside * PAGE_BYTES)) == span);
 	if (span->state == SPAN_FREE) {
 		tally->free_pages += span->pages;
-		tally->dirty_pages += span->zero_from;
+		tally->dirty_pages += span->zero_from - span->dirty_from;
 		if (tally->last && tally->last->state == SPAN_FREE &&
 		    tally->last->from_break == span->from_break)
 			CHECK(tally->last->start + tally->last->pages * PAGE_BYTES != span->start);
@@ -129,7 +130,7 @@ static bool check_mapped(struct span *span, void *context)
 void ht_check_page_heap(void)
 {
 	struct page_heap *heap = &ht_page_heap;
-	struct tally tally = {0};
+	struct tally tally = { 0 };
 	size_t bin_pages = 0, bin_dirty = 0;
 
 	if (ht_page_heap_held)
@@ -142,13 +143,13 @@ void ht_check_page_heap(void)
 			CHECK(run->state == SPAN_FREE);
 			CHECK(!run->next || run->next->prev == run);
 			bin_pages += run->pages;
-			bin_dirty += run->zero_from;
+			bin_dirty += run->zero_from - run->dirty_from;
 		}
 	}
 	CHECK(bin_pages == heap->free_pages && bin_pages == tally.free_pages);
 	CHECK(bin_dirty == heap->free_dirty_pages && bin_dirty == tally.dirty_pages);
 	CHECK(tally.pages == heap->system_pages);
-	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
 		uint32_t count = 0;
 
 		for (struct span *span = heap->abandoned[class].first; span; span = span->next) {

@@ -12,7 +12,7 @@
 #define GROW_MAPPED_LEAST ((size_t)256)
 
 /* An epoch of decay is at least this many freed pages. */
-#define EPOCH_LEAST ((size_t)2048)
+#define EPOCH_LEAST ((size_t)1024)
 
 /* A heap above this is not in the caches as a whole. */
 #define MARKS_MOST_PAGES ((size_t)2048)
@@ -39,6 +39,17 @@
 struct page_heap ht_page_heap;
 __thread bool ht_page_heap_held;
 static char first_records[FIRST_RECORD_BYTES] __attribute__((aligned(64)));
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How far a lies beyond b. */
+static size_t beyond(size_t a, size_t b)
+{
+	return a > b ? a - b : 0;
+}
 
 /* Records, span structs */
 
@@ -102,6 +113,13 @@ static unsigned bin_of(size_t pages)
 	return bin < PAGE_BIN_COUNT ? bin : PAGE_BIN_COUNT - 1;
 }
 
+/* A free run's touched pages, as far as is known: those of two runs that are joined are taken for
+ * one piece with all that lies between. */
+static size_t run_dirty(const struct span *run)
+{
+	return run->zero_from - run->dirty_from;
+}
+
 static void bin_add(struct span *run)
 {
 	unsigned bin = bin_of(run->pages);
@@ -114,7 +132,7 @@ static void bin_add(struct span *run)
 	*first = run;
 	ht_page_heap.bins_used[bin / 64] |= 1ull << bin % 64;
 	ht_page_heap.free_pages += run->pages;
-	ht_page_heap.free_dirty_pages += run->zero_from;
+	ht_page_heap.free_dirty_pages += run_dirty(run);
 }
 
 static void bin_remove(struct span *run)
@@ -130,9 +148,7 @@ static void bin_remove(struct span *run)
 	if (!ht_page_heap.bins[bin])
 		ht_page_heap.bins_used[bin / 64] &= ~(1ull << bin % 64);
 	ht_page_heap.free_pages -= run->pages;
-	ht_page_heap.free_dirty_pages -= run->zero_from;
-	if (ht_page_heap.free_dirty_pages < ht_page_heap.epoch_low)
-		ht_page_heap.epoch_low = ht_page_heap.free_dirty_pages;
+	ht_page_heap.free_dirty_pages -= run_dirty(run);
 }
 
 /* The first bin at or above `bin` that has a run; PAGE_BIN_COUNT: none. */
@@ -203,6 +219,18 @@ static struct span *free_run_at(uintptr_t address, bool from_break)
 	return run && run->state == SPAN_FREE && run->from_break == from_break ? run : NULL;
 }
 
+/* The run becomes longer by the one behind it, which is in no bin any more. */
+static void run_append(struct span *run, struct span *more)
+{
+	if (run_dirty(more)) {
+		if (!run_dirty(run))
+			run->dirty_from = run->pages + more->dirty_from;
+		run->zero_from = run->pages + more->zero_from;
+	}
+	run->pages += more->pages;
+	ht_span_struct_free_locked(more);
+}
+
 /* Makes a run free, joined with its free neighbours. Its pages must not be in the map. */
 static struct span *run_join(struct span *run)
 {
@@ -212,16 +240,12 @@ static struct span *run_join(struct span *run)
 
 	if (left) {
 		run_leave(left);
-		left->zero_from = run->zero_from ? left->pages + run->zero_from : left->zero_from;
-		left->pages += run->pages;
-		ht_span_struct_free_locked(run);
+		run_append(left, run);
 		run = left;
 	}
 	if (right) {
 		run_leave(right);
-		run->zero_from = right->zero_from ? run->pages + right->zero_from : run->zero_from;
-		run->pages += right->pages;
-		ht_span_struct_free_locked(right);
+		run_append(run, right);
 	}
 	run_enter(run);
 	return run;
@@ -230,7 +254,7 @@ static struct span *run_join(struct span *run)
 /* Page events; details as proto/event.h has them. */
 static void tell(unsigned kind, uintptr_t address, uint64_t first, uint64_t second)
 {
-	uint64_t details[2] = {first, second};
+	uint64_t details[2] = { first, second };
 
 	if (unlikely(ht_recording()))
 		ht_record_pages(kind | EVENT_BY_ALLOCATOR, address, details);
@@ -238,11 +262,19 @@ static void tell(unsigned kind, uintptr_t address, uint64_t first, uint64_t seco
 
 /* Growth */
 
+/* Pages of the runs, without those of huge blocks. */
+static size_t run_pages(void)
+{
+	return ht_page_heap.system_pages - ht_page_heap.huge_bytes / PAGE_BYTES;
+}
+
 static void count_system(size_t pages)
 {
 	ht_page_heap.system_pages += pages;
 	if (ht_page_heap.system_pages > ht_page_heap.most_pages)
 		ht_page_heap.most_pages = ht_page_heap.system_pages;
+	if (run_pages() > ht_page_heap.most_run_pages)
+		ht_page_heap.most_run_pages = run_pages();
 	if (!HT_DEBUG && ht_page_heap.most_pages > MARKS_MOST_PAGES)
 		ht_look_at_marks = false;
 }
@@ -366,7 +398,7 @@ static bool grow_by(size_t pages)
 /* Giving back */
 
 /* Lowers the break by the run at its end, keeping the first pages. Returns the pages given back. */
-static size_t trim_break(struct span *run)
+static size_t trim_break(struct span *run, size_t wanted)
 {
 	struct page_heap *heap = &ht_page_heap;
 	uintptr_t keep = heap->break_start + HEAP_FIRST_PAGES * PAGE_BYTES, now = prim_break();
@@ -377,6 +409,8 @@ static size_t trim_break(struct span *run)
 		return 0;
 	if (start < keep)
 		start = keep;
+	if (run_dirty(run) > wanted && start < run->start + (run->zero_from - wanted) * PAGE_BYTES)
+		start = run->start + (run->zero_from - wanted) * PAGE_BYTES;
 	if (start >= end)
 		return 0;
 	pages = (end - start) / PAGE_BYTES;
@@ -386,11 +420,11 @@ static size_t trim_break(struct span *run)
 	heap->break_end = start;
 	heap->system_pages -= pages;
 	run_leave(run);
-	given = run->zero_from;
+	given = run_dirty(run);
 	run->pages -= pages;
-	if (run->zero_from > run->pages)
-		run->zero_from = run->pages;
-	given -= run->zero_from;
+	run->zero_from = least(run->zero_from, run->pages);
+	run->dirty_from = least(run->dirty_from, run->pages);
+	given -= run_dirty(run);
 	if (run->pages)
 		run_enter(run);
 	else
@@ -413,26 +447,31 @@ static bool unmap_run(struct span *run)
 	return true;
 }
 
-/* Gives a free run's touched pages back in whatever way fits. Returns how many. */
-static size_t purge_run(struct span *run)
+/* Gives about `wanted` of a free run's touched pages back in whatever way fits. Returns how many. */
+static size_t purge_run(struct span *run, size_t wanted)
 {
-	size_t given = run->zero_from, bytes = run->pages * PAGE_BYTES;
+	size_t given = run_dirty(run), bytes = run->pages * PAGE_BYTES;
 	uintptr_t start = run->start;
 
 	if (run->from_break && start + bytes == ht_page_heap.break_end) {
-		size_t trimmed = trim_break(run);
+		size_t trimmed = trim_break(run, wanted);
 
 		if (trimmed)
 			return trimmed;
 	}
-	if (!run->from_break && run->pages >= UNMAP_LEAST && unmap_run(run))
+	if (!run->from_break && run->pages >= UNMAP_LEAST && wanted >= given && unmap_run(run))
 		return given;
-	bytes = run->zero_from * PAGE_BYTES;
+	/* The last ones: the first are the next to be used. A few are not left behind: when the run
+	 * grows by touched pages, all between would be taken for touched. */
+	if (given / 2 > wanted)
+		given = wanted;
+	start += (run->zero_from - given) * PAGE_BYTES;
+	bytes = given * PAGE_BYTES;
 	if (!prim_purge((void *)start, bytes))
 		return 0;
 	tell(EVENT_MADVISE, start, bytes, MADV_DONTNEED);
 	bin_remove(run);
-	run->zero_from = 0;
+	run->zero_from -= given;
 	bin_add(run);
 	return given;
 }
@@ -447,8 +486,8 @@ size_t ht_pages_purge_locked(size_t keep_pages)
 		while (run && ht_page_heap.free_dirty_pages > keep_pages) {
 			struct span *next = run->next;
 
-			if (run->zero_from)
-				given += purge_run(run);
+			if (run_dirty(run))
+				given += purge_run(run, ht_page_heap.free_dirty_pages - keep_pages);
 			run = next;
 		}
 	}
@@ -468,7 +507,7 @@ static bool make_room(void)
 	if (heap->break_end && !heap->break_foreign)
 		top = free_run_at(heap->break_end - PAGE_BYTES, true);
 	if (top)
-		trim_break(top);
+		trim_break(top, SIZE_MAX);
 	for (unsigned bin = PAGE_BIN_COUNT; bin-- > bin_of(ROOM_LEAST);)
 		for (struct span *run = heap->bins[bin]; run; run = next) {
 			next = run->next;
@@ -484,22 +523,26 @@ static bool grow(size_t pages)
 }
 
 /*
- * Ends an epoch when enough pages were freed in it. An epoch is short when nearly all of the
- * heap is free, long otherwise. Pages that are touched anew soon after having been given back
- * were given back too eagerly: the epochs grow.
+ * Ends an epoch when enough pages were freed in it. An epoch is short when most of the heap
+ * is free, long otherwise. Pages that are touched anew soon after having been given back
+ * were given back too eagerly: the epochs grow. After a second that is forgotten.
  */
 static void decay(size_t freed)
 {
 	struct page_heap *heap = &ht_page_heap;
-	size_t epoch, given, most = heap->most_pages;
+	size_t epoch, given, most = heap->most_run_pages;
+	uint64_t now_s;
 
 	heap->epoch_pages += freed;
 	if (heap->epoch_pages < EPOCH_LEAST)
 		return;
-	epoch = heap->free_dirty_pages > heap->system_pages / 8 * 7 ? most / 4 : most * 8;
+	epoch = heap->free_dirty_pages > run_pages() / 4 * 3 ? most / 16 : most * 8;
 	if (heap->epoch_pages >> heap->patience < epoch)
 		return;
-	if (heap->retouched_pages * 2 > heap->given_pages) {
+	now_s = prim_seconds();
+	if (now_s > heap->epoch_began_s + 1) {
+		heap->patience = 0;
+	} else if (heap->given_pages && heap->retouched_pages * 2 > heap->given_pages) {
 		if (heap->patience < PATIENCE_MOST)
 			heap->patience += 2;
 	} else if (heap->patience > 0) {
@@ -508,6 +551,7 @@ static void decay(size_t freed)
 	given = 0;
 	if (heap->epoch_low > 0)
 		given = ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
+	heap->epoch_began_s = now_s;
 	heap->given_pages = given;
 	heap->retouched_pages = 0;
 	heap->epoch_pages = 0;
@@ -520,7 +564,8 @@ static void decay(size_t freed)
 static struct span *cut(struct span *run, uintptr_t start, size_t pages)
 {
 	size_t before = (start - run->start) / PAGE_BYTES;
-	size_t after = run->pages - before - pages, zero_from = run->zero_from;
+	size_t after = run->pages - before - pages, skipped = before + pages;
+	size_t dirty_from = run->dirty_from, zero_from = run->zero_from;
 	struct span *span = run, *rest = NULL, *tail = NULL;
 
 	if (before && !(rest = ht_span_struct_locked()))
@@ -534,26 +579,27 @@ static struct span *cut(struct span *run, uintptr_t start, size_t pages)
 	if (rest) {
 		rest->start = run->start;
 		rest->pages = before;
-		rest->zero_from = zero_from < before ? zero_from : before;
+		rest->zero_from = least(zero_from, before);
+		rest->dirty_from = least(dirty_from, before);
 		rest->from_break = run->from_break;
 		run_enter(rest);
 	}
 	if (tail) {
-		size_t skipped = before + pages;
-
 		tail->start = start + pages * PAGE_BYTES;
 		tail->pages = after;
-		tail->zero_from = zero_from > skipped ? zero_from - skipped : 0;
+		tail->zero_from = beyond(zero_from, skipped);
+		tail->dirty_from = beyond(dirty_from, skipped);
 		tail->from_break = run->from_break;
 		run_enter(tail);
 	}
-	zero_from = zero_from > before ? zero_from - before : 0;
-	if (zero_from < pages)
-		ht_page_heap.retouched_pages += pages - zero_from;
+	zero_from = dirty_from < skipped ? least(beyond(zero_from, before), pages) : 0;
+	ht_page_heap.retouched_pages += pages - zero_from;
+	if (ht_page_heap.free_dirty_pages < ht_page_heap.epoch_low)
+		ht_page_heap.epoch_low = ht_page_heap.free_dirty_pages;
 	*span = (struct span){
 		.start = start,
 		.pages = pages,
-		.zero_from = zero_from < pages ? zero_from : pages,
+		.zero_from = zero_from,
 		.from_break = run->from_break,
 	};
 	return span;
@@ -563,6 +609,7 @@ struct span *ht_pages_take_locked(size_t pages, size_t align_pages, bool may_gro
 {
 	size_t need = pages + align_pages - 1, align_bytes = align_pages * PAGE_BYTES;
 	struct span *run = find_run(need), *span;
+	uintptr_t start;
 
 	if (!run) {
 		if (!may_grow || !grow(need))
@@ -571,7 +618,11 @@ struct span *ht_pages_take_locked(size_t pages, size_t align_pages, bool may_gro
 		if (!run)
 			return NULL;
 	}
-	span = cut(run, (run->start + align_bytes - 1) & ~(align_bytes - 1), pages);
+	/* Touched pages first. */
+	start = run->start;
+	if (align_pages == 1 && run_dirty(run) >= pages)
+		start += run->dirty_from * PAGE_BYTES;
+	span = cut(run, (start + align_bytes - 1) & ~(align_bytes - 1), pages);
 	if (span)
 		ht_page_map_set(span->start, pages, span);
 	return span;
@@ -717,7 +768,7 @@ void ht_huge_give(struct span *span)
 bool ht_huge_resize(struct span *span, size_t pages)
 {
 	size_t old = span->pages;
-	uint64_t details[3] = {pages * PAGE_BYTES, span->start, old * PAGE_BYTES};
+	uint64_t details[3] = { pages * PAGE_BYTES, span->start, old * PAGE_BYTES };
 	bool shrinks = pages < old;
 
 	/* Locked until it is recorded: whoever gets the pages that go is later in the record. */

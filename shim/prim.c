@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/sys.h"
@@ -95,6 +96,14 @@ void prim_complain(const char *text, size_t bytes)
 		text += ret;
 		bytes -= (size_t)ret;
 	}
+}
+
+uint64_t prim_seconds(void)
+{
+	struct timespec now = {0};
+
+	sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec;
 }
 
 int prim_tid(void)

@@ -35,6 +35,9 @@ bool prim_resize(void *start, size_t old_bytes, size_t new_bytes);
 /* Writes to stderr, as much as can be written. */
 void prim_complain(const char *text, size_t bytes);
 
+/* Seconds of a clock that never goes back. */
+uint64_t prim_seconds(void);
+
 /* The calling thread's id. */
 int prim_tid(void);
 

@@ -23,7 +23,7 @@
  *   trigger is 0 or TRIGGER_NEVER in a partial list; in a full list it is below capacity
  *   page_map[p] == span for every page p of a span in use, for the first and last page of a free
  *   run, and NULL for the other pages of a free run
- *   no two free runs are neighbours; zero_from <= pages
+ *   no two free runs are neighbours; dirty_from <= zero_from <= pages
  *   sum of pages over all spans == page_heap.system_pages
  */
 #ifndef HEAPTAPE_SHIM_TYPES_H
@@ -83,7 +83,7 @@ struct free_block {
  */
 #define REMOTE_FROZEN 1u  /* see "frozen" above */
 #define REMOTE_CLAIMED 2u /* a remote free is giving the pages back right now */
-#define REMOTE_DEAD 4u    /* it has; the span is a husk */
+#define REMOTE_DEAD 4u	  /* it has; the span is a husk */
 #define REMOTE_FLAGS 15u
 #define REMOTE_COUNT_SHIFT 48
 #define REMOTE_ONE ((uint64_t)1 << REMOTE_COUNT_SHIFT)
@@ -93,10 +93,12 @@ struct span {
 	/* One cache line: what malloc and free of the owner touch. */
 	struct free_block *free;
 	uintptr_t start;
-	uint64_t reciprocal;     /* 2^64 / block_bytes, rounded up */
-	struct heap *fast_owner; /* owner, or NULL when free must look closer: large, or with meta */
-	struct heap *owner;      /* NULL: none (large, abandoned) */
-	struct block_meta *meta; /* one for each block, or NULL: nothing in here was ever recorded */
+	uint64_t reciprocal; /* 2^64 / block_bytes, rounded up */
+	struct heap
+		*fast_owner; /* owner, or NULL when free must look closer: large, or with meta */
+	struct heap *owner;  /* NULL: none (large, abandoned) */
+	struct block_meta
+		*meta; /* one for each block, or NULL: nothing in here was ever recorded */
 	uint32_t used;
 	uint32_t trigger;  /* free calls the slow path when `used` comes down to this */
 	uint32_t capacity; /* blocks */
@@ -112,14 +114,15 @@ struct span {
 	uint32_t frozen_used;
 	uint32_t carved; /* blocks ever put on the free list; the rest is untouched */
 	size_t pages;
-	size_t zero_from; /* pages from here on were never written and read as zero */
+	size_t zero_from;  /* pages from here on were never written and read as zero */
+	size_t dirty_from; /* of a free run: so do those before this one */
 	size_t block_bytes;
 	size_t requested_bytes; /* of a large block */
-	struct span *next;      /* in a heap's list, the page heap's bin, or the free structs */
+	struct span *next;	/* in a heap's list, the page heap's bin, or the free structs */
 	struct span *prev;
-	uint64_t own_meta[2];   /* a large block's struct block_meta */
+	uint64_t own_meta[2];	/* a large block's struct block_meta */
 	struct span *meta_span; /* the pages `meta` points to; NULL for a large block */
-	bool from_break;        /* pages lie in the break's heap */
+	bool from_break;	/* pages lie in the break's heap */
 };
 
 /* A wholly free span is kept while it is the first of its list. */

@@ -1,0 +1,301 @@
+/* The allocator under its names out of the way (ht_api_*), checked by its own checker. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "shim/alloc.h"
+#include "shim/api.h"
+#include "shim/check.h"
+#include "shim/heap.h"
+#include "shim/misuse.h"
+
+static void check_all(void)
+{
+	ht_check_heap(ht_heap);
+	ht_check_page_heap();
+}
+
+/* Must run first: the heap is new. */
+static void starts_with_32_pages(void **state)
+{
+	void *block = ht_api_malloc(64);
+
+	(void)state;
+	assert_non_null(block);
+	assert_int_equal(ht_page_heap.system_pages, HEAP_FIRST_PAGES);
+	assert_int_equal(ht_page_heap.break_end - ht_page_heap.break_start,
+			 HEAP_FIRST_PAGES * PAGE_BYTES);
+	assert_true((uintptr_t)block >= ht_page_heap.break_start &&
+		    (uintptr_t)block < ht_page_heap.break_end);
+	check_all();
+	ht_api_free(block);
+	check_all();
+}
+
+static void zero_sizes(void **state)
+{
+	void *one = ht_api_malloc(0), *two = ht_api_calloc(0, 7), *three = ht_api_malloc(1);
+
+	(void)state;
+	assert_non_null(one);
+	assert_non_null(two);
+	assert_ptr_not_equal(one, two);
+	assert_null(ht_api_realloc(three, 0));
+	ht_api_free(one);
+	ht_api_free(two);
+	ht_api_free(NULL);
+	assert_int_equal(ht_api_malloc_usable_size(NULL), 0);
+}
+
+static void impossible_sizes(void **state)
+{
+	size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX};
+	void *block = ht_api_malloc(10), *ret = &ret;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		errno = 0;
+		assert_null(ht_api_malloc(sizes[i]));
+		assert_int_equal(errno, ENOMEM);
+		errno = 0;
+		assert_null(ht_api_realloc(block, sizes[i]));
+		assert_int_equal(errno, ENOMEM);
+		errno = 0;
+		assert_null(ht_api_memalign(64, sizes[i]));
+		assert_int_equal(errno, ENOMEM);
+		errno = 4711;
+		assert_int_equal(ht_api_posix_memalign(&ret, 64, sizes[i]), ENOMEM);
+		assert_int_equal(errno, 4711);
+		assert_ptr_equal(ret, &ret);
+	}
+	errno = 0;
+	assert_null(ht_api_calloc(SIZE_MAX / 2, 3));
+	assert_int_equal(errno, ENOMEM);
+	errno = 0;
+	assert_null(ht_api_reallocarray(block, SIZE_MAX / 2, 3));
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(ht_api_posix_memalign(&ret, 24, 8), EINVAL);
+	assert_int_equal(ht_api_posix_memalign(&ret, 4, 8), EINVAL);
+	ht_api_free(block);
+	check_all();
+}
+
+static void alignments(void **state)
+{
+	(void)state;
+	for (size_t alignment = 1; alignment <= (size_t)4 << 20; alignment *= 2) {
+		for (size_t size = 0; size < 100000; size = size * 3 + 1) {
+			void *block = ht_api_memalign(alignment, size);
+
+			assert_non_null(block);
+			assert_int_equal((uintptr_t)block % alignment, 0);
+			assert_int_equal((uintptr_t)block % BLOCK_ALIGN, 0);
+			assert_true(ht_api_malloc_usable_size(block) >= size);
+			memset(block, 1, size);
+			ht_api_free(block);
+		}
+	}
+	check_all();
+}
+
+static void calloc_zeroes_used_pages(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size < 3000000; size = size * 2 + 5) {
+		unsigned char *block = ht_api_malloc(size);
+
+		memset(block, 0xff, size);
+		ht_api_free(block);
+		block = ht_api_calloc(1, size);
+		for (size_t i = 0; i < size; i++)
+			assert_int_equal(block[i], 0);
+		ht_api_free(block);
+	}
+	check_all();
+}
+
+static void realloc_keeps_contents(void **state)
+{
+	size_t size = 1, next;
+	unsigned char *block = ht_api_malloc(size);
+	void *wall = NULL;
+
+	(void)state;
+	block[0] = 0;
+	for (; size < (size_t)80 << 20; size = next) {
+		next = size + size / 2 + 1;
+		block = ht_api_realloc(block, next);
+		assert_non_null(block);
+		for (size_t i = 0; i < size; i += size / 64 + 1)
+			assert_int_equal(block[i], (unsigned char)(i * 7));
+		for (size_t i = 0; i < next; i++)
+			block[i] = (unsigned char)(i * 7);
+		/* Now and then something stands in the way. */
+		ht_api_free(wall);
+		wall = ht_api_malloc(next / 3);
+	}
+	while (size > 1) {
+		size = size / 3 + 1 < size ? size / 3 + 1 : 1;
+		block = ht_api_realloc(block, size);
+		assert_non_null(block);
+		for (size_t i = 0; i < size; i += size / 64 + 1)
+			assert_int_equal(block[i], (unsigned char)(i * 7));
+	}
+	ht_api_free(wall);
+	ht_api_free(block);
+	check_all();
+}
+
+static void pages_go_back(void **state)
+{
+	size_t count = 200000, most;
+	void **blocks = calloc(count, sizeof(*blocks));
+
+	(void)state;
+	for (size_t i = 0; i < count; i++)
+		blocks[i] = memset(ht_api_malloc(500), 1, 500);
+	ht_api_malloc_trim(0);
+	ht_page_heap.most_run_pages = ht_page_heap.system_pages;
+	/* As in a program that does this once: nothing was learned from tests before. */
+	ht_page_heap.patience = 0;
+	ht_page_heap.retouched_pages = 0;
+	ht_page_heap.epoch_pages = 0;
+	most = ht_page_heap.system_pages;
+	assert_true(most > 500 * count / PAGE_BYTES);
+	check_all();
+	for (size_t i = 0; i < count; i++)
+		ht_api_free(blocks[i]);
+	check_all();
+	/* What is touched and free falls without being asked to, and to nothing when asked. */
+	assert_true(ht_page_heap.free_dirty_pages < most / 2);
+	ht_api_malloc_trim(0);
+	assert_true(ht_page_heap.free_dirty_pages <= HEAP_FIRST_PAGES);
+	check_all();
+	free(blocks);
+}
+
+static void *allocate_all(void *context)
+{
+	void **blocks = context;
+
+	for (size_t i = 0; i < 3000; i++)
+		blocks[i] = memset(ht_api_malloc(100), 5, 100);
+	return NULL;
+}
+
+static void *free_all(void *context)
+{
+	void **blocks = context;
+
+	for (size_t i = 0; i < 3000; i++)
+		ht_api_free(blocks[i]);
+	return NULL;
+}
+
+static void run(void *(*work)(void *), void *context)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, work, context), 0);
+	pthread_join(thread, NULL);
+}
+
+/* A thread ends with live blocks; others free them; nothing is left and nothing piles up. */
+static void ended_threads_leave_nothing(void **state)
+{
+	static void *blocks[3000];
+	size_t used = 0;
+
+	(void)state;
+	for (size_t round = 0; round < 300; round++) {
+		run(allocate_all, blocks);
+		check_all();
+		if (round % 2)
+			run(free_all, blocks);
+		else
+			free_all(blocks);
+		check_all();
+		if (round == 10)
+			used = ht_page_heap.system_pages - ht_page_heap.free_pages;
+	}
+	assert_true(ht_page_heap.system_pages - ht_page_heap.free_pages <= used + 16);
+	for (unsigned class = 1; class <= CLASS_COUNT; class++)
+		assert_int_equal(ht_page_heap.abandoned_count[class], 0);
+}
+
+static void misuse_is_noticed(void **state)
+{
+	static char foreign[128] __attribute__((aligned(64))); /* nothing like a block of libc's */
+	char *small = ht_api_malloc(100), *other = ht_api_malloc(100);
+	char *large = ht_api_malloc(200000);
+	uint64_t before = ht_misuses;
+
+	(void)state;
+	setenv("HEAPTAPE_ON_ERROR", "continue", 1);
+	ht_api_free(small + 16);
+	ht_api_free(small + 1);
+	ht_api_free(large + PAGE_BYTES);
+	ht_api_free(foreign + 64);
+	ht_api_free((void *)0xdeadbeefcafef0f0);
+	assert_int_equal(ht_misuses - before, 5);
+	ht_api_free(small);
+	ht_api_free(small);
+	assert_int_equal(ht_misuses - before, 6);
+	ht_api_free(large);
+	ht_api_free(large);
+	assert_int_equal(ht_misuses - before, 7);
+	ht_api_free(other);
+	check_all();
+}
+
+/* Last: the break is not the allocator's afterwards. */
+static void program_moves_the_break(void **state)
+{
+	uintptr_t old, new, ours;
+	char *mine;
+	void *blocks[50];
+
+	(void)state;
+	assert_int_equal(ht_break_by_program(8192, false, &old, &new), 0);
+	assert_int_equal(new - old, 8192);
+	mine = (char *)old;
+	memset(mine, 0x5a, 8192);
+	ours = ht_page_heap.break_end;
+	for (size_t i = 0; i < 50; i++) {
+		blocks[i] = memset(ht_api_malloc(300000), 1, 300000);
+		assert_true((char *)blocks[i] + 300000 <= mine || (char *)blocks[i] >= mine + 8192);
+	}
+	for (size_t i = 0; i < 50; i++)
+		ht_api_free(blocks[i]);
+	ht_api_malloc_trim(0);
+	assert_int_equal(ht_page_heap.break_end, ours);
+	for (size_t i = 0; i < 8192; i++)
+		assert_int_equal(mine[i], 0x5a);
+	assert_int_equal(ht_break_by_program((intptr_t)old, true, &new, &new), 0);
+	check_all();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(starts_with_32_pages),
+		cmocka_unit_test(zero_sizes),
+		cmocka_unit_test(impossible_sizes),
+		cmocka_unit_test(alignments),
+		cmocka_unit_test(calloc_zeroes_used_pages),
+		cmocka_unit_test(realloc_keeps_contents),
+		cmocka_unit_test(pages_go_back),
+		cmocka_unit_test(ended_threads_leave_nothing),
+		cmocka_unit_test(misuse_is_noticed),
+		cmocka_unit_test(program_moves_the_break),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
