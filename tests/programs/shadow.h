@@ -14,7 +14,11 @@
 
 #include "tests/tools/shadow.h"
 
-#define SHADOW_NOINLINE __attribute__((noinline, noclone))
+#ifdef __clang__
+#define SHADOW_NOINLINE __attribute__((noinline))
+#else
+#define SHADOW_NOINLINE __attribute__((noinline, noclone, no_icf))
+#endif
 #define SHADOW_INLINE static inline __attribute__((always_inline))
 #define SHADOW_KEEP __asm__ volatile("" ::: "memory")
 

@@ -365,6 +365,98 @@ static SHADOW_NOINLINE void catching(int depth)
 	SHADOW_LEAVE();
 }
 
+/*
+ * What only frame pointers tell apart: callers of one call site and one frame size leave room on the
+ * stack, and whom they call leaves the rest of it, so that everything further in lies where it lay
+ * before. Nothing is written there: the last return address into another one of them is still to be
+ * found where it was. The same where a frame is aligned, which takes up what its caller left.
+ */
+#define SHIFT_BYTES 1024
+
+#define LEAF(name)                             \
+	static SHADOW_NOINLINE void name(void) \
+	{                                      \
+		SHADOW_ENTER();                \
+		busy = true;                   \
+		SHADOW_KEEP;                   \
+		keep(by_malloc());             \
+		SHADOW_KEEP;                   \
+		busy = false;                  \
+		SHADOW_LEAVE();                \
+	}
+LEAF(leaf_one)
+LEAF(leaf_two)
+
+static void (*const leaves[])(void) = { leaf_one, leaf_two };
+
+#define SHIFTED_BODY(depth)                                     \
+	for (unsigned times_ = 1 + roll(3); times_; times_--) { \
+		if (!page_calls_only)                           \
+			leaves[roll(COUNT(leaves))]();          \
+		left--;                                         \
+	}                                                       \
+	if (roll(6) == 0)                                       \
+	BODY((depth)-3)
+
+static SHADOW_NOINLINE void shifted(size_t bytes, int depth, int c, int d, int e, int f,
+				    int on_stack, int more)
+{
+	char *room = alloca(bytes);
+
+	SHADOW_ENTER();
+	__asm__ volatile("" : : "r"(room), "r"(c + d + e + f + on_stack + more) : "memory");
+	SHIFTED_BODY(depth);
+	__asm__ volatile("" : : "r"(room) : "memory");
+	SHADOW_LEAVE();
+}
+
+/* With arguments on the stack and a size that varies: its CFA is kept in the frame. */
+static SHADOW_NOINLINE void shifted_aligned(size_t bytes, int depth, int c, int d, int e, int f,
+					    int on_stack, int more)
+{
+	char room[64] __attribute__((aligned(256)));
+	char *varying_room = alloca((bytes & 1) + 16);
+
+	SHADOW_ENTER();
+	__asm__ volatile("" : : "r"(room), "r"(varying_room), "r"(c + d + e + f) : "memory");
+	SHIFTED_BODY(depth);
+	__asm__ volatile("" : : "r"(room), "r"(varying_room), "r"(on_stack + more) : "memory");
+	SHADOW_LEAVE();
+}
+
+static void (*const inner_shifts[])(size_t bytes, int depth, int c, int d, int e, int f,
+				    int on_stack, int more) = { shifted, shifted_aligned };
+
+#define SHIFT(name)                                                              \
+	static SHADOW_NOINLINE void name(size_t here, unsigned kind, int depth)  \
+	{                                                                        \
+		char *room = alloca(here);                                       \
+                                                                                 \
+		SHADOW_ENTER();                                                  \
+		__asm__ volatile("" : : "r"(room) : "memory");                   \
+		inner_shifts[kind](SHIFT_BYTES - here, depth, 1, 2, 3, 4, 5, 6); \
+		__asm__ volatile("" : : "r"(room) : "memory");                   \
+		SHADOW_LEAVE();                                                  \
+	}
+SHIFT(shift_one)
+SHIFT(shift_two)
+SHIFT(shift_three)
+
+static void (*const shifts[])(size_t here, unsigned kind, int depth) = { shift_one, shift_two,
+									 shift_three };
+
+static SHADOW_NOINLINE void shifting(int depth)
+{
+	SHADOW_ENTER();
+	for (unsigned i = 0; i < 5 && left > 0; i++) {
+		unsigned kind = roll(2);
+
+		shifts[roll(COUNT(shifts))](16 * (size_t)roll(kind ? 16 : SHIFT_BYTES / 16), kind,
+					    depth);
+	}
+	SHADOW_LEAVE();
+}
+
 /* -- coroutines -- */
 
 #if HAS_ASSEMBLY
@@ -548,7 +640,7 @@ static void code_make(void)
 static function *const functions[] = { small_one, small_two,  small_three, framed_one, framed_two,
 				       saving,	  large,      varying,	   varying,    aligned,
 				       realigned, misleading, littering,   jumping,    jumping,
-				       sorting,	  catching };
+				       sorting,	  catching,   shifting,	   shifting };
 
 static function *pick(void)
 {
