@@ -21,7 +21,7 @@ invariants
 depth=12
 run_options="--depth $depth"
 wander "--depth $depth" "$programs/wander" 10 2 2
-depth= run_options=
+depth='' run_options=''
 seed=2
 variant() { # compiler source flags…
 	compiler=$1 source=$2

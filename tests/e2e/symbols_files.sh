@@ -115,6 +115,7 @@ if command -v python3 >/dev/null 2>&1 && [ "$library" -gt 0 ]; then
 	id=$(readelf -n plain | awk '/Build ID/ { print $3 }')
 	mkdir -p "served/buildid/$id"
 	objcopy --only-keep-debug plain "served/buildid/$id/debuginfo"
+	: >port
 	python3 -u -m http.server --bind 127.0.0.1 -d served 0 >port 2>requests &
 	server=$!
 	trap 'kill $server 2>/dev/null; finish' EXIT
