@@ -228,11 +228,8 @@ void *ht_guarded_take(unsigned kind, size_t alignment, size_t size_bytes, uint32
 	struct span *span;
 	void *block = take(kind, alignment, size_bytes, stack, &span);
 
-	if (!block) {
-		if (recorded)
-			ht_record_alloc(kind, NULL, size_bytes, 0, 0, NULL, stack);
+	if (!block)
 		return NULL;
-	}
 	meta = span_meta(span, block);
 	if (recorded)
 		ht_record_alloc(kind, block, size_bytes, span_class(span), span_usable(span), meta,

@@ -20,7 +20,8 @@ extern bool ht_guard_on;
 /* From now on. The calling thread is the only one. */
 void ht_guard_start(void);
 
-/* malloc (alignment 0), memalign and calloc; NULL: no memory. errno is left alone. */
+/* malloc (alignment 0), memalign and calloc; NULL: no memory, which is not recorded. errno is left
+ * alone. */
 void *ht_guarded_take(unsigned kind, size_t alignment, size_t size_bytes, uint32_t stack);
 
 void ht_guarded_free(void *block, uint32_t stack);

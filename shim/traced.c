@@ -54,6 +54,10 @@ static __attribute__((noinline, cold)) void *guarded(unsigned kind, size_t align
 {
 	void *block = ht_guarded_take(kind, alignment, size_bytes, stack);
 
+	if (!block && ht_recording())
+		return failed(kind, size_bytes, stack);
+	if (!block && kind != EVENT_MEMALIGN)
+		block = ht_emergency_take(size_bytes);
 	if (!block)
 		errno = ENOMEM;
 	return pages_done(block);
@@ -158,6 +162,8 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 		block = ht_guarded_take(EVENT_MEMALIGN, alignment, size_bytes, stack);
 		if (pages_done(block))
 			*ret = block;
+		else if (ht_recording())
+			ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
 		return block ? 0 : ENOMEM;
 	}
 	block = block_take_aligned(alignment, size_bytes, &span);
