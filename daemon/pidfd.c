@@ -1,5 +1,8 @@
 #include "daemon/pidfd.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,4 +34,25 @@ uint64_t pidfd_identity(int pidfd)
 	    fstat(pidfd, &status) != 0)
 		return 0;
 	return status.st_ino;
+}
+
+pid_t pid_parent(pid_t pid)
+{
+	char path[64], text[1024];
+	const char *end;
+	ssize_t got;
+	int fd, parent;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (got <= 0)
+		return 0;
+	text[got] = 0;
+	/* "PID (NAME) STATE PARENT ...", and a name may contain anything. */
+	end = strrchr(text, ')');
+	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
 }

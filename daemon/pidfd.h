@@ -12,4 +12,7 @@ int pidfd_of_peer(int connection, pid_t pid);
 /* A number no other process has or had since the system's start; 0 unknown (before Linux 6.9). */
 uint64_t pidfd_identity(int pidfd);
 
+/* The parent of a process, as the kernel calls it here; 0 unknown. */
+pid_t pid_parent(pid_t pid);
+
 #endif

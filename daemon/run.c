@@ -11,6 +11,7 @@
 
 #include "daemon/exit_status.h"
 #include "daemon/peer.h"
+#include "daemon/pidfd.h"
 #include "daemon/text.h"
 
 /* How long processes may take to close their connections after the program has ended, before the
@@ -212,13 +213,24 @@ static struct run_process *find_former(struct run *run, const struct process *pr
 	return NULL;
 }
 
+/* In a PID namespace of its own a process cannot tell who its parent outside is. */
+static int64_t find_by_kernel(const struct run *run, pid_t peer_pid)
+{
+	pid_t parent = peer_pid > 0 ? pid_parent(peer_pid) : 0;
+
+	for (uint32_t i = run->process_count; parent > 0 && i-- > 0;)
+		if (run->processes[i].peer_pid == parent)
+			return run->processes[i].process_id;
+	return 0;
+}
+
 int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid)
 {
 	struct run_process *former = find_former(run, process);
 	int64_t parent = run_find_process(run, parent_pid);
 
 	if (!former)
-		return parent;
+		return parent ? parent : find_by_kernel(run, process->peer_pid);
 	former->execs = true;
 	if (!former->process)
 		save_ending(run, former->process_id, former->ended_ns, PROCESS_EXEC, 0);

@@ -93,7 +93,7 @@ void ht_foreign_init(void)
 /* The kernel looks before it says that the first argument makes no sense. */
 static bool is_readable(const void *p)
 {
-	return sys_call4(SYS_rt_sigprocmask, ~0u >> 1, p, 0, 8) != -EFAULT;
+	return p && sys_call4(SYS_rt_sigprocmask, ~0u >> 1, p, 0, 8) != -EFAULT;
 }
 
 /* The word before a block of the C library's holds the size and three marks. */

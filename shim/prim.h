@@ -42,7 +42,7 @@ uint64_t prim_seconds(void);
 int prim_tid(void);
 
 /* Calls that would end the process (seccomp.c), as bits: they are not made, and count as failed. */
-enum prim_call { PRIM_MADVISE, PRIM_MREMAP, PRIM_GETTID };
+enum prim_call { PRIM_MADVISE, PRIM_MREMAP, PRIM_GETTID, PRIM_CLOCK };
 extern uint32_t prim_forbidden;
 
 /*

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/lifecycle.h"
@@ -63,6 +64,7 @@ static const struct call allocating[] = {
 	{ SYS_madvise, { 0, 4096, 4 } },
 	{ SYS_mremap, { 0, 4096, 8192, 1 } },
 	{ SYS_gettid, { 0 } },
+	{ SYS_clock_gettime, { CLOCK_MONOTONIC_COARSE } },
 };
 #define CALLS(of) (sizeof(of) / sizeof((of)[0]))
 
@@ -193,7 +195,7 @@ static bool forbids(const struct sock_fprog *filter, const struct call *calls, s
 /* The kernel looks before it says that the first argument makes no sense. */
 static bool is_readable(const void *p)
 {
-	return sys_call4(SYS_rt_sigprocmask, ~0u >> 1, p, 0, 8) != -EFAULT;
+	return p && sys_call4(SYS_rt_sigprocmask, ~0u >> 1, p, 0, 8) != -EFAULT;
 }
 
 /* For the whole process, though the filter may be for this thread only. */

@@ -116,8 +116,8 @@ static void raw(void)
 /* These borrow the parent's memory. */
 static void borrowed(void)
 {
-	pid_t pid = clone(cloned, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
-			  (void *)14L);
+	pid_t pid =
+		clone(cloned, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)14L);
 	FILE *pipe;
 	char line[16] = "";
 

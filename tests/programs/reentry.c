@@ -62,7 +62,8 @@ int main(int argc, char **argv)
 		random = random * 1103515245 + 12345;
 		one = &held[random >> 16 & 255];
 		check_and_free(one, 0x77);
-		take(one, (random >> 8) % (random >> 27 ? 3000 : 100000) + (random >> 27 ? 0 : 40000),
+		take(one,
+		     (random >> 8) % (random >> 27 ? 3000 : 100000) + (random >> 27 ? 0 : 40000),
 		     0x77);
 	}
 	setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 0 }, { 0, 0 } }, NULL);
