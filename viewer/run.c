@@ -121,14 +121,15 @@ static void run_load_sums(sqlite3 *db, struct run *run)
 		run->peak_ns = column_number(row, 4, UNKNOWN);
 	}
 	row = db_query(db,
-		       "SELECT foreign_path, foreign_symbols, count(*) OVER () FROM processes "
-		       "WHERE run_id = ? AND foreign_symbols ORDER BY process_id LIMIT 1",
+		       "SELECT foreign_path, foreign_symbols, (SELECT count(DISTINCT foreign_path) "
+		       "FROM processes WHERE run_id = ?1 AND foreign_symbols) FROM processes "
+		       "WHERE run_id = ?1 AND foreign_symbols ORDER BY process_id LIMIT 1",
 		       "i", run->run_id);
 	while (db_next(row)) {
 		free(run->foreign_path);
 		run->foreign_path = must_copy(column_string(row, 0));
 		run->foreign_symbols = sqlite3_column_int64(row, 1);
-		run->foreign_processes = sqlite3_column_int64(row, 2);
+		run->foreign_programs = sqlite3_column_int64(row, 2);
 	}
 	run->chunk_bytes = db_number(db,
 				     "SELECT total(length(blob)) FROM chunks WHERE process_id IN "
@@ -211,8 +212,9 @@ const char *run_foreign(const struct run *run)
 	snprintf(text, sizeof(text),
 		 "%s its own allocator (%.300s), %s not ours: what it gives out of its own is not "
 		 "recorded",
-		 run->foreign_processes > 1 ? "more than one program brings"
-					    : "this program brings",
+		 run->foreign_programs > 1 ? "more than one program brings"
+		 : run->processes > 1	   ? "one program brings"
+					   : "this program brings",
 		 run->foreign_path, format_plural(run->foreign_symbols, "symbol", "symbols"));
 	return text;
 }
