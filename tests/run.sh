@@ -68,6 +68,17 @@ else
 	build sanitized SANITIZE=address,undefined
 	unit_jobs sanitized build-san
 	e2e_jobs sanitized build-san tests/e2e/history*.sh tests/e2e/cli*.sh tests/e2e/fault*.sh
+	# The order of memory between threads and, in the daemon, whatever should ever become one. Not
+	# where other threads' stacks are read on purpose, nor where address space is short.
+	build thread SANITIZE=thread
+	if build-san-thread/heaptaped --help >/dev/null 2>&1; then
+		for test in shim/test_span shim/test_link shim/test_batch shim/test_record \
+			test_daemon_process test_daemon_totals test_store test_recorder; do
+			job "thread tests/unit/$test" 240 "build-san-thread/tests/unit/$test"
+		done
+		e2e_jobs thread build-san-thread tests/e2e/fault_peers.sh tests/e2e/fault_kill.sh \
+			tests/e2e/threads.sh tests/e2e/threads_many.sh
+	fi
 	if command -v clang >/dev/null 2>&1; then
 		for source in tests/fuzz/fuzz_*.c; do
 			[ -e "$source" ] || continue
