@@ -65,11 +65,13 @@ if cc -D_GNU_SOURCE -I"$top" -O2 -g -fno-builtin -no-pie -Wl,-Trodata-segment=0x
 	is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
 fi
 
-# The same functions twice, so that both objects have the same layout.
-printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' \
-	'void *plug(size_t n) { kept = malloc(n); return kept; }' >plug.c
-cc -O2 -fPIC -shared -o one.so plug.c || die "cannot build a plug-in"
-cc -O2 -fPIC -shared -DTWO -Wl,--build-id=sha1 -o two.so plug.c || die "cannot build a plug-in"
+# The same functions twice, so that both objects have the same layout, and return addresses are the
+# same; but not the sizes of their frames.
+printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' 'void *plug(size_t n) {' \
+	'char room[ROOM]; __asm__ volatile("" : : "r"(room) : "memory");' \
+	'kept = malloc(n); __asm__ volatile("" : : "r"(room) : "memory"); return kept; }' >plug.c
+cc -O2 -g -fPIC -fno-builtin -shared -DROOM=2000 -o one.so plug.c || die "cannot build a plug-in"
+cc -O2 -g -fPIC -fno-builtin -shared -DROOM=4000 -o two.so plug.c || die "cannot build a plug-in"
 record "$programs/stacks" ./one.so ./two.so
 is "status" "$status" 0
 recorded_whole
@@ -79,4 +81,12 @@ query "WITH own AS (SELECT a.size_bytes, m.path FROM allocations a JOIN stacks s
 	SELECT size_bytes || ' ' || substr(path, -8) FROM own ORDER BY size_bytes" |
 	tr -d '"' | sort -u >got
 same "plug-ins" got out
+is "where they lie" "$(query "SELECT count(*) > 1, count(DISTINCT base) FROM mappings
+	JOIN modules USING (module_id) JOIN processes USING (process_id)
+	WHERE run_id = $last_run AND path LIKE '%/___.so'")" 1,1
+"$B/heaptaped" --symbols "$HEAPTAPE_DB" 0 >/dev/null || fail "symbols"
+is "who called them" "$(query "SELECT DISTINCT substr(stack_text(stack_id), -18) FROM allocations
+	WHERE run_id = $last_run AND size_bytes BETWEEN 200001 AND 200999" | tr -d '"')" \
+	"main;plug_ins;plug"
+is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
 pass
