@@ -15,6 +15,7 @@ gzip -k repository/Packages
 		echo " $(sha256sum <repository/$file | cut -d' ' -f1) $(wc -c <repository/$file) $file"
 	done
 } >repository/Release
+: >http.out
 python3 -u -m http.server --bind 127.0.0.1 --directory repository 0 >http.out 2>&1 &
 server=$!
 trap 'kill $server; finish' EXIT
