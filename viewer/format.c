@@ -1,6 +1,7 @@
 #include "viewer/format.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,10 +175,10 @@ int terminal_width(FILE *stream)
 {
 	struct winsize size;
 	const char *columns = getenv("COLUMNS");
-	int width = columns ? atoi(columns) : 0;
+	long width = columns ? strtol(columns, NULL, 10) : 0;
 
-	if (width > 0)
-		return width;
+	if (width > 0 && width <= INT_MAX)
+		return (int)width;
 	if (!ioctl(fileno(stream), TIOCGWINSZ, &size) && size.ws_col)
 		return size.ws_col;
 	return 0;

@@ -49,7 +49,8 @@ static char *blob_text(const unsigned char *blob, int bytes)
 {
 	char *text = must_alloc(2 * (size_t)bytes + 4), *to = text + 2;
 
-	memcpy(text, "x'", 2);
+	text[0] = 'x';
+	text[1] = '\'';
 	for (int i = 0; i < bytes; i++, to += 2)
 		sprintf(to, "%02x", blob[i]);
 	*to = '\'';
@@ -191,7 +192,8 @@ bool sql_run(struct sql_session *session, const char *text)
 		if (shows)
 			result_start(&result, session, statement);
 		while ((code = sqlite3_step(statement)) == SQLITE_ROW && !ferror(stdout))
-			result_row(&result, statement);
+			if (shows)
+				result_row(&result, statement);
 		if (shows)
 			result_end(&result, code == SQLITE_DONE);
 		if (code != SQLITE_DONE && code != SQLITE_ROW)
