@@ -47,20 +47,20 @@
 #include <stdint.h>
 
 /*      NAME       text        details  block */
-#define EVENT_KINDS(ROW)                     \
-	ROW(MALLOC, "malloc", 0, true)       \
-	ROW(CALLOC, "calloc", 0, true)       \
-	ROW(REALLOC, "realloc", 5, true)     \
-	ROW(MEMALIGN, "memalign", 0, true)   \
-	ROW(FREE, "free", 2, true)           \
-	ROW(SBRK, "sbrk", 2, false)          \
-	ROW(BRK, "brk", 2, false)            \
-	ROW(MMAP, "mmap", 2, false)          \
-	ROW(MUNMAP, "munmap", 1, false)      \
-	ROW(MREMAP, "mremap", 3, false)      \
-	ROW(MADVISE, "madvise", 2, false)    \
-	ROW(SPAN, "span", 2, false)          \
-	ROW(UNSPAN, "unspan", 1, false)      \
+#define EVENT_KINDS(ROW)                   \
+	ROW(MALLOC, "malloc", 0, true)     \
+	ROW(CALLOC, "calloc", 0, true)     \
+	ROW(REALLOC, "realloc", 5, true)   \
+	ROW(MEMALIGN, "memalign", 0, true) \
+	ROW(FREE, "free", 2, true)         \
+	ROW(SBRK, "sbrk", 2, false)        \
+	ROW(BRK, "brk", 2, false)          \
+	ROW(MMAP, "mmap", 2, false)        \
+	ROW(MUNMAP, "munmap", 1, false)    \
+	ROW(MREMAP, "mremap", 3, false)    \
+	ROW(MADVISE, "madvise", 2, false)  \
+	ROW(SPAN, "span", 2, false)        \
+	ROW(UNSPAN, "unspan", 1, false)    \
 	ROW(LIVE, "live", 0, true)
 
 enum event_kind {
@@ -68,7 +68,7 @@ enum event_kind {
 #define ROW(NAME, text, details, block) EVENT_##NAME,
 	EVENT_KINDS(ROW)
 #undef ROW
-	EVENT_KIND_COUNT
+		EVENT_KIND_COUNT
 };
 
 #define EVENT_BY_ALLOCATOR 0x80u
@@ -85,16 +85,14 @@ static inline unsigned event_kind_of(uint8_t kind_byte)
 /* Detail words of an event with this kind byte and class; -1 when the kind does not exist. */
 static inline int event_details(uint8_t kind_byte, uint8_t class)
 {
-	static const int8_t details[EVENT_KIND_COUNT] = {
-		-1,
+	static const int8_t details[EVENT_KIND_COUNT] = { -1,
 #define ROW(NAME, text, details, block) details,
-		EVENT_KINDS(ROW)
+							  EVENT_KINDS(ROW)
 #undef ROW
 	};
-	static const uint8_t is_block[EVENT_KIND_COUNT] = {
-		0,
+	static const uint8_t is_block[EVENT_KIND_COUNT] = { 0,
 #define ROW(NAME, text, details, block) block,
-		EVENT_KINDS(ROW)
+							    EVENT_KINDS(ROW)
 #undef ROW
 	};
 	unsigned kind = event_kind_of(kind_byte);
@@ -116,10 +114,9 @@ static inline bool event_is_block(uint8_t kind_byte)
 /* The kind's name as SQL and reports show it; "?" when there is none. */
 static inline const char *event_kind_name(unsigned kind)
 {
-	static const char *const names[EVENT_KIND_COUNT] = {
-		"?",
+	static const char *const names[EVENT_KIND_COUNT] = { "?",
 #define ROW(NAME, text, details, block) text,
-		EVENT_KINDS(ROW)
+							     EVENT_KINDS(ROW)
 #undef ROW
 	};
 
@@ -129,38 +126,37 @@ static inline const char *event_kind_name(unsigned kind)
 /* Why an unwind stopped before the outermost frame; index into Losses.cut_reasons. */
 enum stack_cut {
 	STACK_CUT_NONE,
-	STACK_CUT_DEPTH,     /* deeper than the depth limit */
-	STACK_CUT_NO_ROW,    /* no unwind row for the program counter */
-	STACK_CUT_BAD_CFA,   /* the next frame is outside the thread's stack, or not above the last */
-	STACK_CUT_ODD_RULE,  /* an expression the slow path does not know */
-	STACK_CUT_TABLE,     /* the stack table is full */
+	STACK_CUT_DEPTH,   /* deeper than the depth limit */
+	STACK_CUT_NO_ROW,  /* no unwind row for the program counter */
+	STACK_CUT_BAD_CFA, /* the next frame is outside the thread's stack, or not above the last */
+	STACK_CUT_ODD_RULE, /* an expression the slow path does not know */
+	STACK_CUT_TABLE,    /* the stack table is full */
 	STACK_CUT_COUNT
 };
 
 /* How a program misused its heap: */
-#define MISUSE_KINDS(ROW)                                                                 \
-	ROW(DOUBLE_FREE, "double free")           /* free of a block that is free already */ \
-	ROW(FREED, "freed block")                 /* realloc or malloc_usable_size of one */ \
-	ROW(INTERIOR, "interior pointer")         /* not to the start of a block */          \
-	ROW(FOREIGN, "foreign pointer")           /* not into a block of this heap */        \
-	ROW(OVERFLOW, "overflow")                 /* written beyond the end of a block */    \
-	ROW(WRITTEN, "write after free")          /* written to a block that is free */
+#define MISUSE_KINDS(ROW)                                                            \
+	ROW(DOUBLE_FREE, "double free")	  /* free of a block that is free already */ \
+	ROW(FREED, "freed block")	  /* realloc or malloc_usable_size of one */ \
+	ROW(INTERIOR, "interior pointer") /* not to the start of a block */          \
+	ROW(FOREIGN, "foreign pointer")	  /* not into a block of this heap */        \
+	ROW(OVERFLOW, "overflow")	  /* written beyond the end of a block */    \
+	ROW(WRITTEN, "write after free")  /* written to a block that is free */
 
 enum misuse_kind {
 	MISUSE_NONE,
 #define ROW(NAME, text) MISUSE_##NAME,
 	MISUSE_KINDS(ROW)
 #undef ROW
-	MISUSE_KIND_COUNT
+		MISUSE_KIND_COUNT
 };
 
 /* The kind's name as SQL and reports show it; "?" when there is none. */
 static inline const char *misuse_kind_name(unsigned kind)
 {
-	static const char *const names[MISUSE_KIND_COUNT] = {
-		"?",
+	static const char *const names[MISUSE_KIND_COUNT] = { "?",
 #define ROW(NAME, text) text,
-		MISUSE_KINDS(ROW)
+							      MISUSE_KINDS(ROW)
 #undef ROW
 	};
 
@@ -170,11 +166,11 @@ static inline const char *misuse_kind_name(unsigned kind)
 /* How a process ended, as far as is known. Text for processes.ending is in proto/store.c. */
 enum process_end {
 	PROCESS_RUNNING,
-	PROCESS_EXITED,   /* exit code known */
+	PROCESS_EXITED,	  /* exit code known */
 	PROCESS_SIGNALED, /* killed by a signal */
-	PROCESS_EXEC,     /* went on as another program: the next process row with this pid */
+	PROCESS_EXEC,	  /* went on as another program: the next process row with this pid */
 	PROCESS_VANISHED, /* connection closed without a word: killed, or _exit by raw system call */
-	PROCESS_CUT       /* the recording stopped first (daemon killed, disk full, ...) */
+	PROCESS_CUT	  /* the recording stopped first (daemon killed, disk full, ...) */
 };
 
 #endif

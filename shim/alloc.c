@@ -112,7 +112,7 @@ void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_spa
 	/* Blocks lie at multiples of their size from a page's start. SMALL_MAX_BYTES always fits. */
 	class = size_class_of(size_bytes > alignment ? size_bytes : alignment);
 	while (size_class_bytes(class) % alignment != 0)
-		class++;
+		++class;
 	return block_take(size_class_bytes(class), ret_span);
 }
 

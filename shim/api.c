@@ -218,17 +218,17 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 }
 
 #if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)
-#define TWINS(TWIN)                         \
-	TWIN(cfree, free)                   \
-	TWIN(__libc_malloc, malloc)         \
-	TWIN(__libc_free, free)             \
-	TWIN(__libc_cfree, free)            \
-	TWIN(__libc_calloc, calloc)         \
-	TWIN(__libc_realloc, realloc)       \
+#define TWINS(TWIN)                             \
+	TWIN(cfree, free)                       \
+	TWIN(__libc_malloc, malloc)             \
+	TWIN(__libc_free, free)                 \
+	TWIN(__libc_cfree, free)                \
+	TWIN(__libc_calloc, calloc)             \
+	TWIN(__libc_realloc, realloc)           \
 	TWIN(__libc_reallocarray, reallocarray) \
-	TWIN(__libc_memalign, memalign)     \
-	TWIN(__libc_valloc, valloc)         \
-	TWIN(__libc_pvalloc, pvalloc)       \
+	TWIN(__libc_memalign, memalign)         \
+	TWIN(__libc_valloc, valloc)             \
+	TWIN(__libc_pvalloc, pvalloc)           \
 	TWIN(__posix_memalign, posix_memalign)
 TWINS(API_TWIN)
 

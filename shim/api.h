@@ -30,7 +30,7 @@ int ht_api_malloc_info(int options, FILE *stream);
 #endif
 
 /* A second exported name for an exported function of the same file. */
-#define API_TWIN(name, target) \
+#define API_TWIN(name, target)         \
 	extern __typeof__(target) name \
 		__attribute__((visibility("default"), alias(#target), copy(target)));
 

@@ -157,7 +157,7 @@ HT_EXPORT void HT_API(malloc_stats)(void)
 static void print_sizes(FILE *stream, const struct census *census)
 {
 	fputs("<sizes>\n", stream);
-	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		size_t count = census->class_free[class], to = size_class_bytes(class);
 
 		if (count)

@@ -58,7 +58,7 @@ void ht_check_span(const struct span *span)
 
 void ht_check_heap(const struct heap *heap)
 {
-	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		const struct class_spans *spans = &heap->classes[class];
 		const struct span *span, *last = NULL;
 		uint32_t count = 0;
@@ -149,7 +149,7 @@ void ht_check_page_heap(void)
 	CHECK(bin_pages == heap->free_pages && bin_pages == tally.free_pages);
 	CHECK(bin_dirty == heap->free_dirty_pages && bin_dirty == tally.dirty_pages);
 	CHECK(tally.pages == heap->system_pages);
-	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		uint32_t count = 0;
 
 		for (struct span *span = heap->abandoned[class].first; span; span = span->next) {

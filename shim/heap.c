@@ -15,14 +15,14 @@
 
 struct span ht_span_none;
 struct heap ht_heap_none = {
-	.direct = {[0 ... DIRECT_COUNT - 1] = &ht_span_none},
-	.current = {[0 ... CLASS_COUNT] = &ht_span_none},
+	.direct = { [0 ... DIRECT_COUNT - 1] = &ht_span_none },
+	.current = { [0 ... CLASS_COUNT] = &ht_span_none },
 };
 __thread struct heap *ht_heap __attribute__((tls_model("initial-exec"))) = &ht_heap_none;
 
-static struct heap *heaps;        /* in use; under the page heap's lock */
+static struct heap *heaps;	  /* in use; under the page heap's lock */
 static struct heap *unused_heaps; /* of threads that ended */
-static bool several_threads;      /* more than one heap was ever made */
+static bool several_threads;	  /* more than one heap was ever made */
 static pthread_key_t end_key;
 static bool have_end_key;
 
@@ -211,7 +211,7 @@ static void release(struct heap *heap, struct class_spans *spans, struct span *s
 
 static void flush(struct heap *heap)
 {
-	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		struct class_spans *spans = &heap->classes[class];
 		struct span *span = spans->partial.first;
 
@@ -361,7 +361,7 @@ static void abandon(struct heap *heap)
 	/* From here on this thread's frees are remote ones. */
 	ht_heap = &ht_heap_none;
 	ht_page_heap_lock();
-	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		struct class_spans *spans = &heap->classes[class];
 
 		while (spans->partial.first)

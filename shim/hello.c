@@ -102,7 +102,7 @@ static void put_clock(struct wire_put *put)
 static void put_size_classes(struct wire_put *put)
 {
 	wire_put_head(put, HELLO_SIZE_CLASSES, CLASS_COUNT * sizeof(uint32_t));
-	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		uint32_t bytes = (uint32_t)size_class_bytes(class);
 
 		wire_put_raw(put, &bytes, sizeof(bytes));

@@ -20,8 +20,7 @@ static inline struct span *span_of(const void *p)
 {
 	uintptr_t address = (uintptr_t)p;
 	/* The shifts also drop bits above 48: a wild pointer cannot index beyond the root. */
-	struct span **leaf =
-		ht_page_map[address << 16 >> (16 + PAGE_SHIFT + PAGE_MAP_LEAF_SHIFT)];
+	struct span **leaf = ht_page_map[address << 16 >> (16 + PAGE_SHIFT + PAGE_MAP_LEAF_SHIFT)];
 
 	if (unlikely(!leaf))
 		return NULL;

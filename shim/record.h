@@ -41,9 +41,9 @@ struct block_meta {
 };
 
 /* With --guard (shim/guarded.h) the upper bits of `ticks` say more; nobody else sees them: */
-#define META_GUARDED ((uint64_t)1 << 63)    /* live, with a guard behind it */
-#define META_UNRECORDED ((uint64_t)1 << 62) /* and not recorded */
-#define META_POISONED ((uint64_t)1 << 61)   /* free, and filled with a pattern */
+#define META_GUARDED ((uint64_t)1 << 63)     /* live, with a guard behind it */
+#define META_UNRECORDED ((uint64_t)1 << 62)  /* and not recorded */
+#define META_POISONED ((uint64_t)1 << 61)    /* free, and filled with a pattern */
 #define META_QUARANTINED ((uint64_t)1 << 60) /* and not in a free list yet */
 
 static inline uint64_t meta_ticks(uint64_t ticks)

@@ -25,7 +25,7 @@ static inline size_t size_class_bytes(unsigned class)
 	unsigned above;
 
 	if (class <= 16)
-		return (size_t)class << 4;
+		return (size_t) class << 4;
 	above = class - 17;
 	return (size_t)(9 + (above & 7)) << (5 + (above >> 3));
 }

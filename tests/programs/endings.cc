@@ -60,7 +60,10 @@ void short_lived(int count)
 }
 
 struct AtEnd {
-	~AtEnd() { pair(6011); }
+	~AtEnd()
+	{
+		pair(6011);
+	}
 } at_end;
 
 void exit_handler()
@@ -89,7 +92,7 @@ void *outlives_main(void *)
 	pair(6015);
 	return nullptr;
 }
-}
+} // namespace
 
 int main(int argc, char **argv)
 {

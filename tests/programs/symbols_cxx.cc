@@ -114,13 +114,13 @@ int main()
 {
 	plane::Grid<double, 100201>().fill(); // 100201.1
 	plane::Circle circle;
-	circle.show(); // 100202.2
+	circle.show();			  // 100202.2
 	apply([](size_t bytes) NOINLINE { // 100203.2
-		kept = malloc(bytes); // 100203.0
+		kept = malloc(bytes);	  // 100203.0
 		kept = nullptr;
 	});
-	guarded(100204); // 100204.2
-	hidden(100205); // 100205.1
+	guarded(100204);       // 100204.2
+	hidden(100205);	       // 100205.1
 	Holder holder(100206); // 100206.1
 	std::thread thread(work);
 	thread.join();

@@ -24,7 +24,7 @@
 #include "shim/ring.h"
 
 static char folder[] = "/tmp/heaptape-unit-XXXXXX";
-static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static struct sockaddr_un address = { .sun_family = AF_UNIX };
 static int listener, peer;
 
 static int listen_somewhere(void **state)
@@ -69,7 +69,7 @@ static int disconnect_link(void **state)
 static int send_frame(uint8_t fill, size_t bytes)
 {
 	static uint8_t data[LINK_MAX_FRAME];
-	struct iovec parts[2] = {{data, bytes / 3}, {data + bytes / 3, bytes - bytes / 3}};
+	struct iovec parts[2] = { { data, bytes / 3 }, { data + bytes / 3, bytes - bytes / 3 } };
 	struct link_hold hold;
 	int error;
 
@@ -111,11 +111,11 @@ static void memory_travels_with_the_first_frame(void **state)
 		char space[CMSG_SPACE(sizeof(int))];
 	} control;
 	char text[6] = "";
-	struct iovec in = {text, sizeof(text)}, out = {"hello", 5};
-	struct msghdr message = {.msg_iov = &in,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
+	struct iovec in = { text, sizeof(text) }, out = { "hello", 5 };
+	struct msghdr message = { .msg_iov = &in,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
 	struct ring_head head;
 	struct ring ring;
 	struct stat status;
@@ -247,7 +247,7 @@ static void memory_under_limits(void **state)
 
 	(void)state;
 	getrlimit(RLIMIT_FSIZE, &old);
-	small = (struct rlimit){1 << 20, old.rlim_max};
+	small = (struct rlimit){ 1 << 20, old.rlim_max };
 	setrlimit(RLIMIT_FSIZE, &small);
 	assert_int_equal(ht_ring_make(&ring), 0);
 	assert_true(!ring.shared || ring.bytes <= 1 << 20);

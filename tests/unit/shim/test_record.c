@@ -20,7 +20,7 @@ static int set_up(void **state)
 	buffer = calloc(1, sizeof(*buffer));
 	buffer->thread = 3;
 	buffer->meta_thread = 3;
-	recorder = (struct recorder){.buffer = buffer};
+	recorder = (struct recorder){ .buffer = buffer };
 	ht_recorder = &recorder;
 	ht_epoch_ticks = 0;
 	return 0;
@@ -69,7 +69,7 @@ static void site_packs(void **state)
 
 static void small_block_lives(void **state)
 {
-	struct block_meta meta = {0, 0};
+	struct block_meta meta = { 0, 0 };
 
 	(void)state;
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 100, 7, 112, &meta, 55);
@@ -95,7 +95,7 @@ static void small_block_lives(void **state)
 
 static void large_block_lives(void **state)
 {
-	struct block_meta meta = {0, 0};
+	struct block_meta meta = { 0, 0 };
 
 	(void)state;
 	ht_record_alloc(EVENT_CALLOC, (void *)0x2000, 1000000, 0, 1003520, &meta, 9);
@@ -122,7 +122,7 @@ static void failed_request(void **state)
 
 static void block_from_before(void **state)
 {
-	struct block_meta meta = {5, meta_site(10, 1, 2)};
+	struct block_meta meta = { 5, meta_site(10, 1, 2) };
 
 	(void)state;
 	ht_record_free((void *)0x3000, 2, 32, 32, NULL, 0);
@@ -141,8 +141,8 @@ static void block_from_before(void **state)
 
 static void realloc_is_one_event(void **state)
 {
-	struct block_meta meta = {0, 0};
-	struct realloc_old old = {.block = (void *)0x5000, .size_bytes = 20, .usable_bytes = 32};
+	struct block_meta meta = { 0, 0 };
+	struct realloc_old old = { .block = (void *)0x5000, .size_bytes = 20, .usable_bytes = 32 };
 	static const struct realloc_old none;
 
 	(void)state;
@@ -173,9 +173,9 @@ static void realloc_is_one_event(void **state)
  * end, and page events still find room when blocks' events do not. */
 static void full_buffer_refuses(void **state)
 {
-	struct block_meta meta = {0, 0};
-	struct realloc_old old = {.block = (void *)0x5000};
-	uint64_t words[3] = {1, 2, 3};
+	struct block_meta meta = { 0, 0 };
+	struct realloc_old old = { .block = (void *)0x5000 };
+	uint64_t words[3] = { 1, 2, 3 };
 	uint32_t count;
 
 	(void)state;
@@ -183,7 +183,7 @@ static void full_buffer_refuses(void **state)
 		ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
 	assert_int_equal(buffer->count, RECORD_EVENT_LIMIT);
 	assert_int_equal(meta.ticks, 0);
-	ht_control = ht_entry = &(const uint32_t){RING_CONTROL_RECORD};
+	ht_control = ht_entry = &(const uint32_t){ RING_CONTROL_RECORD };
 	for (int i = 0; i < RECORD_PAGE_EVENTS; i++)
 		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, 0x7000, words);
 	assert_int_equal(buffer->count, RING_EVENTS);
@@ -233,7 +233,7 @@ static void left_buffer_is_used_again(void **state)
 
 static void time_never_goes_down(void **state)
 {
-	struct block_meta meta = {0, 0};
+	struct block_meta meta = { 0, 0 };
 
 	(void)state;
 	buffer->last_ticks = UINT64_MAX - 1;
