@@ -33,7 +33,7 @@
 /* Not for the files, which are mapped; a short C++ name can stand for any amount of text. */
 #define MEMORY_LIMIT_BYTES (3ULL << 30)
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LIMIT_MEMORY 0 /* the sanitizer's shadow is larger than any limit */
 #else
 #define LIMIT_MEMORY 1

@@ -79,7 +79,6 @@ struct cursor {
 	uint64_t freed_at_ns;
 	uint32_t freed_by; /* 0: live */
 	uint32_t freed_stack_id;
-	int64_t rowid;
 };
 
 static int allocations_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
@@ -134,7 +133,6 @@ static void cursor_reset(struct cursor *cursor)
 	live_clear(&cursor->live);
 	live_clear(&cursor->early);
 	cursor->began = cursor->done = cursor->drain = false;
-	cursor->rowid = 0;
 }
 
 static int allocations_close(sqlite3_vtab_cursor *base)
@@ -241,7 +239,6 @@ static bool drain_next(struct cursor *cursor)
 
 static int advance(struct cursor *cursor)
 {
-	cursor->rowid++;
 	for (;;) {
 		int rc = SQLITE_DONE, error = 0;
 
@@ -410,7 +407,16 @@ static int allocations_column(sqlite3_vtab_cursor *base, sqlite3_context *contex
 
 static int allocations_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 {
-	*ret_rowid = ((struct cursor *)base)->rowid;
+	const struct cursor *cursor = (const struct cursor *)base;
+	const struct live_block *block = &cursor->block;
+	const uint64_t values[] = { (uint64_t)cursor->scan.process.process_id,
+				    block->address,
+				    block->at_ns,
+				    cursor->freed_by ? cursor->freed_at_ns : EVENT_TIME_UNKNOWN,
+				    cursor->freed_by,
+				    block->thread };
+
+	*ret_rowid = scan_row_id(values, sizeof(values) / sizeof(values[0]));
 	return SQLITE_OK;
 }
 

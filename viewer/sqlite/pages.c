@@ -65,7 +65,6 @@ struct cursor {
 	struct page *pages; /* of all runs, one after another */
 	size_t page_count, page, run, run_first;
 	bool whole; /* all of the filter's pages are those of this one process */
-	int64_t rowid;
 };
 
 static int pages_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
@@ -331,7 +330,6 @@ static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan,
 	int rc;
 
 	(void)number;
-	cursor->rowid = 0;
 	cursor->done = constraint_set_load(&set, plan, argc, argv, -1);
 	if (cursor->done)
 		return SQLITE_OK;
@@ -366,7 +364,6 @@ static int pages_next(sqlite3_vtab_cursor *base)
 	struct cursor *cursor = (struct cursor *)base;
 	const struct page_run *run = &cursor->set.runs[cursor->run];
 
-	cursor->rowid++;
 	cursor->page++;
 	if (cursor->page == cursor->page_count)
 		return process_next(cursor);
@@ -443,7 +440,11 @@ static int pages_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int
 
 static int pages_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 {
-	*ret_rowid = ((struct cursor *)base)->rowid;
+	const struct cursor *cursor = (const struct cursor *)base;
+	const uint64_t values[] = { (uint64_t)cursor->scan.process.process_id,
+				    (uint64_t)cursor->at_ns, cursor->page };
+
+	*ret_rowid = scan_row_id(values, sizeof(values) / sizeof(values[0]));
 	return SQLITE_OK;
 }
 

@@ -78,6 +78,19 @@ int scan_decode_chunk(struct scan *scan, struct chunk_reader *reader,
 /* Goes back to before the first chunk of the process. */
 void scan_rewind_process(struct scan *scan);
 
+/* A row's id from what tells it from others. SQLite may read a table in several ways for one query (for
+ * a OR b), and by the ids it knows which rows it has already seen: they must not depend on the way. */
+static inline int64_t scan_row_id(const uint64_t *values, unsigned count)
+{
+	uint64_t id = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		id = (id ^ values[i]) * 0x9e3779b97f4a7c15u;
+		id ^= id >> 32;
+	}
+	return (int64_t)id;
+}
+
 static inline int64_t scan_thread_id(const struct scan *scan, uint32_t thread)
 {
 	return thread < scan->thread_count ? scan->thread_ids[thread] : 0;
