@@ -68,7 +68,7 @@ for how in --only --from; do
 		recorded $how $n
 		read -r requests denied <count
 		[ "$denied" != 0 ] || break
-		n=$((n + 3))
+		n=$((n + 5))
 	done
 done
 recorded --random 30 1
