@@ -35,6 +35,7 @@ check git
 check redis-server
 check redis-tools
 check procps
+check libjemalloc-dev
 programs nodejs
 programs util-linux
 programs nginx-light
