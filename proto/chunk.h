@@ -28,7 +28,7 @@
  *               chunk + 1, or 0)
  *   TIME_LOW, TIME_HIGH   the two bytes of the time since the event before; back when ODD_BACK.
  *               TIME_HIGH 255: it is a varint in TIME_LONG
- *   REF         varint of a free (or realloc's old block) with OP_FREE_REF: how many allocations
+ *   REF         varint of a free (or the old block of a realloc or live) with OP_FREE_REF: how many allocations
  *               of this chunk ago the block was allocated, 1 the last one. Address, sizes, stack,
  *               time and thread of the block all follow from it
  *   STACK_LOW, STACK_HIGH   the two bytes of the stack's number in this chunk, unless it is the
@@ -43,7 +43,8 @@
  *               address of the CLASS; 2 * z of a sixteenth, or 1 and z when that has a remainder
  *   AGE         z of a free without REF: allocated_at_ns less that of the last such free
  *   BY          varint where ODD_BY: allocated_by; else that of the last free without REF
- *   OLD         1 byte of a realloc: 0, or 1 and OP_FREE_* of the old block, which comes first
+ *   OLD         1 byte of a realloc or live: 0, or 1 and OP_FREE_* of the old block, which comes
+ *               first
  *   PAGES       of an event that is not about a block: z of address less that of the last such
  *               event, z size_bytes, then as varints usable_bytes, old_address, old_size_bytes,
  *               old_usable_bytes, allocated_at_ns, allocated_by, old_stack_id, stack_id

@@ -57,6 +57,7 @@ enum chunk_stream {
 
 /* Bits of an OP byte above the kind (bits 0 to 3). */
 #define OP_KIND 0x0fu
+_Static_assert(EVENT_KIND_COUNT <= OP_KIND + 1, "a kind has four bits");
 #define OP_ODD 0x80u	       /* a byte in ODD */
 #define OP_STACK_FOLLOWS 0x10u /* blocks: the stack that followed the last one's before */
 #define OP_SIZE_SAME 0x20u     /* blocks: size and usable size as last time from this stack */

@@ -220,12 +220,12 @@ static inline __attribute__((always_inline)) int decode_core(struct chunk_reader
 			reader->allocated_at_ns[i] = 0;
 			reader->allocated_by[i] = 0;
 		}
-		if (kind == EVENT_REALLOC) {
+		if (kind == EVENT_REALLOC || kind == EVENT_LIVE) {
 			unsigned bits = *CURSOR(OLD)->at++;
 
 			if (bits != OLD_NONE) {
 				if (get_old(reader, bits, odd, blocks, depth, &old))
-					return bad_event(reader, i, "a realloc");
+					return bad_event(reader, i, "an earlier block");
 				reader->old_size_bytes[i] = old.size_bytes;
 				reader->old_usable_bytes[i] = old.usable_bytes;
 				reader->old_stack_id[i] = old.stack_id;

@@ -393,7 +393,7 @@ int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 		} else {
 			uint32_t class;
 
-			if (kind == EVENT_REALLOC) {
+			if (kind == EVENT_REALLOC || kind == EVENT_LIVE) {
 				uint8_t *old = writer->at[CHUNK_OLD_STREAM]++;
 
 				*old = OLD_NONE;

@@ -17,7 +17,7 @@
  * Detail words by kind, then, only when class == 0 and the kind is about a block, two more:
  * { size_bytes, usable_bytes }.
  *
- *   malloc calloc memalign live  (none).  address 0: the request failed; class is 0.
+ *   malloc calloc memalign       (none).  address 0: the request failed; class is 0.
  *   free                         { allocated_ticks, allocated_by }
  *   realloc                      { old_address, old_allocated_ticks, old_site, old_size_bytes,
  *                                  old_usable_bytes }  old_site = stack << 32 | thread
@@ -33,6 +33,14 @@
  *   span                         { length_bytes, block_bytes }  the allocator dedicates pages to
  *                                blocks of one size; block_bytes == length: one large block
  *   unspan                       { length_bytes }  those pages are free again
+ *   live                         { allocated_ticks, allocated_by }  the block was live when
+ *                                recording was switched on. allocated_ticks 0: it was never recorded
+ *                                before; its birth is not known, and its free will name the ticks of
+ *                                this event and thread 0
+ *   resume                       { held_bytes, turn }  recording was switched on: what was known of
+ *                                blocks and pages is void, and what there is follows as span, unspan
+ *                                and live events, mixed with what happens meanwhile. held_bytes:
+ *                                pages the allocator holds
  *
  * allocated_ticks 0: the block was live before recording began (its stack and thread are 0 too).
  * allocated_by: number of the thread that allocated it, 0 unknown.
@@ -61,7 +69,8 @@
 	ROW(MADVISE, "madvise", 2, false)  \
 	ROW(SPAN, "span", 2, false)        \
 	ROW(UNSPAN, "unspan", 1, false)    \
-	ROW(LIVE, "live", 0, true)
+	ROW(LIVE, "live", 2, true)         \
+	ROW(RESUME, "resume", 2, false)
 
 enum event_kind {
 	EVENT_NONE, /* no event has kind 0: a zeroed entry is never mistaken for one */

@@ -9,6 +9,10 @@
  *                   not known)
  *   realloc         new block as above; old_address old_size_bytes old_usable_bytes old_stack_id
  *                   allocated_at_ns allocated_by of the old one (old_address 0: there was none)
+ *   live            as a block; and when it was recorded before, the same once more as
+ *                   old_address ... old_stack_id, with allocated_at_ns and allocated_by
+ *   resume          size_bytes = pages held, usable_bytes = the turn, allocated_at_ns = when recording
+ *                   went off
  *   sbrk brk        address = the break before, old_address = the break after; size_bytes = the
  *                   increment, a signed difference
  *   mmap            size_bytes = length, usable_bytes = protection << 32 | flags

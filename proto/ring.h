@@ -9,7 +9,14 @@
  *   buffers_offset + i * stride   struct ring_buffer i, 0 <= i < buffer_count
  *   nodes_offset                  struct ring_node [node_capacity], stack nodes by number
  *
- * Who writes: the buffer's thread, except `control`, which the daemon writes with pwrite(2).
+ * Who writes: the buffer's thread, except `control`, which the daemon writes with pwrite(2), and
+ * RING_PARKED.
+ *
+ * Switching. `control` says whether to record, and how often that was switched on in this process
+ * (its "turn"; 0: recorded from its start). Before the daemon switches on, it parks every buffer in
+ * use, so that each thread takes the slow path once and notices (shim/resume.h). The first one to
+ * notice writes a `resume` event and sets begun_turn; when all blocks that were live are listed,
+ * listed_turn follows.
  *
  * Reading a buffer that its thread goes on writing: read the header, then the columns, then the
  * header again. `count` only grows while `first_seq` stays, and entries below `count` do not change
@@ -25,9 +32,15 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 1
+#define RING_VERSION 2
 
 #define RING_CONTROL_RECORD 1u
+#define RING_CONTROL_TURN_SHIFT 8
+#define RING_TURN_MAX ((1u << (32 - RING_CONTROL_TURN_SHIFT)) - 1)
+
+/* ring_buffer.busy: its thread has not noticed yet that recording was switched on. The buffer is
+ * idle; no other value of `busy` is even. */
+#define RING_PARKED 2u
 
 /* No memory has more. */
 #define RING_BUFFERS_MAX 2048u
@@ -50,6 +63,9 @@ struct ring_head {
 	uint64_t end_ticks;
 	uint64_t lost[8]; /* Losses, fields 1..6 in order */
 	uint64_t cut_reasons[8];
+	uint32_t begun_turn;  /* the latest turn the process has noticed */
+	uint32_t listed_turn; /* the latest turn whose live blocks are all listed */
+	uint64_t listed_blocks, listed_bytes; /* in begun_turn, so far */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */

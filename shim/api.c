@@ -12,6 +12,7 @@
 #include "shim/foreign.h"
 #include "shim/guarded.h"
 #include "shim/heap.h"
+#include "shim/resume.h"
 #include "shim/traced.h"
 
 static __attribute__((noinline, cold)) void *no_memory(void)
@@ -46,6 +47,10 @@ static __attribute__((noinline)) void free_other(void *block)
 
 	if (!span)
 		return;
+	if (unlikely(ht_resume_overtakes(span, block))) {
+		free_recorded(block);
+		return;
+	}
 	meta = span_meta_if_any(span, block);
 	if (meta)
 		meta->ticks = 0;
@@ -83,6 +88,15 @@ HT_EXPORT void *HT_API(calloc)(size_t count, size_t size_bytes)
 	return likely(block != NULL) ? block : malloc_failed(bytes);
 }
 
+/* A recorded block that is resized while recording is off says so when it is listed. */
+static __attribute__((noinline)) void resized(struct span *span, void *block, size_t size_bytes)
+{
+	struct block_meta *meta = span_meta_if_any(span, block);
+
+	if (meta->ticks)
+		meta->site = meta_site(size_bytes, meta_thread(meta->site), meta_stack(meta->site));
+}
+
 static void *realloc_bare(void *old, size_t size_bytes)
 {
 	struct span *span, *old_span;
@@ -100,8 +114,11 @@ static void *realloc_bare(void *old, size_t size_bytes)
 		free_other(old);
 		return NULL;
 	}
-	if (block_resize(old_span, old, size_bytes))
+	if (block_resize(old_span, old, size_bytes)) {
+		if (unlikely(old_span->meta))
+			resized(old_span, old, size_bytes);
 		return old;
+	}
 	block = block_take(size_bytes, &span);
 	if (unlikely(!block))
 		return no_memory();

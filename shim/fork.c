@@ -5,6 +5,7 @@
 #include "shim/fork.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
+#include "shim/resume.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
 #include "shim/stack_table.h"
@@ -29,6 +30,8 @@ static void parent(void)
 static void begin_anew(void)
 {
 	static const uint32_t off;
+	/* As its parent does, until the daemon says otherwise. */
+	bool dormant = ht_ring.head && ht_control == &ht_ring.head->control && !ht_recording();
 	bool was_on = ht_link.state == LINK_ON;
 
 	ht_control_set(&off);
@@ -37,6 +40,8 @@ static void begin_anew(void)
 	ht_stacks_detach();
 	ht_threads_forget();
 	ht_link_forget();
+	ht_resume_forget();
+	ht_settings.dormant = dormant;
 	ht_epoch_ticks = ht_clock_ticks();
 	if (was_on && ht_settings.follow != FOLLOW_NONE && ht_begin(true))
 		ht_control_set(&ht_ring.head->control);

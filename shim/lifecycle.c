@@ -168,7 +168,12 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		return;
 	}
 	ht_threads_init();
-	ht_thread_adopt_bootstrap();
+	if (ht_settings.dormant) {
+		ht_thread_drop_bootstrap();
+		ht_epoch_ticks = ht_clock_ticks();
+	} else {
+		ht_thread_adopt_bootstrap();
+	}
 	watch();
 	if (!ht_guard_on)
 		on_exit(at_exit, NULL);

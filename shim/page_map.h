@@ -34,6 +34,9 @@ bool ht_page_map_reserve(uintptr_t start, size_t pages);
 /* Enters `span` (NULL: nothing) for the pages of a reserved range. */
 void ht_page_map_set(uintptr_t start, size_t pages, struct span *span);
 
+/* The span an address lies in, or the first one entered above it; NULL: there is none. Locked. */
+struct span *ht_page_map_from(uintptr_t address);
+
 /* Calls `visit` for every span in the map, by address, until it returns false. */
 void ht_page_map_walk(bool (*visit)(struct span *span, void *context), void *context);
 

@@ -5,6 +5,7 @@
 #include "shim/guarded.h"
 #include "shim/link.h"
 #include "shim/record.h"
+#include "shim/resume.h"
 #include "shim/ring.h"
 #include "shim/sys.h"
 #include "shim/thread.h"
@@ -57,8 +58,10 @@ static bool was_left(const struct ring_buffer *buffer)
 static struct recorder *free_recorder(struct recorder *recorder)
 {
 	for (unsigned depth = 0; recorder && depth < RECORD_NESTING; depth++) {
-		if (!recorder->buffer->busy)
+		if (!recorder->buffer->busy || recorder->buffer->busy == RING_PARKED) {
+			recorder->buffer->busy = 0;
 			return recorder;
+		}
 		if (was_left(recorder->buffer)) {
 			recorder->buffer->busy = 0;
 			return recorder;
@@ -74,6 +77,13 @@ static struct ring_buffer *make_room(uint32_t events, uint32_t details)
 {
 	struct recorder *recorder = ht_recorder;
 
+	/* For this thread recording is not on yet. */
+	if (unlikely(ht_resume_due()) && !ht_resume_inside())
+		return NULL;
+	if (!recorder->buffer && recorder->hidden) {
+		recorder->buffer = recorder->hidden;
+		recorder->hidden = NULL;
+	}
 	if (!recorder->buffer) {
 		if (!ht_fork_seen_to())
 			return NULL;
@@ -153,6 +163,7 @@ void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details)
 
 void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *details, uint32_t stack)
 {
+	RESUME_HOLD();
 	struct ring_buffer *buffer = record_open();
 
 	if (buffer)

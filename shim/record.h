@@ -88,8 +88,11 @@ struct recorder {
 	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
 	struct recorder *nested;    /* of signal handlers that interrupt this one, or NULL */
 	uint64_t frame; /* the frame its events are in while not all of it is sent, or 0 */
+	struct ring_buffer *hidden; /* `buffer` while blocks are listed and it is not; resume.h */
 	uint32_t slot;
-	bool announced; /* ThreadStart went through the socket */
+	uint32_t turn;	  /* of the control word: joined, */
+	uint32_t noticed; /* and known of */
+	bool announced;	  /* ThreadStart went through the socket */
 } __attribute__((aligned(64)));
 
 extern __thread struct recorder *ht_recorder __attribute__((tls_model("initial-exec")));

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "shim/ring.h"
+#include "shim/settings.h"
 #include "shim/sys.h"
 
 #define PAGE_BYTES 4096u
@@ -136,7 +137,7 @@ static void start(struct ring_head *head, const struct ring_size *size)
 	head->node_capacity = size->nodes;
 	head->nodes_used = 1;
 	head->nodes_sent = 1;
-	head->control = RING_CONTROL_RECORD;
+	head->control = ht_settings.dormant ? 0 : RING_CONTROL_RECORD;
 	for (unsigned i = 0; i < 8; i++)
 		head->lost[i] = __atomic_exchange_n(&early_losses[i], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&head->magic, RING_MAGIC, __ATOMIC_RELEASE);

@@ -47,6 +47,8 @@ static void take(const char *line)
 		ht_settings.guard = strcmp(value, "1") == 0;
 	} else if ((value = value_of(line, "HEAPTAPE_ON_ERROR"))) {
 		ht_settings.go_on = strcmp(value, "continue") == 0;
+	} else if ((value = value_of(line, "HEAPTAPE_DORMANT"))) {
+		ht_settings.dormant = value[0] && strcmp(value, "0") != 0;
 	} else if ((value = value_of(line, "HEAPTAPE_DEPTH"))) {
 		ht_settings.depth = (unsigned)number(value);
 	} else if ((value = value_of(line, "HEAPTAPE_FOLLOW"))) {

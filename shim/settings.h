@@ -17,6 +17,7 @@ struct settings {
 	bool free_stacks; /* also where blocks are freed */
 	bool guard;	  /* implies free_stacks */
 	bool go_on;	  /* after a misuse of the heap */
+	bool dormant;	  /* recording starts switched off */
 	unsigned depth;	  /* 0: as deep as can be */
 	enum follow follow;
 	int command_pid; /* HEAPTAPE_COMMAND: the parent of the run's first process; 0 not given */

@@ -212,7 +212,7 @@ bool ht_span_carve(struct span *span)
 		return false;
 	if (count > left)
 		count = left;
-	span->carved += count;
+	left = span->carved + count;
 	for (; count > 1; count--) {
 		struct free_block *block = (struct free_block *)at;
 
@@ -222,6 +222,8 @@ bool ht_span_carve(struct span *span)
 	}
 	((struct free_block *)at)->next = span->free;
 	((struct free_block *)at)->mark = block_mark(at);
+	/* Who looks from another thread finds marks in all of them. */
+	__atomic_store_n(&span->carved, left, __ATOMIC_RELEASE);
 	span->free = first;
 	return true;
 }
@@ -338,7 +340,7 @@ void ht_span_push(struct span *span, void *p)
 	}
 }
 
-struct block_meta *ht_span_meta_make(struct span *span)
+struct block_meta *ht_span_meta_make_locked(struct span *span)
 {
 	struct block_meta *meta;
 	struct span *pages;
@@ -348,9 +350,6 @@ struct block_meta *ht_span_meta_make(struct span *span)
 		__atomic_store_n(&span->meta, meta, __ATOMIC_RELEASE);
 		return meta;
 	}
-	if (unlikely(ht_page_heap_held))
-		return NULL;
-	ht_page_heap_lock();
 	meta = span->meta;
 	pages = meta ? NULL
 		     : ht_pages_take_locked(PAGES_OF(span->capacity * sizeof(*meta)), 1, true);
@@ -362,6 +361,19 @@ struct block_meta *ht_span_meta_make(struct span *span)
 		__atomic_store_n(&span->meta, meta, __ATOMIC_RELEASE);
 		__atomic_store_n(&span->fast_owner, NULL, __ATOMIC_RELAXED);
 	}
+	return meta;
+}
+
+struct block_meta *ht_span_meta_make(struct span *span)
+{
+	struct block_meta *meta;
+
+	if (!span->class)
+		return ht_span_meta_make_locked(span);
+	if (unlikely(ht_page_heap_held))
+		return NULL;
+	ht_page_heap_lock();
+	meta = ht_span_meta_make_locked(span);
 	ht_page_heap_unlock();
 	return meta;
 }

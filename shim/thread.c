@@ -62,6 +62,15 @@ static void free_slot(struct recorder *recorder)
 		first_free = recorder->slot;
 }
 
+/* Where a buffer was hidden (shim/resume.h), its thread ends or has ended. */
+static void show_buffer(struct recorder *recorder)
+{
+	if (!recorder->buffer) {
+		recorder->buffer = recorder->hidden;
+		recorder->hidden = NULL;
+	}
+}
+
 /* Takes a slot from a thread that went away in silence. Its last events must go first, so the lock
  * is given up meanwhile. */
 static bool reclaim(struct link_hold *hold)
@@ -75,6 +84,7 @@ static bool reclaim(struct link_hold *hold)
 		if (!buffer->thread || !owner_is_gone(buffer))
 			continue;
 		buffer->tid = (uint32_t)sys_call0(SYS_gettid); /* ours now, nobody else takes it */
+		show_buffer(recorder);
 		ht_link_unlock(hold);
 		ht_batch_send(recorder);
 		ht_link_lock(hold);
@@ -169,6 +179,12 @@ struct recorder *ht_thread_begin(void)
 	return recorder;
 }
 
+void ht_thread_drop_bootstrap(void)
+{
+	ht_recorder = &nobody;
+	bootstrap.buffer = NULL;
+}
+
 void ht_thread_adopt_bootstrap(void)
 {
 	struct recorder *recorder = take_own_slot();
@@ -228,6 +244,7 @@ static void end_thread(void *rounds)
 		return;
 	}
 	ht_stack_thread_end();
+	show_buffer(recorder);
 	if (!recorder->buffer || ht_link.state != LINK_ON)
 		return;
 	do {
@@ -251,7 +268,9 @@ void ht_threads_forget(void)
 
 void ht_threads_send_all(void)
 {
-	for (uint32_t slot = 0; slot < ht_ring.head->buffers_used; slot++)
+	for (uint32_t slot = 0; slot < ht_ring.head->buffers_used; slot++) {
+		show_buffer(&ht_ring.recorders[slot]);
 		if (ht_ring.recorders[slot].buffer && ht_ring.recorders[slot].buffer->count)
 			ht_batch_send(&ht_ring.recorders[slot]);
+	}
 }

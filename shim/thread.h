@@ -20,6 +20,9 @@ struct recorder *ht_thread_nested(void);
  * from now on. The ring was just made. */
 void ht_thread_adopt_bootstrap(void);
 
+/* Forgets it instead: the process starts dormant. */
+void ht_thread_drop_bootstrap(void);
+
 /* Makes the key whose destructor ends threads' records. Called once, before there are threads. */
 void ht_threads_init(void);
 

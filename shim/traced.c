@@ -7,6 +7,7 @@
 #include "shim/freed.h"
 #include "shim/guarded.h"
 #include "shim/record.h"
+#include "shim/resume.h"
 #include "shim/traced.h"
 
 #define RECORDED __attribute__((noinline))
@@ -66,6 +67,7 @@ static __attribute__((noinline, cold)) void *guarded(unsigned kind, size_t align
 /* Everything that malloc's fast path below does not do. */
 static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t stack)
 {
+	RESUME_HOLD();
 	struct span *span;
 	void *block;
 
@@ -123,6 +125,7 @@ RECORDED void *malloc_recorded(size_t size_bytes)
 
 RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 {
+	RESUME_HOLD();
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
 	void *block;
@@ -140,6 +143,7 @@ RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 
 RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 {
+	RESUME_HOLD();
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
 	void *block;
@@ -154,6 +158,7 @@ RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 
 RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_bytes)
 {
+	RESUME_HOLD();
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *span;
 	void *block;
@@ -203,6 +208,7 @@ static inline void record_and_release(struct span *span, void *block, uint32_t s
 
 static inline void free_at(void *block, uint32_t stack)
 {
+	RESUME_HOLD();
 	struct span *span;
 
 	if (unlikely(ht_guard_on)) {
@@ -210,8 +216,11 @@ static inline void free_at(void *block, uint32_t stack)
 		return;
 	}
 	span = block_to_free(block);
-	if (likely(span != NULL))
-		record_and_release(span, block, stack);
+	if (unlikely(!span))
+		return;
+	if (unlikely(resume_hold.held))
+		ht_resume_list_old(span, block);
+	record_and_release(span, block, stack);
 }
 
 /* Jumped to from the program's call, as malloc_with_stack is. */
@@ -334,6 +343,7 @@ static __attribute__((noinline, cold)) void *guarded_realloc(void *old_block, si
 
 RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 {
+	RESUME_HOLD();
 	uint32_t stack = pages_for(HT_STACK_HERE());
 	struct span *old_span;
 
@@ -346,6 +356,8 @@ RECORDED void *realloc_recorded(void *old_block, size_t size_bytes)
 		pages_done(NULL);
 		return ht_foreign_realloc(old_block, size_bytes);
 	}
+	if (unlikely(resume_hold.held))
+		ht_resume_list_old(old_span, old_block);
 	if (size_bytes == 0) {
 		record_and_release(old_span, old_block, ht_free_stacks_on ? stack : 0);
 		return pages_done(NULL);
