@@ -313,7 +313,7 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, en
 			thread->next_seq = head.first_seq;
 			thread->dirty = true;
 		}
-		if (!head.busy && now - SLACK_TICKS > thread->bound_ticks)
+		if ((!head.busy || head.busy == RING_PARKED) && now - SLACK_TICKS > thread->bound_ticks)
 			thread->bound_ticks = now - SLACK_TICKS;
 		return;
 	}

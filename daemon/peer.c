@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/control.h"
 #include "daemon/frame.h"
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
@@ -19,7 +20,7 @@
 #define READS_AT_ONCE 8
 #define READS_OF_THE_DEAD 1024
 #define PASSED_MAX 8
-#define REPLY_MAX (2 * PATH_MAX)
+#define REPLY_MAX (64u << 10)
 /* A stranger's first frame is not longer, and all unfinished frames together are not. */
 #define FIRST_FRAME_MAX (128u << 10)
 #define REST_BYTES_MAX (256u << 20)
@@ -27,9 +28,9 @@
 /* All peers are read through this: the rest of an unfinished frame first, then what is new. */
 static uint8_t buffer[WIRE_HEADER_BYTES + WIRE_MAX_PAYLOAD + READ_BYTES];
 
-static void send_frame(struct peer *peer, const Heaptape__Frame *frame)
+void peer_send(struct peer *peer, const Heaptape__Frame *frame)
 {
-	uint8_t out[WIRE_HEADER_BYTES + REPLY_MAX];
+	static uint8_t out[WIRE_HEADER_BYTES + REPLY_MAX];
 	size_t bytes = heaptape__frame__get_packed_size(frame);
 
 	if (bytes > REPLY_MAX)
@@ -53,7 +54,7 @@ static void send_control(struct peer *peer, bool recording, const char *message)
 	control.message = (char *)message;
 	frame.body_case = HEAPTAPE__FRAME__BODY_CONTROL;
 	frame.control = &control;
-	send_frame(peer, &frame);
+	peer_send(peer, &frame);
 }
 
 static void send_run_reply(struct peer *peer, const struct run *run, const char *error)
@@ -72,7 +73,7 @@ static void send_run_reply(struct peer *peer, const struct run *run, const char 
 	reply.database = (char *)database;
 	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_REPLY;
 	frame.run_reply = &reply;
-	send_frame(peer, &frame);
+	peer_send(peer, &frame);
 }
 
 void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running)
@@ -84,7 +85,7 @@ void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running)
 	done.still_running = still_running;
 	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_DONE;
 	frame.run_done = &done;
-	send_frame(peer, &frame);
+	peer_send(peer, &frame);
 	if (!still_running)
 		peer->run = NULL; /* its run is about to be freed */
 }
@@ -145,6 +146,8 @@ void peer_free(struct peer *peer)
 	} else if (peer->state == PEER_COMMAND && run) {
 		run_command_gone(run);
 	}
+	if (peer->state == PEER_CONTROL)
+		control_gone(peer);
 	close(peer->fd);
 	if (peer->passed_fd >= 0)
 		close(peer->passed_fd);
@@ -232,6 +235,10 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 			return take_hello(peer, frame->hello);
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_START)
 			return take_run_start(peer, frame->run_start);
+		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_CONTROL)
+			return control_request(peer, frame->run_control);
+		return -EPROTO;
+	case PEER_CONTROL:
 		return -EPROTO;
 	case PEER_COMMAND:
 		if (frame->body_case != HEAPTAPE__FRAME__BODY_RUN_END || !peer->run ||

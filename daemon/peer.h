@@ -16,7 +16,19 @@
 struct server;
 struct event;
 
-enum peer_state { PEER_NEW, PEER_PROGRAM, PEER_COMMAND };
+enum peer_state { PEER_NEW, PEER_PROGRAM, PEER_COMMAND, PEER_CONTROL };
+
+/* What a RunControl frame asks, until it is answered; control.c. */
+struct control_request {
+	int64_t run_id;
+	enum _Heaptape__RunControlAction action;
+	char label[256];
+	uint64_t began_ns, until_ns; /* CLOCK_MONOTONIC */
+	bool off_again; /* a snapshot of dormant processes: they are so again afterwards */
+	bool stored;	/* the snapshot is taken; symbols are looked up */
+	uint64_t at_ns; /* of the snapshot, since the run began */
+	bool answered;
+};
 
 struct peer {
 	struct server *server;
@@ -37,6 +49,7 @@ struct peer {
 
 	struct process *process;
 	struct run *run;
+	struct control_request control;
 };
 
 /* Takes over `fd`. -ENOMEM. */
@@ -52,6 +65,9 @@ bool peer_read(struct peer *peer);
 /* The process has ended. Its connection may be open still, in a child that it made behind our back:
  * what is in there is read, then it is over. */
 void peer_gone(struct peer *peer);
+
+/* Sends a frame without waiting; a peer that does not read what it is told is bad. */
+void peer_send(struct peer *peer, const Heaptape__Frame *frame);
 
 void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running);
 

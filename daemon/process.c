@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/control.h"
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/text.h"
@@ -131,7 +132,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 	process->next = daemon->processes;
 	daemon->processes = process;
 	run_add_process(run, process);
-	ring_control(&process->ring, RING_CONTROL_RECORD);
+	control_new_process(process, hello);
 	*ret_process = process;
 	return 0;
 fail:

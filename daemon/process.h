@@ -39,6 +39,7 @@ struct daemon {
 	uint64_t failures_seen;	 /* of the writer */
 	bool private;		 /* of one command, and ends with it */
 	bool stopping;
+	const char *socket_path; /* absolute where that can be told */
 	/* The run's rows are final and committed. */
 	void (*run_done)(struct daemon *daemon, int64_t run_id, bool has_stacks);
 };
@@ -93,6 +94,17 @@ struct samples {
 	uint64_t rss_bytes, peak_rss_bytes, rss_read_ns;
 };
 
+/* The latest time without recording; gap.c. */
+struct gap {
+	bool any, ended;
+	bool dirty;
+	uint64_t from_ns, to_ns;
+	uint64_t known_blocks, known_bytes; /* live when it began */
+	uint64_t kept_blocks, kept_bytes;
+	uint64_t listed_blocks, listed_bytes;
+	bool complete;
+};
+
 /* The process's open chunk; chunks.c. */
 struct open_chunk {
 	struct chunk_writer *writer; /* NULL: no events */
@@ -123,6 +135,10 @@ struct process {
 
 	struct ring ring;
 	bool ring_bad;
+	bool recording; /* as its control word says; control.c */
+	uint32_t turn;
+	enum _Heaptape__RunControlState snapshot_state; /* at the latest snapshot */
+	struct gap gap;
 
 	struct thread **threads; /* hash by number */
 	uint32_t threads_size;
@@ -211,6 +227,14 @@ void merge_flush(struct process *process);
 /* take.c: the events of a batch from its place on, while ticks <= until. */
 void take_events(struct process *process, struct thread *thread, struct batch *batch,
 		 uint64_t until_ticks);
+
+/* gap.c */
+void gap_begin(struct process *process);
+/* Recording goes on. Returns when it went off. */
+uint64_t gap_end(struct process *process, uint64_t at_ns);
+/* A block was live; `kept`: it was recorded before. */
+void gap_listed(struct process *process, uint64_t size_bytes, bool kept);
+void gap_save(struct process *process);
 
 /* samples.c */
 void samples_init(struct process *process);

@@ -84,6 +84,19 @@ static uint64_t buffer_offset(const struct ring *ring, uint32_t slot)
 	return ring->head.buffers_offset + (uint64_t)slot * ring->head.buffer_stride_bytes;
 }
 
+void ring_park(struct ring *ring)
+{
+	const uint32_t parked = RING_PARKED;
+
+	if (ring_refresh(ring) != 0)
+		return;
+	for (uint32_t slot = 0; slot < ring->head.buffers_used; slot++)
+		if (pwrite(ring->fd, &parked, sizeof(parked),
+			   (off_t)(buffer_offset(ring, slot) +
+				   offsetof(struct ring_buffer, busy))) != sizeof(parked))
+			return;
+}
+
 int ring_read_buffer_head(const struct ring *ring, uint32_t slot, struct ring_buffer_head *ret)
 {
 	if (ring->fd < 0 || slot >= ring->head.buffer_count)

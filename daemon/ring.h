@@ -42,8 +42,9 @@ void ring_close(struct ring *ring);
 /* Reads the head again. -EPROTO when its geometry changed. */
 int ring_refresh(struct ring *ring);
 
-/* Switches recording. */
+/* Writes the control word; parks all buffers in use (proto/ring.h). */
 int ring_control(const struct ring *ring, uint32_t control);
+void ring_park(struct ring *ring);
 
 int ring_read_buffer_head(const struct ring *ring, uint32_t slot, struct ring_buffer_head *ret);
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/control.h"
 #include "daemon/exit_status.h"
 #include "daemon/peer.h"
 #include "daemon/pidfd.h"
@@ -37,10 +38,12 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 	writer_bind_text(add, 2, command);
 	writer_bind_text(add, 3, cwd);
 	writer_bind_text(add, 4, host);
-	writer_bind(add, 5, (uint64_t[]){ clock_realtime_ns() }, 1);
+	run->started_at = clock_realtime_ns();
+	writer_bind(add, 5, &run->started_at, 1);
 	writer_bind_text(add, 6, HEAPTAPE_VERSION);
 	writer_bind_text(add, 7, settings);
 	writer_bind_text(add, 8, writer->recorder);
+	writer_bind_text(add, 9, run->daemon->socket_path);
 	error = writer_run(writer, add);
 	if (!error) {
 		run->run_id = sqlite3_last_insert_rowid(writer->db);
@@ -82,6 +85,7 @@ int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct r
 		if (getrandom(&run->token, sizeof(run->token), 0) < 0)
 			run->token = run->started_ns;
 	run->token &= INT64_MAX; /* it travels as decimal text */
+	run->recording = !control_dormant(message->settings, message->n_settings);
 	error = add_row(run, message->label, command, message->cwd, settings);
 	if (error)
 		goto out;
@@ -117,6 +121,7 @@ int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct r
 		goto out;
 	run->by_hand = true;
 	run->ended = true; /* nobody will say more */
+	run->recording = !control_dormant(hello->settings, hello->n_settings);
 	error = add_row(run, "", *command ? command : hello->executable, "", settings);
 	if (error)
 		goto out;

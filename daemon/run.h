@@ -32,6 +32,8 @@ struct run {
 	int64_t run_id;
 	uint64_t token;
 	uint64_t started_ns;  /* CLOCK_MONOTONIC */
+	uint64_t started_at;  /* as its row says */
+	bool recording;	      /* else its processes are dormant, or paused */
 	struct peer *command; /* who started it, while connected */
 	bool by_hand;	      /* no command */
 	bool ended;	      /* RunEnd came, or the command went away */

@@ -112,8 +112,8 @@ void samples_add(struct process *process, uint64_t at_ns)
 	sample = &samples->unsaved[samples->unsaved_count++];
 	*sample = (struct sample){
 		.at_ns = at_ns,
-		.live_blocks = totals->allocations - totals->frees,
-		.live_bytes = totals->allocated_bytes - totals->freed_bytes,
+		.live_blocks = totals_live_blocks(totals),
+		.live_bytes = totals_live_bytes(totals),
 		.held_bytes = totals->held_bytes,
 		.rss_bytes = samples->rss_bytes,
 		.allocations = totals->allocations,

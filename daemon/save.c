@@ -45,8 +45,8 @@ static void save_stacks(struct process *process)
 
 	for (uint32_t i = 0; i < totals->stack_count; i++) {
 		struct stack_total *total = &totals->stacks[i];
-		uint64_t blocks = total->allocations - total->frees;
-		uint64_t bytes = total->allocated_bytes - total->freed_bytes;
+		uint64_t blocks = totals_live_blocks(total);
+		uint64_t bytes = totals_live_bytes(total);
 		uint64_t peak_blocks, peak_bytes;
 		sqlite3_stmt *set;
 
@@ -75,14 +75,13 @@ static void save_sizes(struct process *process)
 		const struct size_total *size = &process->totals.sizes[bucket];
 		sqlite3_stmt *set;
 
-		if (!size->allocations && !size->frees)
+		if (!size->allocations && !size->frees && !size->listed_blocks)
 			continue;
 		set = writer_statement(writer, SQL_SIZE_SET);
 		writer_bind(set, 1,
 			    (uint64_t[]){ (uint64_t)process->process_id, size_bucket_limit(bucket),
 					  size->allocations, size->allocated_bytes,
-					  size->allocations - size->frees,
-					  size->allocated_bytes - size->freed_bytes },
+					  totals_live_blocks(size), totals_live_bytes(size) },
 			    6);
 		if (writer_run(writer, set) != 0)
 			return;
@@ -129,8 +128,8 @@ void save_process_row(struct process *process)
 				  totals->failed,
 				  totals->temporary,
 				  totals->preexisting_frees,
-				  totals->allocations - totals->frees,
-				  totals->allocated_bytes - totals->freed_bytes,
+				  totals_live_blocks(totals),
+				  totals_live_bytes(totals),
 				  totals->peak_blocks,
 				  totals->peak_bytes,
 				  totals->peak_ns,
@@ -162,5 +161,6 @@ void save_process(struct process *process, bool final)
 		process->totals_due_ns += (process->totals_due_ns - now) * TOTALS_SHARE;
 	}
 	samples_save(process);
+	gap_save(process);
 	save_process_row(process);
 }

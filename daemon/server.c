@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/control.h"
 #include "daemon/run.h"
 
 #define TICK_MS 50
@@ -54,18 +56,22 @@ static void commit(struct server *server)
 }
 
 /* Events and the numbers beside them are committed together: should we be killed, they agree. */
-static void save_due(struct server *server)
+void server_commit(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
 
-	if (clock_monotonic_ns() - server->commit_ns < SAVE_NS)
-		return;
 	for (struct process *process = daemon->processes; process; process = process->next) {
 		chunks_show(process);
 		save_process(process, false);
 	}
 	commit(server);
 	server->commit_ns = clock_monotonic_ns();
+}
+
+static void save_due(struct server *server)
+{
+	if (clock_monotonic_ns() - server->commit_ns >= SAVE_NS)
+		server_commit(server);
 }
 
 void server_commit_due(struct server *server)
@@ -262,6 +268,9 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	}
 	for (struct process *process = daemon->processes; process; process = process->next)
 		process_poll(process);
+	for (peer = server->peers; peer; peer = peer->next)
+		if (peer->state == PEER_CONTROL)
+			control_check(peer);
 	save_due(server);
 	if (daemon->runs)
 		server_changed(server);
@@ -399,12 +408,14 @@ int server_run(const struct server_options *options)
 	struct server server = { .options = options, .listen_fd = -1, .spare_fd = -1 };
 	struct daemon *daemon = &server.daemon;
 	struct store_error error = { "" };
+	char socket_path[PATH_MAX];
 	int status = 3;
 
 	server.resolver.server = &server;
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->run_done = run_done;
 	daemon->private = options->private;
+	daemon->socket_path = options->socket_path;
 	batch_setup();
 	raise_limits();
 	signal(SIGPIPE, SIG_IGN);
@@ -418,6 +429,8 @@ int server_run(const struct server_options *options)
 	server.listen_fd = listen_on(options->socket_path);
 	if (server.listen_fd < 0 || !daemon->press)
 		goto out;
+	if (realpath(options->socket_path, socket_path))
+		daemon->socket_path = socket_path;
 	if (!make_events(&server)) {
 		trouble("listen on", options->socket_path, "out of memory", NULL);
 		goto out;

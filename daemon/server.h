@@ -45,6 +45,8 @@ struct event *server_watch(struct server *server, struct peer *peer);
 struct event *server_watch_end(struct server *server, struct peer *peer, int pidfd);
 /* Somebody left, or a run may be done: what follows from that happens soon. */
 void server_changed(struct server *server);
+/* Commits now. */
+void server_commit(struct server *server);
 /* Commits when the open transaction is old enough. */
 void server_commit_due(struct server *server);
 

@@ -106,6 +106,38 @@ static void take_realloc(struct process *process, struct thread *thread, struct 
 	totals_peak(totals, row->at_ns);
 }
 
+/* A block that was live when recording was switched on. */
+static void take_live(struct process *process, struct event_row *row, uint32_t stack,
+		      const uint64_t *details)
+{
+	struct node *node = node_of(process, stack);
+	bool known = details[0] > process->inherited_ticks;
+
+	row->stack_id = node->stack_id;
+	if (known) {
+		row->old_address = row->address;
+		row->old_size_bytes = row->size_bytes;
+		row->old_usable_bytes = row->usable_bytes;
+		row->old_stack_id = row->stack_id;
+		row->allocated_at_ns = clock_ns(&process->scale, details[0]);
+		row->allocated_by = (uint32_t)details[1];
+	}
+	gap_listed(process, row->size_bytes, known);
+	totals_listed(&process->totals, place_of(process, node), row->size_bytes);
+	totals_peak(&process->totals, row->at_ns);
+}
+
+static void take_resume(struct process *process, struct event_row *row, const uint64_t *details)
+{
+	struct totals *totals = &process->totals;
+
+	row->size_bytes = details[0];
+	row->usable_bytes = details[1];
+	row->allocated_at_ns = gap_end(process, row->at_ns);
+	totals_write_off(totals);
+	totals_held(totals, details[0] - totals->held_bytes);
+}
+
 /* Events about pages. */
 static void take_pages(struct process *process, struct event_row *row, uint32_t stack,
 		       const uint64_t *details)
@@ -224,7 +256,10 @@ void take_events(struct process *process, struct thread *thread, struct batch *b
 			take_realloc(process, thread, &row, batch->stacks[i], details);
 			break;
 		case EVENT_LIVE:
-			row.stack_id = node_of(process, batch->stacks[i])->stack_id;
+			take_live(process, &row, batch->stacks[i], details);
+			break;
+		case EVENT_RESUME:
+			take_resume(process, &row, details);
 			break;
 		default:
 			take_pages(process, &row, batch->stacks[i], details);

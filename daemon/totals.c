@@ -87,6 +87,27 @@ uint32_t totals_stack(struct totals *totals, uint32_t stack_id)
 	return place;
 }
 
+void totals_write_off(struct totals *totals)
+{
+	for (uint32_t place = 0; place < totals->stack_count; place++) {
+		struct stack_total *total = &totals->stacks[place];
+
+		if (!totals_live_blocks(total) && !totals_live_bytes(total))
+			continue;
+		stack_total_touch(totals, total);
+		total->listed_blocks -= totals_live_blocks(total);
+		total->listed_bytes -= totals_live_bytes(total);
+	}
+	for (unsigned bucket = 0; bucket < SIZE_BUCKETS; bucket++) {
+		struct size_total *size = &totals->sizes[bucket];
+
+		size->listed_blocks -= totals_live_blocks(size);
+		size->listed_bytes -= totals_live_bytes(size);
+	}
+	totals->listed_blocks -= totals_live_blocks(totals);
+	totals->listed_bytes -= totals_live_bytes(totals);
+}
+
 uint64_t size_bucket_limit(unsigned bucket)
 {
 	unsigned beyond, exponent;

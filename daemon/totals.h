@@ -6,6 +6,12 @@
  * begins a new `epoch`. A stack whose live numbers are about to change and whose epoch is old
  * first saves them as those of the peak. A stack that has not changed since the last maximum has
  * them in its live numbers still.
+ *
+ * While recording is off, blocks come and go unseen. When it is switched on (a `resume` event), all
+ * that was live is written off, and each block that is listed then is written up: `listed` is what
+ * was written up less what was written off, so that
+ *
+ *   live == allocations - frees + listed
  */
 #ifndef HEAPTAPE_DAEMON_TOTALS_H
 #define HEAPTAPE_DAEMON_TOTALS_H
@@ -18,7 +24,8 @@ struct stack_total {
 	uint64_t allocations, allocated_bytes;
 	uint64_t frees, freed_bytes;
 	uint64_t temporary;
-	uint64_t peak_blocks, peak_bytes; /* live at the maximum that began `epoch` */
+	uint64_t listed_blocks, listed_bytes; /* wraps below 0 */
+	uint64_t peak_blocks, peak_bytes;     /* live at the maximum that began `epoch` */
 	uint64_t epoch;
 	uint32_t stack_id;
 	bool dirty;	   /* changed since it was written */
@@ -28,6 +35,7 @@ struct stack_total {
 struct size_total {
 	uint64_t allocations, allocated_bytes;
 	uint64_t frees, freed_bytes;
+	uint64_t listed_blocks, listed_bytes;
 };
 
 /* Sizes 0 .. 1024 one by one, then eighths of powers of two up to 2^64. */
@@ -38,6 +46,7 @@ struct totals {
 	uint64_t events;
 	uint64_t allocations, allocated_bytes;
 	uint64_t frees, freed_bytes;
+	uint64_t listed_blocks, listed_bytes;
 	uint64_t reallocations, failed, temporary, preexisting_frees;
 	uint64_t peak_blocks, peak_bytes, peak_ns;
 	uint64_t held_bytes, peak_held_bytes;
@@ -73,11 +82,19 @@ static inline unsigned size_bucket(uint64_t size_bytes)
 /* The largest size a bucket holds. */
 uint64_t size_bucket_limit(unsigned bucket);
 
+/* Of a stack, a size or all: what is live now. */
+#define totals_live_blocks(total) ((total)->allocations - (total)->frees + (total)->listed_blocks)
+#define totals_live_bytes(total) \
+	((total)->allocated_bytes - (total)->freed_bytes + (total)->listed_bytes)
+
+/* Writes off everything that is live. */
+void totals_write_off(struct totals *totals);
+
 static inline void stack_total_touch(struct totals *totals, struct stack_total *total)
 {
 	if (total->epoch != totals->epoch) {
-		total->peak_blocks = total->allocations - total->frees;
-		total->peak_bytes = total->allocated_bytes - total->freed_bytes;
+		total->peak_blocks = totals_live_blocks(total);
+		total->peak_bytes = totals_live_bytes(total);
 		total->epoch = totals->epoch;
 	}
 	total->dirty = true;
@@ -114,14 +131,29 @@ static inline void totals_free(struct totals *totals, uint32_t place, uint64_t s
 	totals->temporary += temporary;
 }
 
-/* After each event that allocated. Signed, so that a program's nonsense is not a peak. */
+/* A block was live when recording was switched on. */
+static inline void totals_listed(struct totals *totals, uint32_t place, uint64_t size_bytes)
+{
+	struct stack_total *total = &totals->stacks[place];
+	struct size_total *size = &totals->sizes[size_bucket(size_bytes)];
+
+	stack_total_touch(totals, total);
+	total->listed_blocks++;
+	total->listed_bytes += size_bytes;
+	size->listed_blocks++;
+	size->listed_bytes += size_bytes;
+	totals->listed_blocks++;
+	totals->listed_bytes += size_bytes;
+}
+
+/* After each event that allocated or listed. Signed, so that a program's nonsense is not a peak. */
 static inline void totals_peak(struct totals *totals, uint64_t at_ns)
 {
-	uint64_t live_bytes = totals->allocated_bytes - totals->freed_bytes;
+	uint64_t live_bytes = totals_live_bytes(totals);
 
 	if ((int64_t)live_bytes > (int64_t)totals->peak_bytes) {
 		totals->peak_bytes = live_bytes;
-		totals->peak_blocks = totals->allocations - totals->frees;
+		totals->peak_blocks = totals_live_blocks(totals);
 		totals->peak_ns = at_ns;
 		totals->epoch++;
 	}
@@ -140,8 +172,8 @@ static inline void stack_total_peak(const struct totals *totals, const struct st
 {
 	bool saved = total->epoch == totals->epoch;
 
-	*ret_blocks = saved ? total->peak_blocks : total->allocations - total->frees;
-	*ret_bytes = saved ? total->peak_bytes : total->allocated_bytes - total->freed_bytes;
+	*ret_blocks = saved ? total->peak_blocks : totals_live_blocks(total);
+	*ret_bytes = saved ? total->peak_bytes : totals_live_bytes(total);
 }
 
 #endif

@@ -245,6 +245,25 @@ int writer_find(struct writer *writer, sqlite3_stmt *statement, int64_t *ret_val
 	return 0;
 }
 
+int writer_text(struct writer *writer, sqlite3_stmt *statement, char *to, size_t room)
+{
+	const unsigned char *text = NULL;
+	int result;
+
+	*to = '\0';
+	if (!statement)
+		return -EIO;
+	result = sqlite3_step(statement);
+	if (result == SQLITE_ROW)
+		text = sqlite3_column_text(statement, 0);
+	else if (result != SQLITE_DONE)
+		writer_fail(writer, "read");
+	snprintf(to, room, "%s", text ? (const char *)text : "");
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return writer->failed ? -EIO : 0;
+}
+
 int writer_run(struct writer *writer, sqlite3_stmt *statement)
 {
 	int64_t ignored;

@@ -18,7 +18,7 @@
 /*      NAME              SQL */
 #define WRITER_STATEMENTS(ROW)                                                                     \
 	ROW(RUN_ADD, "INSERT INTO runs(label, command, cwd, host, started_at, state, version, "    \
-		     "settings, recorder) VALUES(?,?,?,?,?,'running',?,?,?)")                      \
+		     "settings, recorder, socket) VALUES(?,?,?,?,?,'running',?,?,?,?)")            \
 	ROW(RUN_PROGRAM, "UPDATE runs SET exit_code=?2, exit_signal=?3, user_ns=?4, "              \
 			 "system_ns=?5, max_rss_bytes=?6 WHERE run_id=?1")                         \
 	/* A program that nobody waited for: the run ended as its first process did. */            \
@@ -70,6 +70,12 @@
 	ROW(SIZE_SET, "INSERT OR REPLACE INTO size_histogram VALUES(?,?,?,?,?,?)")                 \
 	ROW(SAMPLE_SET, "INSERT OR REPLACE INTO samples VALUES(?,?,?,?,?,?,?,?)")                  \
 	ROW(SAMPLE_REMOVE, "DELETE FROM samples WHERE process_id=? AND at_ns=?")                   \
+	ROW(GAP_SET, "INSERT OR REPLACE INTO gaps VALUES(?,?,?,?,?,?,?,?,?,?)")                    \
+	ROW(SNAPSHOT_ADD,                                                                          \
+	    "INSERT INTO snapshots(run_id, at_ns, processes, missing, live_blocks, live_bytes, "   \
+	    "label) VALUES(?1,?2,?3,?4,?5,?6,iif(?7 <> '', ?7, 'snapshot ' || (SELECT count(*) "   \
+	    "+ 1 FROM snapshots WHERE run_id = ?1)))")                                             \
+	ROW(SNAPSHOT_LABEL, "SELECT label FROM snapshots WHERE snapshot_id=?")                     \
 	ROW(CHUNK_REMOVE, "DELETE FROM chunks WHERE chunk_id=?")                                   \
 	ROW(MISUSE_ADD, "INSERT INTO misuses VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")          \
 	ROW(NOTE_ADD, "INSERT INTO notes(run_id, process_id, at_ns, text) VALUES(?,?,?,?)")
@@ -126,6 +132,9 @@ int writer_run(struct writer *writer, sqlite3_stmt *statement);
 
 /* Runs a statement and gives its first row's first column; 0 when there is no row. */
 int writer_find(struct writer *writer, sqlite3_stmt *statement, int64_t *ret_value);
+
+/* The same for a text; "" when there is no row. */
+int writer_text(struct writer *writer, sqlite3_stmt *statement, char *to, size_t room);
 
 int writer_put_chunk(struct writer *writer, int64_t process_id, const void *blob, size_t bytes,
 		     const struct chunk_bounds *bounds, int64_t *ret_chunk_id);

@@ -24,6 +24,7 @@ CREATE TABLE runs(
   user_ns     INTEGER,                   -- processor time of the program and its children
   system_ns   INTEGER,
   max_rss_bytes INTEGER,                 -- as the kernel reports it for the largest process
+  socket      TEXT NOT NULL DEFAULT '',  -- where the daemon that records it listens
   version     TEXT NOT NULL,             -- heaptape's version that recorded it
   settings    TEXT NOT NULL DEFAULT '',  -- NAME=value, one a line
   recorder    TEXT NOT NULL DEFAULT ''   -- the daemon that writes it (proto/recorder.h), so that a
@@ -60,7 +61,7 @@ CREATE TABLE processes(
   failed            INTEGER NOT NULL DEFAULT 0, -- requests answered with NULL
   temporary         INTEGER NOT NULL DEFAULT 0, -- freed by the same thread before it allocated again
   preexisting_frees INTEGER NOT NULL DEFAULT 0, -- of blocks allocated before recording began
-  live_blocks       INTEGER NOT NULL DEFAULT 0,
+  live_blocks       INTEGER NOT NULL DEFAULT 0, -- allocations - frees, unless there are gaps (table gaps)
   live_bytes        INTEGER NOT NULL DEFAULT 0,
   peak_blocks       INTEGER NOT NULL DEFAULT 0, -- live blocks at peak_ns
   peak_bytes        INTEGER NOT NULL DEFAULT 0, -- the most live bytes at any moment
@@ -188,6 +189,39 @@ CREATE TABLE samples(
   frees       INTEGER NOT NULL,
   PRIMARY KEY(process_id, at_ns)
 ) WITHOUT ROWID;
+
+-- Times when recording was off: a process that began dormant, or was paused. What was allocated and
+-- freed meanwhile is unknown. When recording goes on, the process lists the blocks that are live
+-- (events of kind live); live numbers are right from then on, by
+--   live_blocks = allocations - frees + the sum over gaps of (listed_blocks - known_blocks)
+-- and peaks are those of the times between gaps. While a gap lasts, and when the process ends in it,
+-- live numbers are those of its beginning.
+CREATE TABLE gaps(
+  process_id    INTEGER NOT NULL REFERENCES processes,
+  from_ns       INTEGER NOT NULL,
+  to_ns         INTEGER,                 -- NULL: recording has not gone on
+  known_blocks  INTEGER NOT NULL DEFAULT 0, -- live when it began
+  known_bytes   INTEGER NOT NULL DEFAULT 0,
+  kept_blocks   INTEGER NOT NULL DEFAULT 0, -- of those, live still afterwards; the others were freed in it
+  kept_bytes    INTEGER NOT NULL DEFAULT 0,
+  listed_blocks INTEGER NOT NULL DEFAULT 0, -- live afterwards, the kept ones included
+  listed_bytes  INTEGER NOT NULL DEFAULT 0,
+  complete      INTEGER NOT NULL DEFAULT 0, -- 1: all that were live are listed; 0: not yet, or never
+  PRIMARY KEY(process_id, from_ns)
+) WITHOUT ROWID;
+
+-- `heaptape snapshot`: moments at which everything was stored; samples has a row for each process.
+CREATE TABLE snapshots(
+  snapshot_id INTEGER PRIMARY KEY,
+  run_id      INTEGER NOT NULL REFERENCES runs,
+  at_ns       INTEGER NOT NULL,          -- since the run began
+  label       TEXT NOT NULL,             -- as given, else 'snapshot 1', 'snapshot 2', ...
+  processes   INTEGER NOT NULL,          -- running at that moment
+  missing     INTEGER NOT NULL,          -- of those, dormant ones whose live blocks are not all listed
+  live_blocks INTEGER NOT NULL,          -- of the running processes together
+  live_bytes  INTEGER NOT NULL
+);
+CREATE INDEX snapshots_run ON snapshots(run_id, at_ns);
 
 -- The events themselves, in order of time within a process. What the blob holds is described in
 -- proto/chunk.h. The bounds let a query pass over a chunk without opening it.

@@ -1,0 +1,291 @@
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/peer.h"
+#include "daemon/run.h"
+#include "daemon/server.h"
+#include "proto/wire.h"
+
+/* Processes named in a reply, with the most pressing first. */
+#define REPLY_PROCESSES_MAX 500u
+/* Events of a moment are in hand so long after it, whatever their threads do. */
+#define SETTLE_NS 20000000u
+
+bool control_dormant(char *const *settings, size_t count)
+{
+	static const char name[] = "HEAPTAPE_DORMANT=";
+	const size_t length = sizeof(name) - 1;
+
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(settings[i], name, length) == 0)
+			return settings[i][length] && strcmp(settings[i] + length, "0") != 0;
+	return false;
+}
+
+/* Makes the process do as its run does. */
+static void follow(struct process *process)
+{
+	bool recording = process->run->recording;
+
+	if (process->ring.fd < 0 || process->cut || recording == process->recording)
+		return;
+	if (recording && process->turn == RING_TURN_MAX)
+		return;
+	process->recording = recording;
+	if (recording) {
+		ring_park(&process->ring);
+		process->turn++;
+	} else {
+		gap_begin(process);
+	}
+	ring_control(&process->ring, process->turn << RING_CONTROL_TURN_SHIFT |
+					     (recording ? RING_CONTROL_RECORD : 0));
+}
+
+void control_new_process(struct process *process, const Heaptape__Hello *hello)
+{
+	process->recording = process->ring.fd >= 0
+				     ? process->ring.head.control & RING_CONTROL_RECORD
+				     : !control_dormant(hello->settings, hello->n_settings);
+	if (!process->recording) {
+		gap_begin(process);
+		process->gap.from_ns = clock_ns(&process->scale, hello->ticks);
+	}
+	follow(process);
+}
+
+static struct run *find_run(struct daemon *daemon, int64_t run_id)
+{
+	for (struct run *run = daemon->runs; run; run = run->next)
+		if (run->run_id == run_id)
+			return run;
+	return NULL;
+}
+
+static void switch_run(struct run *run, bool recording)
+{
+	run->recording = recording;
+	for (struct process *p = run->daemon->processes; p; p = p->next)
+		if (p->run == run)
+			follow(p);
+}
+
+/* -- replies -- */
+
+static void reply(struct peer *peer, Heaptape__RunControlReply *message)
+{
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+
+	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_CONTROL_REPLY;
+	frame.run_control_reply = message;
+	peer_send(peer, &frame);
+	peer->control.answered = true;
+}
+
+static void refuse(struct peer *peer, const char *why)
+{
+	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
+
+	message.error = (char *)why;
+	reply(peer, &message);
+}
+
+/* Whether all blocks that were live when the process was switched on are in hand. */
+static enum _Heaptape__RunControlState state_of(const struct process *process)
+{
+	const struct ring_head *head = &process->ring.head;
+
+	if (process->ring.fd < 0)
+		return process->recording == process->run->recording
+			       ? HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS
+			       : HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_CANNOT;
+	if (!process->recording || !process->turn)
+		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
+	if (head->begun_turn != process->turn)
+		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS;
+	if (head->listed_turn != process->turn ||
+	    (process->gap.listed_blocks < head->listed_blocks && !process_lost_events(process)))
+		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS;
+	return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
+}
+
+static void answer(struct peer *peer, const struct run *run)
+{
+	struct control_request *control = &peer->control;
+	Heaptape__RunControlProcess *rows = calloc(REPLY_PROCESSES_MAX, sizeof(*rows));
+	Heaptape__RunControlProcess *pointers[REPLY_PROCESSES_MAX];
+	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
+	char label[sizeof(control->label)];
+
+	for (struct process *p = rows ? run->daemon->processes : NULL; p; p = p->next) {
+		Heaptape__RunControlProcess *row = &rows[message.n_processes];
+		bool asked = control->stored && control->off_again;
+
+		if (p->run != run)
+			continue;
+		if (message.n_processes == REPLY_PROCESSES_MAX) {
+			message.more_processes++;
+			continue;
+		}
+		pointers[message.n_processes++] = row;
+		heaptape__run_control_process__init(row);
+		row->process_id = (uint64_t)p->process_id;
+		row->pid = (uint32_t)p->pid;
+		row->state = asked ? p->snapshot_state : state_of(p);
+		row->listed_blocks = p->gap.listed_blocks;
+		row->listed_bytes = p->gap.listed_bytes;
+		row->live_blocks = totals_live_blocks(&p->totals);
+		row->live_bytes = totals_live_bytes(&p->totals);
+		row->peak_bytes = p->totals.peak_bytes;
+	}
+	snprintf(label, sizeof(label), "%s", control->label);
+	message.recording = run->recording;
+	message.at_ns = control->at_ns;
+	message.label = label;
+	message.symbols_pending = control->stored && peer->server->resolver.pid;
+	message.processes = pointers;
+	reply(peer, &message);
+	free(rows);
+}
+
+/* -- requests -- */
+
+int control_request(struct peer *peer, const Heaptape__RunControl *message)
+{
+	struct control_request *control = &peer->control;
+	struct daemon *daemon = &peer->server->daemon;
+	struct run *run = find_run(daemon, (int64_t)message->run_id);
+
+	peer->state = PEER_CONTROL;
+	if (message->wire_version != WIRE_VERSION) {
+		refuse(peer, "the daemon speaks another version of the protocol; use parts of one "
+			     "release");
+		return 0;
+	}
+	if (!run || run->started_at != message->started_at) {
+		refuse(peer, "the daemon does not record it any more");
+		return 0;
+	}
+	if (message->action < HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_PAUSE ||
+	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT)
+		return -EPROTO;
+	control->run_id = run->run_id;
+	control->action = message->action;
+	snprintf(control->label, sizeof(control->label), "%s", message->label);
+	control->began_ns = clock_monotonic_ns();
+	control->until_ns = control->began_ns + message->wait_ms * UINT64_C(1000000);
+	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
+		control->off_again = !run->recording;
+		switch_run(run, true);
+		return 0;
+	}
+	/* What somebody says now counts, not what a snapshot would restore. */
+	for (struct peer *other = peer->server->peers; other; other = other->next)
+		if (other->state == PEER_CONTROL && other->control.run_id == run->run_id)
+			other->control.off_again = false;
+	switch_run(run, control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_RESUME);
+	return 0;
+}
+
+/* Some process of the run does not do yet what was asked. */
+static bool somebody_waits(const struct run *run)
+{
+	for (struct process *p = run->daemon->processes; p; p = p->next) {
+		enum _Heaptape__RunControlState state;
+
+		if (p->run != run)
+			continue;
+		state = state_of(p);
+		if (state == HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS ||
+		    state == HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS)
+			return true;
+	}
+	return false;
+}
+
+/* Stores everything that is known of the run's processes, and the moment. */
+static void take_snapshot(struct peer *peer, struct run *run)
+{
+	struct control_request *control = &peer->control;
+	struct writer *writer = &run->daemon->writer;
+	uint64_t values[6] = { (uint64_t)run->run_id };
+	bool stacks = run->has_stacks;
+	sqlite3_stmt *statement;
+
+	control->at_ns = clock_monotonic_ns() - run->started_ns;
+	for (struct process *p = run->daemon->processes; p; p = p->next) {
+		if (p->run != run)
+			continue;
+		process_poll(p);
+		p->snapshot_state = state_of(p);
+		samples_add(p, p->last_ns > control->at_ns ? p->last_ns : control->at_ns);
+		chunks_show(p);
+		save_process(p, true);
+		stacks = stacks || p->node_count > 1;
+		values[2]++;
+		values[3] += p->snapshot_state != HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
+		values[4] += totals_live_blocks(&p->totals);
+		values[5] += totals_live_bytes(&p->totals);
+	}
+	values[1] = control->at_ns;
+	statement = writer_statement(writer, SQL_SNAPSHOT_ADD);
+	writer_bind(statement, 1, values, 6);
+	writer_bind_text(statement, 7, control->label);
+	if (writer_run(writer, statement) == 0) {
+		int64_t snapshot_id = sqlite3_last_insert_rowid(writer->db);
+
+		statement = writer_statement(writer, SQL_SNAPSHOT_LABEL);
+		writer_bind(statement, 1, (uint64_t[]){ (uint64_t)snapshot_id }, 1);
+		writer_text(writer, statement, control->label, sizeof(control->label));
+	}
+	control->stored = true;
+	if (control->off_again)
+		switch_run(run, false);
+	if (stacks)
+		run->daemon->run_done(run->daemon, run->run_id, true);
+}
+
+void control_check(struct peer *peer)
+{
+	struct control_request *control = &peer->control;
+	const struct writer *writer = &peer->server->daemon.writer;
+	uint64_t now = clock_monotonic_ns(), failures;
+	struct run *run;
+
+	if (control->answered)
+		return;
+	run = find_run(&peer->server->daemon, control->run_id);
+	if (!run) {
+		refuse(peer, "it has ended meanwhile");
+		return;
+	}
+	if (control->stored) {
+		if (!peer->server->resolver.pid || now >= control->until_ns)
+			answer(peer, run);
+		return;
+	}
+	if (now - control->began_ns < SETTLE_NS || (somebody_waits(run) && now < control->until_ns))
+		return;
+	if (control->action != HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
+		answer(peer, run);
+		return;
+	}
+	failures = writer->failures;
+	take_snapshot(peer, run);
+	server_commit(peer->server);
+	if (writer->failures != failures)
+		refuse(peer, writer->error.text);
+}
+
+void control_gone(struct peer *peer)
+{
+	const struct control_request *control = &peer->control;
+	struct run *run = find_run(&peer->server->daemon, control->run_id);
+
+	if (run && control->off_again && !control->stored)
+		switch_run(run, false);
+}
