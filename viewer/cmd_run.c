@@ -32,6 +32,7 @@ static struct {
 	const char *on_full;
 	const char *on_error;
 	bool no_stacks;
+	bool dormant;
 	bool free_stacks;
 	bool guard;
 	int64_t depth;
@@ -58,6 +59,8 @@ static const struct option_row rows[] = {
 	  &options.depth },
 	{ "follow", 0, "all|exec|none", "which further programs to record (default: exec)",
 	  OPTION_TEXT, &options.follow },
+	{ "dormant", 0, NULL, "start with recording off; 'heaptape resume' switches it on",
+	  OPTION_FLAG, &options.dormant },
 	{ "quiet", 'q', NULL, "print no summary", OPTION_FLAG, &options.quiet },
 	OPTIONS_END
 };
@@ -103,6 +106,20 @@ static void environment_set(struct environment *environment, const char *name, c
 	environment->all[count] = must_print("%s=%s", name, value);
 }
 
+static void environment_unset(struct environment *environment, const char *name)
+{
+	size_t kept = 0, length = strlen(name);
+
+	for (size_t i = 0; environment->all[i]; i++) {
+		if (strncmp(environment->all[i], name, length) == 0 &&
+		    environment->all[i][length] == '=')
+			free(environment->all[i]);
+		else
+			environment->all[kept++] = environment->all[i];
+	}
+	environment->all[kept] = NULL;
+}
+
 static void environment_setting(struct environment *environment, const char *name,
 				const char *value)
 {
@@ -131,6 +148,9 @@ static void environment_init(struct environment *environment)
 		environment_setting(environment, "HEAPTAPE_FREE_STACKS", "1");
 	if (options.depth > 0)
 		environment_setting(environment, "HEAPTAPE_DEPTH", format_plain(options.depth));
+	environment_unset(environment, "HEAPTAPE_DORMANT");
+	if (options.dormant)
+		environment_setting(environment, "HEAPTAPE_DORMANT", "1");
 	if (on_error)
 		environment_setting(environment, "HEAPTAPE_ON_ERROR", on_error);
 	if (strcmp(options.follow, "exec") != 0)
@@ -403,6 +423,14 @@ static int record(const char *path, int argc, char **argv)
 		return STATUS_FAILED;
 	}
 	environment_finish(&environment, &recorder, passes_on ? shim : NULL);
+	if (options.dormant && !options.quiet)
+		fprintf(stderr,
+			"heaptape: run %s is dormant; to switch its recording on: heaptape "
+			"resume%s %s\n",
+			format_plain(recorder.run_id),
+			database_option(recorder.database && options.socket ? recorder.database
+									    : database),
+			format_plain(recorder.run_id));
 	fflush(NULL);
 	launch_program(path, argv, environment.all, &pid, &end);
 	environment_free(&environment);

@@ -5,6 +5,9 @@
 #include "viewer/cli.h"
 
 extern const struct command command_run;
+extern const struct command command_pause;
+extern const struct command command_resume;
+extern const struct command command_snapshot;
 extern const struct command command_report;
 extern const struct command command_runs;
 extern const struct command command_leaks;

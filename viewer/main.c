@@ -6,8 +6,9 @@
 #include "viewer/commands.h"
 
 static const struct command *const commands[] = {
-	&command_run,	&command_report, &command_runs, &command_leaks,	 &command_peak,
-	&command_flame, &command_diff,	 &command_sql,	&command_export,
+	&command_run,	 &command_pause, &command_resume, &command_snapshot,
+	&command_report, &command_runs,	 &command_leaks,  &command_peak,
+	&command_flame,	 &command_diff,	 &command_sql,	  &command_export,
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 

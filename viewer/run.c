@@ -63,23 +63,23 @@ static void run_load_row(sqlite3 *db, struct run *run)
 {
 	sqlite3_stmt *row =
 		db_query(db,
-			 "SELECT label, command, cwd, host, state, version, settings, "
+			 "SELECT label, command, cwd, host, state, version, settings, socket, "
 			 "started_at, ended_at, exit_code, exit_signal, user_ns, system_ns, "
 			 "max_rss_bytes FROM runs WHERE run_id = ?",
 			 "i", run->run_id);
-	char **texts[] = { &run->label, &run->command, &run->cwd,     &run->host,
-			   &run->state, &run->version, &run->settings };
+	char **texts[] = { &run->label, &run->command, &run->cwd,      &run->host,
+			   &run->state, &run->version, &run->settings, &run->socket };
 	int64_t *numbers[] = { &run->started_at,   &run->ended_at, &run->exit_code,
 			       &run->exit_signal,  &run->user_ns,  &run->system_ns,
 			       &run->max_rss_bytes };
 
 	while (db_next(row)) {
-		for (int i = 0; i < 7; i++) {
+		for (int i = 0; i < 8; i++) {
 			free(*texts[i]);
 			*texts[i] = must_copy(column_string(row, i));
 		}
 		for (int i = 0; i < 7; i++)
-			*numbers[i] = column_number(row, 7 + i, UNKNOWN);
+			*numbers[i] = column_number(row, 8 + i, UNKNOWN);
 	}
 }
 
@@ -176,6 +176,7 @@ void run_release(struct run *run)
 	free(run->version);
 	free(run->settings);
 	free(run->foreign_path);
+	free(run->socket);
 	*run = (struct run){ 0 };
 }
 

@@ -12,7 +12,7 @@
 
 struct run {
 	int64_t run_id;
-	char *label, *command, *cwd, *host, *state, *version, *settings;
+	char *label, *command, *cwd, *host, *state, *version, *settings, *socket;
 	int64_t started_at, ended_at; /* since 1970; ended_at UNKNOWN while it runs */
 	int64_t exit_code, exit_signal, user_ns, system_ns, max_rss_bytes; /* UNKNOWN: not known */
 
