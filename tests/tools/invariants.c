@@ -7,6 +7,8 @@
  *   - every block lies in pages that the allocator took from the system
  *   - every free names an earlier allocation: same address, sizes, time, thread, stack
  *   - live = allocated - freed, in total, per thread, per stack, per size
+ *   - where recording was switched on, each live block is listed once, and one that was recorded
+ *     before is the same as then; live numbers follow the list; the table gaps says so
  *   - the totals tables are the sums over the events, peaks and temporaries included
  *   - held >= live at every sample
  *
@@ -85,6 +87,12 @@ struct sums {
 	uint64_t events, allocations, allocated_bytes, frees, freed_bytes, reallocations, failed;
 	uint64_t temporary, preexisting_frees;
 	uint64_t live_blocks, live_bytes, peak_bytes, peak_blocks, epoch;
+	/* Of the latest resume event. */
+	struct heap_model before; /* what was live until recording went off */
+	bool resumed, all_listed;
+	uint64_t resumed_ns, known_blocks, known_bytes, kept_blocks, kept_bytes;
+	uint64_t listed_blocks, listed_bytes;
+	int64_t adjusted_blocks; /* listed less known, over all of them */
 	bool may_miss;	/* events are known to be lost: what depends on each one is not judged */
 	bool unordered; /* late events: the peak is not judged */
 	struct thread_sums {
@@ -137,6 +145,35 @@ static struct stack_sums *stack_of(struct sums *sums, uint32_t id)
 	return stack;
 }
 
+/* `block` becomes what frees of it will name. */
+static void block_listed(struct sums *sums, const struct event_row *row, struct heap_block *block)
+{
+	struct heap_block before;
+
+	sums->listed_blocks++;
+	sums->listed_bytes += row->size_bytes;
+	sums->adjusted_blocks++;
+	block->thread = 0;
+	if (!sums->resumed)
+		violation("seq %" PRIu64 ": a block is listed, but recording was on", row->seq);
+	if (!row->old_address)
+		return;
+	sums->kept_blocks++;
+	sums->kept_bytes += row->size_bytes;
+	block->at_ns = row->allocated_at_ns;
+	block->thread = row->allocated_by;
+	if (sums->may_miss)
+		return;
+	if (!heap_remove(&sums->before, row->address, &before))
+		violation("seq %" PRIu64 ": %#" PRIx64
+			  " is listed as recorded before, but was not live",
+			  row->seq, row->address);
+	else if (before.at_ns != block->at_ns || before.thread != block->thread ||
+		 before.stack_id != block->stack_id)
+		violation("seq %" PRIu64 ": %#" PRIx64 " is listed as another than it was",
+			  row->seq, row->address);
+}
+
 static void block_appears(struct sums *sums, const struct event_row *row)
 {
 	struct thread_sums *thread = thread_of(sums, row->thread);
@@ -152,21 +189,49 @@ static void block_appears(struct sums *sums, const struct event_row *row)
 	if (row->usable_bytes < row->size_bytes)
 		violation("seq %" PRIu64 ": usable %" PRIu64 " < size %" PRIu64, row->seq,
 			  row->usable_bytes, row->size_bytes);
+	if (event_kind_of(row->kind) == EVENT_LIVE)
+		block_listed(sums, row, &block);
 	problem = heap_add(&sums->heap, &block);
 	if (problem && !sums->may_miss)
 		violation("thread %u seq %" PRIu64 ": %#" PRIx64 " (%" PRIu64 " bytes) %s",
 			  row->thread, row->seq, row->address, row->size_bytes, problem);
-	sums->allocations++;
-	sums->allocated_bytes += row->size_bytes;
 	sums->live_blocks++;
 	sums->live_bytes += row->size_bytes;
+	stack->live_blocks++;
+	stack->live_bytes += (int64_t)row->size_bytes;
+	if (event_kind_of(row->kind) == EVENT_LIVE)
+		return;
+	sums->allocations++;
+	sums->allocated_bytes += row->size_bytes;
 	thread->allocations++;
 	thread->allocated_bytes += row->size_bytes;
 	thread->last_allocated = row->address;
 	stack->allocations++;
 	stack->allocated_bytes += row->size_bytes;
-	stack->live_blocks++;
-	stack->live_bytes += (int64_t)row->size_bytes;
+}
+
+/* Recording goes on after a gap: nothing that was live before counts, until it is listed. */
+static void resume(struct sums *sums, const struct event_row *row)
+{
+	if (row->allocated_at_ns > row->at_ns)
+		violation("seq %" PRIu64 ": a gap that ends before it begins", row->seq);
+	heap_release(&sums->before);
+	sums->before = sums->heap;
+	heap_init(&sums->heap);
+	sums->heap.peak_held_bytes = sums->before.peak_held_bytes;
+	sums->heap.inherited_pages = true; /* until they are told */
+	sums->resumed = true;
+	sums->resumed_ns = row->at_ns;
+	sums->known_blocks = sums->live_blocks;
+	sums->known_bytes = sums->live_bytes;
+	sums->adjusted_blocks -= (int64_t)sums->live_blocks;
+	sums->kept_blocks = sums->kept_bytes = sums->listed_blocks = sums->listed_bytes = 0;
+	for (uint32_t i = 0; i < sums->stack_capacity; i++) {
+		struct stack_sums *stack = stack_of(sums, i);
+
+		stack->live_blocks = stack->live_bytes = 0;
+	}
+	sums->live_blocks = sums->live_bytes = 0;
 }
 
 static void block_goes(struct sums *sums, const struct event_row *row,
@@ -250,6 +315,11 @@ static void pages_change(struct sums *sums, const struct event_row *row)
 		held_remove(heap, row->old_address, row->old_size_bytes);
 		held_add(heap, address, row->size_bytes);
 		break;
+	case EVENT_SPAN:
+	case EVENT_UNSPAN:
+		if (sums->resumed)
+			held_add(heap, address, row->size_bytes);
+		break;
 	default:
 		break;
 	}
@@ -305,6 +375,9 @@ static void one_event(struct sums *sums, const struct event_row *row)
 		block_appears(sums, row);
 		take_peak(sums);
 		break;
+	case EVENT_RESUME:
+		resume(sums, row);
+		break;
 	default:
 		pages_change(sums, row);
 		break;
@@ -340,6 +413,36 @@ static void read_events(sqlite3 *db, struct sums *sums)
 		}
 	}
 	sqlite3_finalize(chunks);
+}
+
+/* The row of the latest gap that ended, and the sum over all. */
+static void compare_gaps(sqlite3 *db, struct sums *sums)
+{
+	sqlite3_stmt *rows = prepare(db,
+				     "SELECT to_ns, known_blocks, known_bytes, kept_blocks, "
+				     "kept_bytes, listed_blocks, listed_bytes, complete, "
+				     "sum(listed_blocks - known_blocks) OVER (ORDER BY from_ns) "
+				     "FROM gaps WHERE process_id = ? AND to_ns IS NOT NULL "
+				     "ORDER BY from_ns DESC LIMIT 1",
+				     current_process);
+
+	if (!step(db, rows)) {
+		if (sums->resumed)
+			violation("recording was resumed, but there is no gap");
+		sqlite3_finalize(rows);
+		return;
+	}
+	EXPECT_EQUAL("gaps.to_ns", sqlite3_column_int64(rows, 0), sums->resumed_ns);
+	EXPECT_EQUAL("gaps.known_blocks", sqlite3_column_int64(rows, 1), sums->known_blocks);
+	EXPECT_EQUAL("gaps.known_bytes", sqlite3_column_int64(rows, 2), sums->known_bytes);
+	EXPECT_EQUAL("gaps.kept_blocks", sqlite3_column_int64(rows, 3), sums->kept_blocks);
+	EXPECT_EQUAL("gaps.kept_bytes", sqlite3_column_int64(rows, 4), sums->kept_bytes);
+	EXPECT_EQUAL("gaps.listed_blocks", sqlite3_column_int64(rows, 5), sums->listed_blocks);
+	EXPECT_EQUAL("gaps.listed_bytes", sqlite3_column_int64(rows, 6), sums->listed_bytes);
+	EXPECT_EQUAL("blocks listed less those known", sqlite3_column_int64(rows, 8),
+		     sums->adjusted_blocks);
+	sums->all_listed = sqlite3_column_int(rows, 7);
+	sqlite3_finalize(rows);
 }
 
 static void compare_threads(sqlite3 *db, struct sums *sums)
@@ -446,6 +549,7 @@ static void check_process(sqlite3 *db, sqlite3_stmt *process)
 	sums.may_miss = lost > 0;
 	sums.reader = chunk_reader_new();
 	heap_init(&sums.heap);
+	heap_init(&sums.before);
 	/* A fork child lives in pages its parent took. */
 	sums.heap.inherited_pages = sqlite3_column_int(process, 20) != 0;
 	if (lost && !allow_lost)
@@ -475,6 +579,12 @@ static void check_process(sqlite3 *db, sqlite3_stmt *process)
 			EXPECT_EQUAL("peak_blocks", sqlite3_column_int64(process, 16),
 				     sums.peak_blocks);
 		}
+		compare_gaps(db, &sums);
+		EXPECT_EQUAL("live blocks", sums.live_blocks,
+			     sums.allocations - sums.frees + (uint64_t)sums.adjusted_blocks);
+		if (sums.resumed && sums.all_listed)
+			EXPECT_EQUAL("held_bytes, as told since", sqlite3_column_int64(process, 18),
+				     sums.heap.held_bytes);
 		if (!sums.heap.inherited_pages) {
 			EXPECT_EQUAL("held_bytes", sqlite3_column_int64(process, 18),
 				     sums.heap.held_bytes);
@@ -490,6 +600,7 @@ static void check_process(sqlite3 *db, sqlite3_stmt *process)
 	       current_process, (const char *)sqlite3_column_text(process, 1), sums.events,
 	       sums.allocations, process_problems);
 	heap_release(&sums.heap);
+	heap_release(&sums.before);
 	chunk_reader_free(sums.reader);
 	free(sums.threads);
 	free(sums.stacks);

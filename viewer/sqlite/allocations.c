@@ -5,6 +5,11 @@
  * still live are what remains when all events of the process are replayed into a live set. Its
  * memory is bounded: a process with more live blocks than LIVE_MOST is replayed several times, each
  * time for a part of the addresses.
+ *
+ * After a time without recording (table gaps) the process lists what is live. A block that was live
+ * before and is not listed vanished in the gap: its freed_at_ns is the gap's end, by then it was
+ * gone, and nobody knows when and by whom it was freed: lifetime_ns and freed_by_thread_id are NULL.
+ * Of a block that was listed and never recorded before, thread_id and allocated_at_ns are NULL.
  */
 #include "viewer/sqlite/sqlite_api.h"
 
@@ -72,12 +77,16 @@ struct cursor {
 	unsigned pass, passes; /* of the current process */
 	unsigned row;	       /* of the current chunk */
 	struct live_set live, early;
-	bool drain; /* the process's events are through: rows come from `live` */
+	bool track;    /* the live set is kept: live rows are wanted, or there are gaps */
+	int64_t *gaps; /* of the current process: when each ended, in order */
+	size_t gap_count, gap_at; /* those before the event at hand */
+	bool drain;		  /* the process's events are through: rows come from `live` */
 	size_t drained;
 	/* the current row */
 	struct live_block block;
 	uint64_t freed_at_ns;
-	uint32_t freed_by; /* 0: live */
+	uint32_t freed_by; /* 0: live, or vanished */
+	bool vanished;
 	uint32_t freed_stack_id;
 };
 
@@ -132,6 +141,9 @@ static void cursor_reset(struct cursor *cursor)
 	scan_release(&cursor->scan);
 	live_clear(&cursor->live);
 	live_clear(&cursor->early);
+	free(cursor->gaps);
+	cursor->gaps = NULL;
+	cursor->gap_count = cursor->gap_at = 0;
 	cursor->began = cursor->done = cursor->drain = false;
 }
 
@@ -160,7 +172,7 @@ static bool block_matches(const struct cursor *cursor, const struct live_block *
 	const struct constraint_set *set = &cursor->set;
 
 	return (cursor->passes <= 1 || (block->address >> 4) % cursor->passes == cursor->pass) &&
-	       (block->at_ns == EVENT_TIME_UNKNOWN ||
+	       (block->at_ns == EVENT_TIME_UNKNOWN || !block->thread ||
 		in_range(set->range[COLUMN_ALLOCATED_AT_NS], (int64_t)block->at_ns)) &&
 	       in_range(set->range[COLUMN_ADDRESS], (int64_t)block->address) &&
 	       in_range(set->range[COLUMN_STACK_ID], block->stack_id) &&
@@ -174,6 +186,9 @@ static bool take_event(struct cursor *cursor, unsigned i, int *error)
 	unsigned kind = event_kind_of(columns->kind[i]);
 	bool ends = false;
 
+	while (cursor->gap_at < cursor->gap_count &&
+	       (int64_t)columns->at_ns[i] >= cursor->gaps[cursor->gap_at])
+		cursor->gap_at++;
 	if (!event_is_block((uint8_t)kind))
 		return false;
 	/* A request that was refused ends nothing. */
@@ -195,7 +210,7 @@ static bool take_event(struct cursor *cursor, unsigned i, int *error)
 			block.stack_id = columns->old_stack_id[i];
 		}
 		if (block_matches(cursor, &block)) {
-			if (cursor->want_live &&
+			if (cursor->track &&
 			    !live_remove(&cursor->live, block.address, block.at_ns) &&
 			    block.at_ns != EVENT_TIME_UNKNOWN && cursor->early.used < EARLY_MOST)
 				*error = live_add(&cursor->early, &block);
@@ -204,20 +219,29 @@ static bool take_event(struct cursor *cursor, unsigned i, int *error)
 			cursor->block = block;
 			cursor->freed_at_ns = columns->at_ns[i];
 			cursor->freed_by = columns->thread[i];
+			cursor->vanished = false;
 			cursor->freed_stack_id = kind == EVENT_FREE ? columns->freed_stack_id[i]
 								    : columns->stack_id[i];
 		}
 	}
-	if (kind != EVENT_FREE && cursor->want_live && columns->address[i]) {
-		const struct live_block block = {
+	if (kind != EVENT_FREE && cursor->track && columns->address[i]) {
+		struct live_block block = {
 			.address = columns->address[i],
 			.at_ns = columns->at_ns[i],
 			.size_bytes = columns->size_bytes[i],
 			.usable_bytes = columns->usable_bytes[i],
 			.stack_id = columns->stack_id[i],
 			.thread = columns->thread[i],
+			.gap = (uint32_t)cursor->gap_at,
 		};
 
+		if (kind == EVENT_LIVE && columns->old_address[i]) {
+			block.at_ns = columns->allocated_at_ns[i];
+			block.thread = columns->allocated_by[i];
+			live_remove(&cursor->live, block.address, block.at_ns);
+		} else if (kind == EVENT_LIVE) {
+			block.thread = 0;
+		}
 		if (block_matches(cursor, &block) &&
 		    !live_remove(&cursor->early, block.address, block.at_ns) && !*error)
 			*error = live_add(&cursor->live, &block);
@@ -225,16 +249,66 @@ static bool take_event(struct cursor *cursor, unsigned i, int *error)
 	return ends;
 }
 
-/* The next block of the live set that matches becomes the current row. */
+/* The next block of the live set that is wanted becomes the current row. */
 static bool drain_next(struct cursor *cursor)
 {
 	while (cursor->live.blocks && cursor->drained <= cursor->live.mask) {
 		cursor->block = cursor->live.blocks[cursor->drained++];
 		cursor->freed_by = 0;
-		if (cursor->block.address)
+		cursor->freed_stack_id = 0;
+		cursor->vanished = cursor->block.gap < cursor->gap_count;
+		if (!cursor->block.address)
+			continue;
+		if (!cursor->vanished && cursor->want_live)
+			return true;
+		if (!cursor->vanished || !cursor->want_freed)
+			continue;
+		cursor->freed_at_ns = (uint64_t)cursor->gaps[cursor->block.gap];
+		if (in_range(cursor->set.range[COLUMN_FREED_AT_NS], (int64_t)cursor->freed_at_ns))
 			return true;
 	}
 	return false;
+}
+
+/* When the gaps of the current process ended. A file from before there were gaps has none. */
+static int gaps_load(struct cursor *cursor, sqlite3 *db)
+{
+	sqlite3_stmt *row;
+	int rc = SQLITE_DONE;
+
+	free(cursor->gaps);
+	cursor->gaps = NULL;
+	cursor->gap_count = cursor->gap_at = 0;
+	if (sqlite3_prepare_v2(db,
+			       "SELECT to_ns FROM gaps WHERE process_id = ? AND to_ns IS NOT NULL "
+			       "ORDER BY to_ns",
+			       -1, &row, NULL) != SQLITE_OK)
+		return SQLITE_OK;
+	sqlite3_bind_int64(row, 1, cursor->scan.process.process_id);
+	while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+		int64_t *more = realloc(cursor->gaps, (cursor->gap_count + 1) * sizeof(*more));
+
+		if (!more) {
+			sqlite3_finalize(row);
+			return SQLITE_NOMEM;
+		}
+		cursor->gaps = more;
+		cursor->gaps[cursor->gap_count++] = sqlite3_column_int64(row, 0);
+	}
+	return sqlite3_finalize(row);
+}
+
+static bool any_gap(sqlite3 *db)
+{
+	sqlite3_stmt *row;
+	bool any;
+
+	if (sqlite3_prepare_v2(db, "SELECT 1 FROM gaps WHERE to_ns IS NOT NULL LIMIT 1", -1, &row,
+			       NULL) != SQLITE_OK)
+		return false;
+	any = sqlite3_step(row) == SQLITE_ROW;
+	sqlite3_finalize(row);
+	return any;
 }
 
 static int advance(struct cursor *cursor)
@@ -248,6 +322,7 @@ static int advance(struct cursor *cursor)
 			live_clear(&cursor->live);
 			live_clear(&cursor->early);
 			cursor->drain = false;
+			cursor->gap_at = 0;
 			if (++cursor->pass < cursor->passes) {
 				scan_rewind_process(&cursor->scan);
 				continue;
@@ -265,7 +340,12 @@ static int advance(struct cursor *cursor)
 			cursor->began = true;
 			cursor->pass = 0;
 			cursor->passes = 1;
-			if (cursor->want_live && cursor->scan.process.peak_blocks > LIVE_MOST)
+			rc = gaps_load(cursor, ((struct table *)cursor->base.pVtab)->db);
+			if (rc != SQLITE_OK)
+				return rc;
+			cursor->track =
+				cursor->want_live || (cursor->want_freed && cursor->gap_count);
+			if (cursor->track && cursor->scan.process.peak_blocks > LIVE_MOST)
 				cursor->passes =
 					(unsigned)(cursor->scan.process.peak_blocks / LIVE_MOST +
 						   1);
@@ -299,6 +379,7 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 	struct table *table = (struct table *)base->pVtab;
 	const struct constraint_set *set = &cursor->set;
 	struct scan_filter filter;
+	bool replay;
 	int rc;
 
 	(void)number;
@@ -319,17 +400,19 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 		else if (column == COLUMN_FREED_AT_NS)
 			cursor->want_freed = false;
 	}
+	/* Who vanished in a gap is found like who is live. */
+	replay = cursor->want_live || any_gap(table->db);
 	filter = (struct scan_filter){
 		.run = set->range[COLUMN_RUN_ID],
 		.process = set->range[COLUMN_PROCESS_ID],
 		.thread_id = RANGE_ALL,
-		.at_ns = cursor->want_live ? RANGE_ALL : set->range[COLUMN_FREED_AT_NS],
+		.at_ns = replay ? RANGE_ALL : set->range[COLUMN_FREED_AT_NS],
 		.known_ns = set->range[COLUMN_ALLOCATED_AT_NS],
 		.stack = set->range[COLUMN_STACK_ID],
 		.address = set->range[COLUMN_ADDRESS],
 		.kinds = 1u << EVENT_FREE | 1u << EVENT_REALLOC,
 	};
-	if (cursor->want_live)
+	if (replay)
 		filter.kinds |= 1u << EVENT_MALLOC | 1u << EVENT_CALLOC | 1u << EVENT_MEMALIGN |
 				1u << EVENT_LIVE;
 	rc = scan_init(&cursor->scan, table->db, &filter, CHUNK_ALL & ~(unsigned)CHUNK_SEQ);
@@ -352,7 +435,7 @@ static int allocations_column(sqlite3_vtab_cursor *base, sqlite3_context *contex
 {
 	const struct cursor *cursor = (const struct cursor *)base;
 	const struct live_block *block = &cursor->block;
-	bool known = block->at_ns != EVENT_TIME_UNKNOWN;
+	bool known = block->at_ns != EVENT_TIME_UNKNOWN && block->thread;
 
 	switch ((enum allocation_column)column) {
 	case COLUMN_RUN_ID:
@@ -382,7 +465,7 @@ static int allocations_column(sqlite3_vtab_cursor *base, sqlite3_context *contex
 			sqlite3_result_int64(context, (int64_t)block->at_ns);
 		break;
 	case COLUMN_FREED_AT_NS:
-		if (cursor->freed_by)
+		if (cursor->freed_by || cursor->vanished)
 			sqlite3_result_int64(context, (int64_t)cursor->freed_at_ns);
 		break;
 	case COLUMN_LIFETIME_NS:

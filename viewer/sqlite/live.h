@@ -11,6 +11,7 @@ struct live_block {
 	uint64_t at_ns;	  /* allocated; with the address it names one allocation */
 	uint64_t size_bytes, usable_bytes;
 	uint32_t stack_id, thread;
+	uint32_t gap; /* gaps that had ended when it was last seen live */
 };
 
 struct live_set {

@@ -158,9 +158,11 @@ static int take_block(struct cursor *cursor, const struct event_row *row)
 		.usable_bytes = row->usable_bytes,
 	};
 
+	if (kind == EVENT_LIVE && row->old_address)
+		block.at_ns = row->allocated_at_ns;
 	if (kind == EVENT_FREE)
 		live_remove(&cursor->live, row->address, row->allocated_at_ns);
-	else if (kind == EVENT_REALLOC && row->old_address)
+	else if (kind == EVENT_REALLOC && row->old_address && row->address)
 		live_remove(&cursor->live, row->old_address, row->allocated_at_ns);
 	if (kind == EVENT_FREE || !row->address)
 		return 0;
@@ -176,6 +178,12 @@ static int take_pages(struct cursor *cursor, const struct event_row *row)
 		.use = PAGES_FREE,
 	};
 
+	/* What there is now follows. */
+	if (event_kind_of(row->kind) == EVENT_RESUME) {
+		live_clear(&cursor->live);
+		page_set_clear(&cursor->set);
+		return 0;
+	}
 	if (!(row->kind & EVENT_BY_ALLOCATOR))
 		return 0;
 	switch ((enum event_kind)event_kind_of(row->kind)) {

@@ -13,6 +13,7 @@
 
 static struct ring_buffer *buffer;
 static struct recorder recorder;
+static const uint32_t recording = RING_CONTROL_RECORD;
 
 static int set_up(void **state)
 {
@@ -183,7 +184,7 @@ static void full_buffer_refuses(void **state)
 		ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
 	assert_int_equal(buffer->count, RECORD_EVENT_LIMIT);
 	assert_int_equal(meta.ticks, 0);
-	ht_control = ht_entry = &(const uint32_t){ RING_CONTROL_RECORD };
+	ht_control = ht_entry = &recording;
 	for (int i = 0; i < RECORD_PAGE_EVENTS; i++)
 		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, 0x7000, words);
 	assert_int_equal(buffer->count, RING_EVENTS);
@@ -213,7 +214,7 @@ static void busy_buffer_refuses(void **state)
 	buffer->busy = token;
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
 	ht_record_free((void *)0x1000, 1, 1, 16, &meta, 0);
-	ht_control = ht_entry = &(const uint32_t){ RING_CONTROL_RECORD };
+	ht_control = ht_entry = &recording;
 	ht_record_pages(EVENT_SBRK, 0x7000, words);
 	assert_int_equal(buffer->count, 0);
 	assert_int_equal(buffer->busy, token);
