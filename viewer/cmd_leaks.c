@@ -5,7 +5,9 @@
 #include "viewer/commands.h"
 #include "viewer/db.h"
 #include "viewer/format.h"
+#include "viewer/moment.h"
 #include "viewer/report_tables.h"
+#include "viewer/sqlite/heaptape_sqlite.h"
 #include "viewer/summary.h"
 #include "viewer/suppress.h"
 
@@ -13,6 +15,7 @@ static struct {
 	int64_t top;
 	bool stacks;
 	const char *suppressions;
+	const char *since, *at;
 } options = { .top = 20 };
 
 static const struct option_row rows[] = {
@@ -20,6 +23,9 @@ static const struct option_row rows[] = {
 	{ "top", 'n', "N", "rows (default: 20; 0: all)", OPTION_NUMBER, &options.top },
 	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
 	  &options.stacks },
+	{ "since", 0, "MOMENT", "only blocks allocated after a snapshot (its label), or a time",
+	  OPTION_TEXT, &options.since },
+	{ "at", 0, "MOMENT", "what was live then, instead of now", OPTION_TEXT, &options.at },
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
 	OPTION_JSON,
@@ -79,15 +85,23 @@ static struct table *leaks_table(const struct profile *profile, const struct sit
 }
 
 static void leaks_text(const struct run *run, const struct profile *profile, struct table *table,
-		       size_t suppressed, int64_t suppressed_bytes)
+		       size_t suppressed, int64_t suppressed_bytes, int64_t ageless)
 {
-	printf("Run %s: %s in %s %s", format_plain(run->run_id),
+	printf("Run %s: %s in %s", format_plain(run->run_id),
 	       format_bytes(profile->sums[METRIC_LIVE_BYTES]),
-	       format_plural(profile->sums[METRIC_LIVE_BLOCKS], "block", "blocks"),
-	       strcmp(run->state, "running") == 0 ? "live now" : "never freed");
+	       format_plural(profile->sums[METRIC_LIVE_BLOCKS], "block", "blocks"));
+	if (options.since)
+		printf(" allocated after '%s' and", options.since);
+	if (options.at)
+		printf(" live at '%s'", options.at);
+	else
+		fputs(strcmp(run->state, "running") == 0 ? " live now" : " never freed", stdout);
 	if (suppressed)
 		printf(" (and %s suppressed)", format_bytes(suppressed_bytes));
 	putchar('\n');
+	if (ageless)
+		printf("(%s left out: allocated while recording was off, nobody knows when)\n",
+		       format_plural(ageless, "block is", "blocks are"));
 	if (!table_rows(table))
 		return;
 	putchar('\n');
@@ -97,10 +111,43 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
 		       database_option(shared.db), format_plain(run->run_id));
 }
 
+/* What is live, or was, at one moment and younger than another, in the place of what is live now.
+ * Returns the blocks whose age is not known. */
+static int64_t load_moments(sqlite3 *db, const struct run *run, struct profile *profile)
+{
+	int64_t since = options.since ? moment_select(db, run->run_id, options.since) : -1;
+	int64_t at = options.at ? moment_select(db, run->run_id, options.at) : INT64_MAX;
+	int64_t ageless = 0;
+	sqlite3_stmt *row;
+
+	if (heaptape_sqlite_register(db) != SQLITE_OK)
+		die("cannot add the table allocations: %s", sqlite3_errmsg(db));
+	profile_clear_live(profile);
+	/* A block that was listed after the moment may be older or younger. */
+	row = db_query(
+		db,
+		"SELECT stack_id, allocated_at_ns IS NULL AND coalesce(listed_at_ns, ?4) > "
+		"iif(?2 < 0, ?3, ?2) AS ageless, count(*), sum(size_bytes) FROM allocations "
+		"WHERE run_id = ?1 AND (freed_at_ns IS NULL OR freed_at_ns > ?3) AND "
+		"(allocated_at_ns IS NULL OR allocated_at_ns > ?2 AND allocated_at_ns <= ?3) "
+		"AND (allocated_at_ns IS NOT NULL OR ?2 < 0 OR "
+		"coalesce(listed_at_ns, ?4) > ?2) GROUP BY 1, 2",
+		"iiii", run->run_id, since, at, INT64_MAX);
+	while (db_next(row)) {
+		if (sqlite3_column_int(row, 1))
+			ageless += sqlite3_column_int64(row, 2);
+		else
+			profile_add_live(profile, sqlite3_column_int64(row, 0),
+					 sqlite3_column_int64(row, 2),
+					 sqlite3_column_int64(row, 3));
+	}
+	return ageless;
+}
+
 static int leaks_main(int argc, char **argv)
 {
 	struct suppressions suppressions = { 0 };
-	int64_t suppressed_bytes = 0;
+	int64_t suppressed_bytes = 0, ageless = 0;
 	size_t count, suppressed = 0;
 	struct profile profile;
 	struct table *table;
@@ -118,6 +165,8 @@ static int leaks_main(int argc, char **argv)
 	db_snapshot(db);
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
 	profile_load(db, &run, 0, &profile);
+	if (options.since || options.at)
+		ageless = load_moments(db, &run, &profile);
 	if (options.suppressions)
 		suppressed = suppressions_apply(&suppressions, &profile, METRIC_LIVE_BYTES,
 						&suppressed_bytes);
@@ -127,7 +176,7 @@ static int leaks_main(int argc, char **argv)
 	if (shared.json || shared.csv)
 		table_show(table, stdout);
 	else
-		leaks_text(&run, &profile, table, suppressed, suppressed_bytes);
+		leaks_text(&run, &profile, table, suppressed, suppressed_bytes, ageless);
 	table_free(table);
 	sites_free(sites, count);
 	profile_release(&profile);
@@ -143,7 +192,10 @@ const struct command command_leaks = {
 	.summary = "what was never freed, by call site",
 	.details = "Blocks that were still live when their process ended, the most bytes first. "
 		   "'Of' is\n"
-		   "how many blocks the call site allocated in all.",
+		   "how many blocks the call site allocated in all. With --since, only blocks\n"
+		   "allocated after a moment: what a program that goes on keeps and should not.\n"
+		   "A MOMENT is a snapshot's label ('heaptape snapshot') or a time since the run\n"
+		   "began, like 12.5s.",
 	.options = rows,
 	.main = leaks_main,
 };

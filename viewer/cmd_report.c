@@ -6,6 +6,7 @@
 #include "viewer/commands.h"
 #include "viewer/db.h"
 #include "viewer/format.h"
+#include "viewer/gaps.h"
 #include "viewer/misuses.h"
 #include "viewer/report_tables.h"
 #include "viewer/summary.h"
@@ -113,6 +114,8 @@ static const char *completeness(const struct run *run)
 		return "the recording was cut: it stopped before the program did";
 	if (run->lost_events || !strcmp(run->state, "incomplete"))
 		return "incomplete: some events are missing";
+	if (run->gaps)
+		return "complete, but for the times without recording";
 	return "complete: every event is here";
 }
 
@@ -247,6 +250,19 @@ static void print_nameless(const struct run *run, const struct profile *profile,
 	free(modules);
 }
 
+#define GAPS_SHOWN 20
+
+static void print_gaps(sqlite3 *db, const struct run *run)
+{
+	if (!run->gaps)
+		return;
+	print_section("Times without recording", gaps_table(db, run, GAPS_SHOWN));
+	if (run->gaps > GAPS_SHOWN)
+		printf("  ... and %s more; the table 'gaps' has them all\n",
+		       format_count(run->gaps - GAPS_SHOWN));
+	fputs(gaps_legend, stdout);
+}
+
 static void report_text(sqlite3 *db, const struct run *run)
 {
 	struct profile profile;
@@ -256,6 +272,10 @@ static void report_text(sqlite3 *db, const struct run *run)
 	print_head(run);
 	if (!run->processes) {
 		printf("\nNothing was recorded in this run.\n");
+		return;
+	}
+	if (gaps_nothing(run)) {
+		printf("\nRecorded: %s.\n", gaps_nothing(run));
 		return;
 	}
 	print_totals(run);
@@ -284,6 +304,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 		      "i", run->run_id) > run->processes)
 		print_section("Threads, the busiest first", threads_table(db, run, options.top));
 	print_completeness(db, run);
+	print_gaps(db, run);
 	print_next(run);
 }
 
@@ -381,6 +402,7 @@ static void report_data(sqlite3 *db, const struct run *run)
 		json_section(&json, "threads", threads_table(db, run, 0));
 		json_section(&json, "sizes", sizes_table(db, run));
 		json_section(&json, "stack_cuts", stack_cuts_table(db, run));
+		json_section(&json, "gaps", gaps_table(db, run, 0));
 		json_section(&json, "sites", sites_table(&profile, sites, count));
 		misuses_json(&json, db, run, &profile);
 		json_array(&json, "notes");

@@ -143,6 +143,48 @@ static void load_totals(sqlite3 *db, const struct run *run, int64_t process_id,
 	}
 }
 
+void profile_clear_live(struct profile *profile)
+{
+	for (size_t i = 0; i < profile->total_count; i++)
+		profile->totals[i].values[METRIC_LIVE_BLOCKS] =
+			profile->totals[i].values[METRIC_LIVE_BYTES] = 0;
+	profile->sums[METRIC_LIVE_BLOCKS] = profile->sums[METRIC_LIVE_BYTES] = 0;
+}
+
+static struct total *add_total(struct profile *profile, uint32_t stack)
+{
+	struct total *total;
+
+	profile->totals =
+		must_grow(profile->totals, (profile->total_count + 1) * sizeof(*profile->totals));
+	total = &profile->totals[profile->total_count++];
+	*total = (struct total){ .stack = stack };
+	return total;
+}
+
+void profile_add_live(struct profile *profile, int64_t stack_id, int64_t blocks, int64_t bytes)
+{
+	struct total *total = NULL;
+	uint32_t stack;
+
+	stack = stack_id > 0 && (size_t)stack_id < profile->stack_count ? (uint32_t)stack_id : 0;
+	/* Both come in the order of their ids, almost always. */
+	for (size_t i = 0; i < profile->total_count && !total; i++) {
+		if (profile->next_live >= profile->total_count)
+			profile->next_live = 0;
+		if (profile->totals[profile->next_live].stack == stack)
+			total = &profile->totals[profile->next_live];
+		else
+			profile->next_live++;
+	}
+	if (!total)
+		total = add_total(profile, stack);
+	total->values[METRIC_LIVE_BLOCKS] += blocks;
+	total->values[METRIC_LIVE_BYTES] += bytes;
+	profile->sums[METRIC_LIVE_BLOCKS] += blocks;
+	profile->sums[METRIC_LIVE_BYTES] += bytes;
+}
+
 /* One call of an unnamed frame: which frame called it. */
 struct call {
 	uint32_t frame, caller;

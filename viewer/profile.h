@@ -63,6 +63,7 @@ struct profile {
 	size_t module_count, frame_count, stack_count; /* ids are below these */
 	struct total *totals;			       /* one per stack, processes added up */
 	size_t total_count;
+	size_t next_live; /* where profile_add_live() looks first */
 	int64_t sums[METRIC_COUNT];
 	size_t pending; /* call sites whose names are still being looked up */
 };
@@ -73,6 +74,9 @@ struct profile {
 /* process_id 0: all of the run. */
 void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
 		  struct profile *ret_profile);
+/* Other live numbers than those at the end, or now. */
+void profile_clear_live(struct profile *profile);
+void profile_add_live(struct profile *profile, int64_t stack_id, int64_t blocks, int64_t bytes);
 void profile_release(struct profile *profile);
 
 /* The stack's frames, inlined ones included, innermost first; returns how many. */

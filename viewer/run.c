@@ -131,6 +131,14 @@ static void run_load_sums(sqlite3 *db, struct run *run)
 		run->foreign_symbols = sqlite3_column_int64(row, 1);
 		run->foreign_programs = sqlite3_column_int64(row, 2);
 	}
+	row = db_query(db,
+		       "SELECT count(*), total(to_ns IS NULL) FROM gaps WHERE process_id IN "
+		       "(SELECT process_id FROM processes WHERE run_id = ?)",
+		       "i", run->run_id);
+	while (db_next(row)) {
+		run->gaps = sqlite3_column_int64(row, 0);
+		run->gaps_open = sqlite3_column_int64(row, 1);
+	}
 	run->chunk_bytes = db_number(db,
 				     "SELECT total(length(blob)) FROM chunks WHERE process_id IN "
 				     "(SELECT process_id FROM processes WHERE run_id = ?)",

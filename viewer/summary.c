@@ -7,6 +7,7 @@
 
 #include "viewer/cli.h"
 #include "viewer/format.h"
+#include "viewer/gaps.h"
 #include "viewer/table.h"
 
 static void line(FILE *out, const char *label, const char *format, ...)
@@ -102,6 +103,10 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	if (context->still_running)
 		line(out, "", "%s still running and recorded on",
 		     format_plural(context->still_running, "process is", "processes are"));
+	if (gaps_nothing(run)) {
+		line(out, "recorded", "%s", gaps_nothing(run));
+		return;
+	}
 	line(out, "allocations", "%s, %s requested", format_count(run->allocations),
 	     format_bytes(run->allocated_bytes));
 	line(out, "frees", "%s, %s", format_count(run->frees), format_bytes(run->freed_bytes));
@@ -127,6 +132,8 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	     run->foreign_frees ? ", some frees of foreign blocks" : "");
 	if (run->foreign_symbols)
 		line(out, "", "%s", run_foreign(run));
+	if (gaps_text(run))
+		line(out, "gaps", "%s", gaps_text(run));
 	if (run->events)
 		line(out, "cost", "%s%s for the daemon; %.2f bytes stored per event (%s);",
 		     run->wait_ns ? "waited " : "no waiting",

@@ -9,7 +9,8 @@
  * After a time without recording (table gaps) the process lists what is live. A block that was live
  * before and is not listed vanished in the gap: its freed_at_ns is the gap's end, by then it was
  * gone, and nobody knows when and by whom it was freed: lifetime_ns and freed_by_thread_id are NULL.
- * Of a block that was listed and never recorded before, thread_id and allocated_at_ns are NULL.
+ * Of a block that was listed and never recorded before, thread_id and allocated_at_ns are NULL, and
+ * listed_at_ns says since when it is known.
  */
 #include "viewer/sqlite/sqlite_api.h"
 
@@ -39,6 +40,7 @@ enum allocation_column {
 	COLUMN_LIFETIME_NS,
 	COLUMN_FREED_BY_THREAD_ID,
 	COLUMN_FREED_STACK_ID,
+	COLUMN_LISTED_AT_NS,
 	COLUMN_COUNT
 };
 
@@ -46,7 +48,7 @@ static const char declaration_sql[] =
 	"CREATE TABLE allocations(run_id INTEGER, process_id INTEGER, thread_id INTEGER, "
 	"address INTEGER, size_bytes INTEGER, usable_bytes INTEGER, stack_id INTEGER, "
 	"allocated_at_ns INTEGER, freed_at_ns INTEGER, lifetime_ns INTEGER, "
-	"freed_by_thread_id INTEGER, freed_stack_id INTEGER)";
+	"freed_by_thread_id INTEGER, freed_stack_id INTEGER, listed_at_ns INTEGER)";
 
 static const struct constraint_column pushed[] = {
 	{ COLUMN_RUN_ID, 0.2, 0.2, false },
@@ -481,6 +483,10 @@ static int allocations_column(sqlite3_vtab_cursor *base, sqlite3_context *contex
 	case COLUMN_FREED_STACK_ID:
 		if (cursor->freed_by && cursor->freed_stack_id)
 			sqlite3_result_int64(context, cursor->freed_stack_id);
+		break;
+	case COLUMN_LISTED_AT_NS:
+		if (!block->thread && block->at_ns != EVENT_TIME_UNKNOWN)
+			sqlite3_result_int64(context, (int64_t)block->at_ns);
 		break;
 	case COLUMN_COUNT:
 		break;
