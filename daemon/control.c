@@ -14,6 +14,8 @@
 #define REPLY_PROCESSES_MAX 500u
 /* Events of a moment are in hand so long after it, whatever their threads do. */
 #define SETTLE_NS 20000000u
+/* Recording stays off so long at least, for calls that were being recorded as it went off. */
+#define OFF_LEAST_NS 300000000u
 
 bool control_dormant(char *const *settings, size_t count)
 {
@@ -26,6 +28,39 @@ bool control_dormant(char *const *settings, size_t count)
 	return false;
 }
 
+/* The process is stopped (SIGSTOP, a debugger). */
+static bool is_stopped(const struct process *process)
+{
+	char path[64], text[512], *state;
+	FILE *file;
+	size_t got;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)process->peer_pid);
+	file = process->peer_pid > 0 ? fopen(path, "re") : NULL;
+	if (!file)
+		return false;
+	got = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[got] = '\0';
+	state = strrchr(text, ')');
+	return state && state[1] && (state[2] == 'T' || state[2] == 't');
+}
+
+/*
+ * Every call that began before recording went off is over by now. Nothing in the process says so; but
+ * a call takes no time to speak of, so enough time for the process to run is enough.
+ */
+static bool has_settled(struct process *process)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (!process->off_ns)
+		return true; /* it was never on */
+	if (is_stopped(process))
+		process->off_ns = now;
+	return now - process->off_ns >= OFF_LEAST_NS;
+}
+
 /* Makes the process do as its run does. */
 static void follow(struct process *process)
 {
@@ -33,13 +68,14 @@ static void follow(struct process *process)
 
 	if (process->ring.fd < 0 || process->cut || recording == process->recording)
 		return;
-	if (recording && process->turn == RING_TURN_MAX)
+	if (recording && (process->turn == RING_TURN_MAX || !has_settled(process)))
 		return;
 	process->recording = recording;
 	if (recording) {
 		ring_park(&process->ring);
 		process->turn++;
 	} else {
+		process->off_ns = clock_monotonic_ns();
 		gap_begin(process);
 	}
 	ring_control(&process->ring, process->turn << RING_CONTROL_TURN_SHIFT |
@@ -56,6 +92,12 @@ void control_new_process(struct process *process, const Heaptape__Hello *hello)
 		process->gap.from_ns = clock_ns(&process->scale, hello->ticks);
 	}
 	follow(process);
+}
+
+void control_tick(struct daemon *daemon)
+{
+	for (struct process *p = daemon->processes; p; p = p->next)
+		follow(p);
 }
 
 static struct run *find_run(struct daemon *daemon, int64_t run_id)
@@ -99,10 +141,12 @@ static enum _Heaptape__RunControlState state_of(const struct process *process)
 {
 	const struct ring_head *head = &process->ring.head;
 
-	if (process->ring.fd < 0)
+	if (process->ring.fd < 0 || process->cut)
 		return process->recording == process->run->recording
 			       ? HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS
 			       : HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_CANNOT;
+	if (process->recording != process->run->recording)
+		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS;
 	if (!process->recording || !process->turn)
 		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
 	if (head->begun_turn != process->turn)

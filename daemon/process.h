@@ -135,7 +135,8 @@ struct process {
 
 	struct ring ring;
 	bool ring_bad;
-	bool recording; /* as its control word says; control.c */
+	bool recording;	 /* as its control word says; control.c */
+	uint64_t off_ns; /* CLOCK_MONOTONIC: recording went off, or the process was stopped since */
 	uint32_t turn;
 	enum _Heaptape__RunControlState snapshot_state; /* at the latest snapshot */
 	struct gap gap;

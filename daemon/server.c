@@ -268,6 +268,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	}
 	for (struct process *process = daemon->processes; process; process = process->next)
 		process_poll(process);
+	control_tick(daemon);
 	for (peer = server->peers; peer; peer = peer->next)
 		if (peer->state == PEER_CONTROL)
 			control_check(peer);

@@ -18,7 +18,9 @@
  *     walk sees the mark, or the free sees the switch. A free that took the fast path meanwhile has
  *     left its block at the head of a free list of its thread's own, which is looked at as that
  *     thread notices.
- *   - A block that such a call was just handing out may be missing from the list. It counts as not
+ *   - A call that was being recorded as recording went off is over: the daemon leaves it off long
+ *     enough for that.
+ *   - A block that a call was just handing out at the switch may be missing from the list. It counts as not
  *     recorded.
  */
 #ifndef HEAPTAPE_SHIM_RESUME_H

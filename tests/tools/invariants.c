@@ -90,6 +90,11 @@ struct sums {
 	/* Of the latest resume event. */
 	struct heap_model before; /* what was live until recording went off */
 	bool resumed, all_listed;
+	/* Gaps: what was being recorded as one began is still there, what others did meanwhile not. */
+	struct gap_times {
+		uint64_t from_ns, to_ns;
+	} gaps[1024];
+	size_t gap_count;
 	uint64_t resumed_ns, known_blocks, known_bytes, kept_blocks, kept_bytes;
 	uint64_t listed_blocks, listed_bytes;
 	int64_t adjusted_blocks; /* listed less known, over all of them */
@@ -145,6 +150,28 @@ static struct stack_sums *stack_of(struct sums *sums, uint32_t id)
 	return stack;
 }
 
+static bool in_gap(const struct sums *sums, uint64_t at_ns)
+{
+	for (size_t i = 0; i < sums->gap_count; i++)
+		if (at_ns >= sums->gaps[i].from_ns && at_ns < sums->gaps[i].to_ns)
+			return true;
+	return false;
+}
+
+static void load_gaps(sqlite3 *db, struct sums *sums)
+{
+	sqlite3_stmt *rows = prepare(db,
+				     "SELECT from_ns, coalesce(to_ns, 1 << 62) FROM gaps WHERE "
+				     "process_id = ? ORDER BY from_ns LIMIT 1024",
+				     current_process);
+
+	while (step(db, rows))
+		sums->gaps[sums->gap_count++] =
+			(struct gap_times){ (uint64_t)sqlite3_column_int64(rows, 0),
+					    (uint64_t)sqlite3_column_int64(rows, 1) };
+	sqlite3_finalize(rows);
+}
+
 /* `block` becomes what frees of it will name. */
 static void block_listed(struct sums *sums, const struct event_row *row, struct heap_block *block)
 {
@@ -192,7 +219,7 @@ static void block_appears(struct sums *sums, const struct event_row *row)
 	if (event_kind_of(row->kind) == EVENT_LIVE)
 		block_listed(sums, row, &block);
 	problem = heap_add(&sums->heap, &block);
-	if (problem && !sums->may_miss)
+	if (problem && !sums->may_miss && !in_gap(sums, row->at_ns))
 		violation("thread %u seq %" PRIu64 ": %#" PRIx64 " (%" PRIu64 " bytes) %s",
 			  row->thread, row->seq, row->address, row->size_bytes, problem);
 	sums->live_blocks++;
@@ -246,13 +273,13 @@ static void block_goes(struct sums *sums, const struct event_row *row,
 			sums->preexisting_frees++;
 			return;
 		}
-		if (!sums->may_miss)
+		if (!sums->may_miss && !in_gap(sums, row->at_ns))
 			violation("thread %u seq %" PRIu64 ": free of %#" PRIx64 " (%" PRIu64
 				  " bytes), which is not live",
 				  row->thread, row->seq, named->address, named->size_bytes);
 		return;
 	}
-	if (!sums->may_miss &&
+	if (!sums->may_miss && !in_gap(sums, row->at_ns) &&
 	    (found.size_bytes != named->size_bytes || found.usable_bytes != named->usable_bytes ||
 	     found.stack_id != named->stack_id || found.at_ns != named->at_ns ||
 	     found.thread != named->thread))
@@ -557,6 +584,7 @@ static void check_process(sqlite3 *db, sqlite3_stmt *process)
 	if (sums.unordered)
 		printf("process %" PRId64 ": %" PRId64 " late events\n", current_process,
 		       (int64_t)sqlite3_column_int64(process, 5));
+	load_gaps(db, &sums);
 	read_events(db, &sums);
 	EXPECT_EQUAL("processes.events", sqlite3_column_int64(process, 2), sums.events);
 	if (!sums.may_miss) {
