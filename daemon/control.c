@@ -28,6 +28,11 @@ bool control_dormant(char *const *settings, size_t count)
 	return false;
 }
 
+static bool can_switch(const struct process *process)
+{
+	return process->ring.fd >= 0 && !process->cut && !process->ring.head.always_on;
+}
+
 /* The process is stopped (SIGSTOP, a debugger). */
 static bool is_stopped(const struct process *process)
 {
@@ -66,7 +71,7 @@ static void follow(struct process *process)
 {
 	bool recording = process->run->recording;
 
-	if (process->ring.fd < 0 || process->cut || recording == process->recording)
+	if (!can_switch(process) || recording == process->recording)
 		return;
 	if (recording && (process->turn == RING_TURN_MAX || !has_settled(process)))
 		return;
@@ -141,7 +146,7 @@ static enum _Heaptape__RunControlState state_of(const struct process *process)
 {
 	const struct ring_head *head = &process->ring.head;
 
-	if (process->ring.fd < 0 || process->cut)
+	if (!can_switch(process))
 		return process->recording == process->run->recording
 			       ? HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS
 			       : HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_CANNOT;

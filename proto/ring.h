@@ -63,6 +63,7 @@ struct ring_head {
 	uint64_t end_ticks;
 	uint64_t lost[8]; /* Losses, fields 1..6 in order */
 	uint64_t cut_reasons[8];
+	uint32_t always_on;   /* recording cannot be switched: blocks have guards */
 	uint32_t begun_turn;  /* the latest turn the process has noticed */
 	uint32_t listed_turn; /* the latest turn whose live blocks are all listed */
 	uint64_t listed_blocks, listed_bytes; /* in begun_turn, so far */

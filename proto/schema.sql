@@ -323,13 +323,17 @@ WHERE t.temporary > 0 ORDER BY t.temporary DESC;
 --   at_ns INTEGER,                 malloc: after the block was taken; free: before it is given away
 --   kind TEXT,                     malloc calloc realloc memalign free, sbrk brk mmap munmap mremap
 --                                  madvise, span unspan (pages dedicated to blocks, and free again),
---                                  live (a block from before the recording)
+--                                  live (a block that was live when recording was switched on),
+--                                  resume (it was switched on: what was known before is void, and
+--                                  what there is follows as span, unspan and live events)
 --   origin TEXT,                   program, or allocator: it asked for or parted its pages
 --   address INTEGER,               of the block or the pages; 0: the request failed
 --   size_bytes INTEGER,            requested; of a free: of the block; sbrk: the signed step
 --   usable_bytes INTEGER,          what the block can hold; span: the size of its blocks
 --   stack_id INTEGER,              who called; of a free: who had allocated the block
---   old_address INTEGER,           realloc: the block before; mremap: the pages; sbrk: the new break
+--   old_address INTEGER,           realloc: the block before; mremap: the pages; sbrk: the new break;
+--                                  live: the block itself, if it was recorded before (then what
+--                                  follows is filled as for a free)
 --   allocated_at_ns INTEGER,       of the block that ends with a free or realloc
 --   allocated_by_thread_id INTEGER,
 --   old_size_bytes INTEGER,        realloc and mremap: of what was before
@@ -347,10 +351,14 @@ WHERE t.temporary > 0 ORDER BY t.temporary DESC;
 --   usable_bytes INTEGER,          with what rounding up to a size class adds
 --   stack_id INTEGER,              where it was allocated
 --   allocated_at_ns INTEGER,       NULL: before the recording
---   freed_at_ns INTEGER,           NULL: never (a realloc ends one row and begins another)
+--   freed_at_ns INTEGER,           NULL: never (a realloc ends one row and begins another); of a
+--                                  block that was freed while recording was off: the end of that
+--                                  gap, and what follows is NULL
 --   lifetime_ns INTEGER,
 --   freed_by_thread_id INTEGER,
---   freed_stack_id INTEGER         where that is known (see chunks)
+--   freed_stack_id INTEGER,        where that is known (see chunks)
+--   listed_at_ns INTEGER           of a block that was never recorded before it was found live as
+--                                  recording was switched on: when that was
 -- );
 -- pages(                   the heap's map: one row per page that the allocator holds
 --   address INTEGER,

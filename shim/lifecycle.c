@@ -168,7 +168,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		return;
 	}
 	ht_threads_init();
-	if (ht_settings.dormant) {
+	if (ht_settings.dormant && !ht_settings.guard) {
 		ht_thread_drop_bootstrap();
 		ht_epoch_ticks = ht_clock_ticks();
 	} else {

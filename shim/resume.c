@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 
 #include "shim/batch.h"
+#include "shim/fork.h"
 #include "shim/heap.h"
 #include "shim/link.h"
 #include "shim/page_heap.h"
@@ -356,7 +357,10 @@ struct resume_hold ht_resume_enter(void)
 	struct resume_hold hold = { .held = false };
 	uint32_t control, turn;
 
-	if (inside || ht_link.state != LINK_ON || (ht_ring.alive && !*ht_ring.alive))
+	/* A signal handler in the middle of what we need ourselves: some other call will do it. */
+	if (inside || ht_page_heap_held)
+		return hold;
+	if (ht_link.state != LINK_ON || !ht_fork_seen_to() || !ht_resume_due())
 		return hold;
 	sys_signals_block(&hold.signals);
 	prim_lock(&resume.lock);

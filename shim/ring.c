@@ -137,7 +137,8 @@ static void start(struct ring_head *head, const struct ring_size *size)
 	head->node_capacity = size->nodes;
 	head->nodes_used = 1;
 	head->nodes_sent = 1;
-	head->control = ht_settings.dormant ? 0 : RING_CONTROL_RECORD;
+	head->always_on = ht_settings.guard;
+	head->control = ht_settings.dormant && !ht_settings.guard ? 0 : RING_CONTROL_RECORD;
 	for (unsigned i = 0; i < 8; i++)
 		head->lost[i] = __atomic_exchange_n(&early_losses[i], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&head->magic, RING_MAGIC, __ATOMIC_RELEASE);

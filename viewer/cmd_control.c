@@ -40,20 +40,20 @@ static const struct option_row snapshot_rows[] = {
 	OPTIONS_END
 };
 
+#define STATE(name) HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_##name
+
 /* What this state is called in JSON, and what there is to say of it. */
 static const struct {
 	const char *name, *text;
 } states[] = {
-	[HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS] = { "follows", NULL },
-	[HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS] = { "waits",
-							     "has not allocated since; it will "
-							     "follow at its next allocation" },
-	[HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS] = { "lists",
-							     "is listing the blocks that are live, "
-							     "a few at each allocation" },
-	[HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_CANNOT] = { "cannot",
-							      "shares no memory with the daemon "
-							      "and cannot be switched" },
+	[STATE(FOLLOWS)] = { "follows", NULL },
+	[STATE(WAITS)] = { "waits",
+			   "has not allocated since; it will follow at its next allocation" },
+	[STATE(LISTS)] = { "lists",
+			   "is listing the blocks that are live, some at each allocation" },
+	[STATE(CANNOT)] = { "cannot",
+			    "cannot be switched: it has --guard, or shares no memory with "
+			    "the daemon" },
 };
 #define STATES (sizeof(states) / sizeof(*states))
 
@@ -154,7 +154,7 @@ static void print_processes(const Heaptape__RunControlReply *reply, bool snapsho
 		printf("  process %s", format_plain(process->pid));
 		if (text)
 			printf(" %s", text);
-		if (process->state == HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS)
+		if (process->state == STATE(LISTS))
 			printf(" (%s so far)", format_count((int64_t)process->listed_blocks));
 		if (!text)
 			printf(": %s in %s live", format_bytes((int64_t)process->live_bytes),

@@ -477,6 +477,9 @@ static int run_main(int argc, char **argv)
 				   options.follow);
 	if (options.free_stacks && options.no_stacks)
 		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
+	if (options.dormant && options.guard)
+		return usage_error("run", "--dormant and --guard exclude each other: a guard is set "
+					  "as its block is allocated");
 	if (options.depth != DEPTH_DEFAULT && (options.depth < 1 || options.depth > DEPTH_MAX))
 		return usage_error("run", "--depth is a number from 1 to %d", DEPTH_MAX);
 	if (options.socket && shared.db)

@@ -8,7 +8,8 @@
  *   r  grows and shrinks some where they are       t  a thread allocates 50, and ends
  *   w  a thread allocates 50 and waits             x  frees one block of each sleeping thread's
  *   n  makes one allocation and frees it           k  forks a child that serves on (its lines: "child")
- *   c  what follows is for the child               q  ends
+ *   c  what follows is for the child               p  prints its live blocks: address,size
+ *   q  ends
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -57,6 +58,13 @@ static void answer(char letter)
 	}
 	say("%s%c %zu %zu\n", name, letter, live, bytes);
 	say_write();
+}
+
+static void print(void)
+{
+	for (size_t i = 0; i < block_count; i++)
+		if (blocks[i].at)
+			say("%lu,%zu\n", (unsigned long)(uintptr_t)blocks[i].at, blocks[i].bytes);
 }
 
 static void release(size_t i)
@@ -144,12 +152,17 @@ static void serve(int fd)
 				name = "child ";
 				fd = to_child[0];
 				close(to_child[1]);
+				to_child[1] = 0;
+				continue;
 			}
 			break;
 		case 'c':
 			if (read(fd, &letter, 1) != 1 || write(to_child[1], &letter, 1) != 1)
 				abort();
 			continue;
+		case 'p':
+			print();
+			break;
 		case 'q':
 			if (to_child[1])
 				close(to_child[1]);
