@@ -320,6 +320,7 @@ void control_check(struct peer *peer)
 	if (now - control->began_ns < SETTLE_NS || (somebody_waits(run) && now < control->until_ns))
 		return;
 	if (control->action != HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
+		server_commit(peer->server); /* who asks next finds the gap */
 		answer(peer, run);
 		return;
 	}
