@@ -281,7 +281,7 @@ help:
 	@echo 'make check-programs the long tests on large real programs'
 	@echo 'make stress         random use of the allocator, every byte checked (HT_SCALE=60)'
 	@echo 'make bench          measure against glibc and heaptrack (ONLY="cc1 jq" RUNS=3)'
-	@echo 'make fuzz           fuzz every decoder (SECONDS_EACH=600)'
+	@echo 'make fuzz           fuzz every decoder (SECONDS_EACH=600 or RUNS=10000000)'
 	@echo 'make install        PREFIX=/usr/local DESTDIR=; make uninstall takes it away again'
 	@echo 'make format, make tidy, make lint, make clean'
 	@echo 'DEBUG=1, SANITIZE=address,undefined, WERROR=1 work with every target'

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fuzzes decoders: run.sh [NAME…]; all of them by default. SECONDS_EACH says how long each takes.
+# Fuzzes decoders: run.sh [NAME…]; all of them by default. SECONDS_EACH says how long each takes, or
+# RUNS how many inputs each is given.
 # Inputs that were found to matter stay in build-fuzz/corpus; the corpus in the tree is the start.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -14,8 +15,10 @@ fi
 for name in "$@"; do
 	found=build-fuzz/corpus/$name
 	mkdir -p "$found" "tests/fuzz/corpus/$name"
-	echo "fuzz $name: $each s"
-	if ! build-fuzz/tests/fuzz/fuzz_"$name" -max_total_time="$each" -timeout=10 -rss_limit_mb=1024 \
+	limit=-max_total_time=$each
+	[ -z "${RUNS:-}" ] || limit=-runs=$RUNS
+	echo "fuzz $name: $limit"
+	if ! build-fuzz/tests/fuzz/fuzz_"$name" "$limit" -timeout=10 -rss_limit_mb=1024 \
 		-print_final_stats=1 -artifact_prefix="$found-crash-" "$found" \
 		"tests/fuzz/corpus/$name" >"$found.log" 2>&1; then
 		status=1

@@ -743,20 +743,33 @@ static void test_while_writing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* SQLite reads the table once for each side of OR, and knows by rowid what it has seen. */
+static void test_either(void **state)
+{
+	static const char both[] = "(stack_id < 40 AND process_id = 1) OR run_id = 2";
+	const char *const tables[] = { "allocations", "events" };
+
+	(void)state;
+	put_two_runs();
+	for (unsigned i = 0; i < 2; i++) {
+		int64_t either = number("SELECT count(*) FROM %s WHERE %s", tables[i], both);
+
+		assert_true(either > 1000);
+		assert_int_equal(either,
+				 number("SELECT count(*) FROM %s WHERE (%s) + 0", tables[i], both));
+		assert_int_equal(either,
+				 number("SELECT count(DISTINCT rowid) FROM %s WHERE (%s) + 0",
+					tables[i], both));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_rows),
-		TEST(test_pushed_down),
-		TEST(test_as_plain),
-		TEST(test_joins),
-		TEST(test_order),
-		TEST(test_allocations),
-		TEST(test_odd_allocations),
-		TEST(test_pages),
-		TEST(test_damaged_chunk),
-		TEST(test_stack_text),
-		TEST(test_while_writing),
+		TEST(test_rows),	  TEST(test_either),	      TEST(test_pushed_down),
+		TEST(test_as_plain),	  TEST(test_joins),	      TEST(test_order),
+		TEST(test_allocations),	  TEST(test_odd_allocations), TEST(test_pages),
+		TEST(test_damaged_chunk), TEST(test_stack_text),      TEST(test_while_writing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
