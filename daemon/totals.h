@@ -36,6 +36,7 @@ struct size_total {
 	uint64_t allocations, allocated_bytes;
 	uint64_t frees, freed_bytes;
 	uint64_t listed_blocks, listed_bytes;
+	bool listed; /* ever: what was listed may have been written off again */
 };
 
 /* Sizes 0 .. 1024 one by one, then eighths of powers of two up to 2^64. */
@@ -140,6 +141,7 @@ static inline void totals_listed(struct totals *totals, uint32_t place, uint64_t
 	stack_total_touch(totals, total);
 	total->listed_blocks++;
 	total->listed_bytes += size_bytes;
+	size->listed = true;
 	size->listed_blocks++;
 	size->listed_bytes += size_bytes;
 	totals->listed_blocks++;

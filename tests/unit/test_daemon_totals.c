@@ -125,12 +125,51 @@ static void test_size_buckets(void **unused)
 	assert_int_equal(size_bucket_limit(size_bucket(1153)), 1280);
 }
 
+/* Recording was off for a time: what was live is void, what is listed counts, allocations stay. */
+static void test_listed(void **unused)
+{
+	struct size_total *size;
+	struct totals totals;
+	uint32_t one, other;
+	uint64_t blocks, bytes;
+
+	(void)unused;
+	assert_int_equal(totals_init(&totals), 0);
+	one = totals_stack(&totals, 1);
+	other = totals_stack(&totals, 2);
+	for (int i = 0; i < 3; i++) {
+		totals_allocation(&totals, one, 100);
+		totals_peak(&totals, 1);
+	}
+	totals_free(&totals, one, 100, false);
+	totals_write_off(&totals);
+	assert_int_equal(totals_live_blocks(&totals), 0);
+	assert_int_equal(totals_live_bytes(&totals.stacks[one]), 0);
+	totals_listed(&totals, one, 100);
+	totals_listed(&totals, other, 40);
+	totals_peak(&totals, 2);
+	assert_int_equal(totals_live_blocks(&totals), 2);
+	assert_int_equal(totals_live_bytes(&totals), 140);
+	assert_int_equal(totals.allocations, 3);
+	assert_int_equal(totals.peak_bytes, 300);
+	stack_total_peak(&totals, &totals.stacks[one], &blocks, &bytes);
+	assert_int_equal(blocks, 3);
+	totals_free(&totals, other, 40, false);
+	totals_write_off(&totals);
+	assert_int_equal(totals_live_blocks(&totals), 0);
+	size = &totals.sizes[size_bucket(40)];
+	assert_int_equal(totals_live_blocks(size), 0);
+	assert_true(size->listed);
+	totals_release(&totals);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_peak_of_each_stack),
 		cmocka_unit_test(test_stack_places),
 		cmocka_unit_test(test_size_buckets),
+		cmocka_unit_test(test_listed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
