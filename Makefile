@@ -250,13 +250,16 @@ fuzz: setup
 	@sh tests/fuzz/run.sh
 
 format:
+	@sh tests/setup.sh tools
 	clang-format -i $(shell find shim daemon proto viewer tests -name '*.[ch]' -o -name '*.cc')
 
 tidy: $(generated)
+	@sh tests/setup.sh tools
 	clang-tidy --quiet $(filter %.c,$(shim_src) $(proto_src)) $(daemon_src) $(viewer_src) $(sqlite_src) \
 		$(wildcard daemon/main.c viewer/main.c) -- -std=gnu17 $(CPPFLAGS)
 
 lint:
+	@sh tests/setup.sh tools
 	shellcheck -s sh $(shell find tests .ci -name '*.sh' -o -path '.ci/run')
 
 bindir = $(DESTDIR)$(PREFIX)/bin

@@ -2,7 +2,7 @@
 # Installs what heaptape needs from Debian: as root or with sudo by itself, otherwise it prints the
 # one line to run. `setup.sh` checks everything for build and tests; `setup.sh build` only what
 # building needs, `setup.sh programs` also the large programs that are recorded, `setup.sh bench`
-# also what measuring needs.
+# also what measuring needs, `setup.sh tools` what formats and lints.
 set -eu
 
 # Package and what it is for, one a line. This is the only list.
@@ -41,6 +41,9 @@ programs util-linux
 programs nginx-light
 programs postgresql
 programs chromium
+tools shellcheck
+tools clang-format
+tools clang-tidy
 bench nodejs
 bench heaptrack
 bench time
@@ -51,7 +54,8 @@ build) groups='build' ;;
 check) groups='build check' ;;
 programs) groups='build check programs' ;;
 bench) groups='build check bench' ;;
-*) echo "usage: setup.sh [build|check|programs|bench]" >&2; exit 2 ;;
+tools) groups='build tools' ;;
+*) echo "usage: setup.sh [build|check|programs|bench|tools]" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

@@ -36,8 +36,8 @@ is "killed" "$(query "SELECT ending IN ('vanished', 'signaled') FROM processes
 	WHERE pid = $(pid_of killed)")" 1
 is "killed: its block" "$(sizes killed 5432)" "1,1"
 is "left: its block" "$(sizes left 6543)" "1,1"
-"$heaptape" report >report || fail "report"
-has "a child's free of its parent's block" report '^  inherited .* by forked processes'
+"$heaptape" report >report.out || fail "report"
+has "a child's free of its parent's block" report.out '^  inherited .* by forked processes'
 is "all in one run" "$(query "SELECT count(DISTINCT run_id) FROM processes")" 1
 recorded_whole
 
