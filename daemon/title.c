@@ -65,6 +65,7 @@ void title_init(struct process *process, const Heaptape__Hello *hello)
 void title_save(struct process *process)
 {
 	struct writer *writer = &process->daemon->writer;
+	struct ring ring = process->ring; /* a copy: the merge goes by what the head said */
 	char text[TITLE_BYTES];
 	sqlite3_stmt *set;
 	uint64_t now;
@@ -72,7 +73,7 @@ void title_save(struct process *process)
 	if (process->peer_pid <= 0 || !read_title(process->peer_pid, text))
 		return;
 	/* After an exec it is somebody else's. */
-	if (ring_refresh(&process->ring) != 0 || process->ring.head.end_how != PROCESS_RUNNING)
+	if (ring_refresh(&ring) != 0 || ring.head.end_how != PROCESS_RUNNING)
 		return;
 	now = hash(text);
 	if (now == process->title_hash)
