@@ -11,7 +11,7 @@ counted() {
 	"$programs/mortal" counts read >want
 	query "SELECT tid, count(*) FROM events JOIN threads USING (thread_id)
 		WHERE run_id = $last_run AND $sizes GROUP BY thread_id" >got
-	awk -F, 'NR == FNR { got[$1] += $2; next }
+	awk -F, 'FILENAME == ARGV[1] { got[$1] += $2; next }
 		{ more = got[$1] - $2; calls += $2; if (more < 0 || more > 1) print $0 " but " got[$1] + 0 }
 		END { print calls + 0 >"calls" }' got want >differ
 	[ ! -s differ ] || fail "$1: tid,calls: $(head -3 differ | tr '\n' ' ')"
@@ -25,8 +25,10 @@ dies() {
 	record "$programs/mortal" counts "$@"
 	is "$what: status" "$status" "$expected"
 	counted "$what"
-	is "$what: lost" "$(query "SELECT state, sum(lost_events) FROM runs JOIN processes
-		USING (run_id) WHERE run_id = $last_run")" "complete,0"
+	# Where memory ends, page events may find no room; they are counted.
+	[ "${what%% (*}" = "limited memory" ] || is "$what: lost" "$(query "SELECT state,
+		sum(lost_events) FROM runs JOIN processes USING (run_id) WHERE run_id = $last_run")" \
+		"complete,0"
 }
 
 # The least of what is kept: totals, live blocks, the invariants; then a new file.
@@ -46,8 +48,9 @@ for options in -q "-q --no-stacks"; do
 	dies _exit 3 exit=777 2
 	dies "exit_group" 3 raw=12345 2
 	dies "stack overflow" 139 stack=20000 2
-	dies "limited memory" 139 eat=500 2
 	checked
+	dies "limited memory" 139 eat=500 2
+	rm -f heaptape.db*
 done
 run_options="-q"
 dies "all at once" 137 kill=30000 40
