@@ -39,13 +39,13 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 }
 
 /* Open, it needs no names. */
-static void unlink_all(const char *path)
+static void unlink_all(const char *database)
 {
 	static const char *const tails[] = { "", "-wal", "-shm" };
 	char file[96];
 
 	for (unsigned i = 0; i < 3; i++) {
-		snprintf(file, sizeof(file), "%s%s", path, tails[i]);
+		snprintf(file, sizeof(file), "%s%s", database, tails[i]);
 		unlink(file);
 	}
 }
