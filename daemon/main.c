@@ -7,6 +7,7 @@
 #include "daemon/clock.h"
 #include "daemon/server.h"
 #include "daemon/symbols.h"
+#include "proto/recorder.h"
 
 static const char help[] =
 	"Usage: heaptaped --socket PATH --db FILE [OPTIONS]\n"
@@ -17,6 +18,7 @@ static const char help[] =
 	"  --socket PATH   listen here; only the same user and root are served\n"
 	"  --db FILE       the database; made if it does not exist, else appended to\n"
 	"  --private       end when everything that was begun is recorded and nobody is connected\n"
+	"  --folder PATH   made for the socket alone: removed at the end\n"
 	"  --patience S    wait S seconds for another program that keeps FILE locked (default: "
 	"60);\n"
 	"                  then recording stops\n"
@@ -36,11 +38,12 @@ static int wrong_use(const char *what)
 
 int main(int argc, char **argv)
 {
-	enum { SOCKET = 256, DB, PRIVATE, PATIENCE, READY_FD, HELP, PRINT_VERSION };
+	enum { SOCKET = 256, DB, PRIVATE, FOLDER, PATIENCE, READY_FD, HELP, PRINT_VERSION };
 	static const struct option rows[] = {
 		{ "socket", required_argument, NULL, SOCKET },
 		{ "db", required_argument, NULL, DB },
 		{ "private", no_argument, NULL, PRIVATE },
+		{ "folder", required_argument, NULL, FOLDER },
 		{ "patience", required_argument, NULL, PATIENCE },
 		{ "ready-fd", required_argument, NULL, READY_FD },
 		{ "help", no_argument, NULL, HELP },
@@ -48,8 +51,9 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct server_options options = { .ready_fd = -1, .patience_ms = WRITER_PATIENCE_MS };
+	const char *folder = NULL;
 	char *end;
-	int option;
+	int option, status;
 
 	if (argc > 1 && strcmp(argv[1], SYMBOLS_OPTION) == 0)
 		return symbols_main(argc, argv);
@@ -64,6 +68,9 @@ int main(int argc, char **argv)
 			break;
 		case PRIVATE:
 			options.private = true;
+			break;
+		case FOLDER:
+			folder = optarg;
 			break;
 		case PATIENCE:
 			options.patience_ms = (unsigned)strtoul(optarg, &end, 10) * 1000;
@@ -90,5 +97,8 @@ int main(int argc, char **argv)
 		return wrong_use("takes no arguments besides its options");
 	if (!options.socket_path || !options.db_path)
 		return wrong_use("both --socket and --db are needed");
-	return server_run(&options);
+	status = server_run(&options);
+	if (folder)
+		recorder_remove_folder(folder);
+	return status;
 }

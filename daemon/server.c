@@ -275,6 +275,8 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	save_due(server);
 	if (daemon->runs)
 		server_changed(server);
+	if (server->starter && !server->had_run && getppid() != server->starter)
+		event_base_loopbreak(server->base);
 }
 
 static void run_done(struct daemon *daemon, int64_t run_id, bool has_stacks)
@@ -412,6 +414,8 @@ int server_run(const struct server_options *options)
 	char socket_path[PATH_MAX];
 	int status = 3;
 
+	if (options->private && options->ready_fd >= 0)
+		server.starter = getppid();
 	server.resolver.server = &server;
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->run_done = run_done;
@@ -437,9 +441,13 @@ int server_run(const struct server_options *options)
 		goto out;
 	}
 	if (options->ready_fd >= 0) {
-		if (write(options->ready_fd, "\n", 1) != 1)
-			fprintf(stderr, "heaptaped: nobody waits on --ready-fd\n");
+		bool awaited = write(options->ready_fd, "\n", 1) == 1;
+
 		close(options->ready_fd);
+		if (!awaited)
+			fprintf(stderr, "heaptaped: nobody waits on --ready-fd\n");
+		if (!awaited && options->private)
+			goto out;
 	}
 	/* Nobody has looked up the names of functions for them yet. */
 	if (daemon->writer.left_runs > 0)

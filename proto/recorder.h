@@ -29,4 +29,10 @@ bool recorder_has_left(sqlite3 *db);
  * errno; nothing is half done. */
 int recorder_end_left(sqlite3 *db);
 
+/* What lies in the private folder that `run` makes for its daemon: the daemon's socket and perhaps a
+ * link to the shim. Whoever ends last, command or daemon, removes it. */
+#define RECORDER_SOCKET "socket"
+#define RECORDER_SHIM "libheaptape.so"
+void recorder_remove_folder(const char *folder);
+
 #endif

@@ -176,7 +176,7 @@ static char *preloadable(const struct recorder *recorder, const char *shim)
 
 	if (!strpbrk(shim, " :\t") || !recorder->folder)
 		return must_copy(shim);
-	link = must_print("%s/libheaptape.so", recorder->folder);
+	link = must_print("%s/" RECORDER_SHIM, recorder->folder);
 	if (symlink(shim, link))
 		die("cannot make the link '%s': %s", link, strerror(errno));
 	return link;
@@ -478,8 +478,9 @@ static int run_main(int argc, char **argv)
 	if (options.free_stacks && options.no_stacks)
 		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
 	if (options.dormant && options.guard)
-		return usage_error("run", "--dormant and --guard exclude each other: a guard is set "
-					  "as its block is allocated");
+		return usage_error("run",
+				   "--dormant and --guard exclude each other: a guard is set "
+				   "as its block is allocated");
 	if (options.depth != DEPTH_DEFAULT && (options.depth < 1 || options.depth > DEPTH_MAX))
 		return usage_error("run", "--depth is a number from 1 to %d", DEPTH_MAX);
 	if (options.socket && shared.db)

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/recorder.h"
 #include "viewer/cli.h"
 #include "viewer/link.h"
 #include "viewer/program.h"
@@ -88,7 +89,7 @@ static bool make_folder(struct recorder *recorder)
 				    "XX"
 				    "XX");
 		if (mkdtemp(folder)) {
-			path = must_print("%s/socket", folder);
+			path = must_print("%s/" RECORDER_SOCKET, folder);
 			recorder->folder = folder;
 			recorder->socket = path;
 			return true;
@@ -165,9 +166,17 @@ static pid_t spawn_daemon(const char *program, struct recorder *recorder, const 
 			  int ready)
 {
 	char ready_text[16];
-	char *arguments[] = { (char *)"heaptaped",  (char *)"--socket", recorder->socket,
-			      (char *)"--db",	    (char *)database,	(char *)"--private",
-			      (char *)"--ready-fd", ready_text,		NULL };
+	char *arguments[] = { (char *)"heaptaped",
+			      (char *)"--socket",
+			      recorder->socket,
+			      (char *)"--db",
+			      (char *)database,
+			      (char *)"--private",
+			      (char *)"--folder",
+			      recorder->folder,
+			      (char *)"--ready-fd",
+			      ready_text,
+			      NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	char **environment = daemon_environment();
@@ -307,15 +316,9 @@ void recorder_end(struct recorder *recorder, bool leave_running)
 	if (recorder->daemon && !leave_running)
 		leave_running = !wait_daemon(recorder->daemon);
 	recorder_log(recorder);
-	/* A daemon that goes on needs its socket, and takes it away itself. */
-	if (recorder->folder && !leave_running) {
-		char *shim = must_print("%s/libheaptape.so", recorder->folder);
-
-		unlink(shim);
-		free(shim);
-		unlink(recorder->socket);
-		rmdir(recorder->folder);
-	}
+	/* A daemon that goes on needs its socket; it removes the folder itself. A killed one did not. */
+	if (recorder->folder && !leave_running)
+		recorder_remove_folder(recorder->folder);
 	free(recorder->folder);
 	free(recorder->socket);
 	free(recorder->database);

@@ -1,0 +1,90 @@
+#!/bin/sh
+# Whoever of command, daemon and program ends first: nothing runs on and nothing is left but the
+# database.
+. "$(dirname "$0")/lib.sh"
+
+# start OPTIONS: records steady in the background for two seconds; its pid in $pid, the others' in
+# $recorder and $daemon.
+start() {
+	rm -f heaptape.db* out err
+	: >out
+	"$heaptape" run "$@" -- "$programs/steady" 100 2 >out 2>err </dev/null &
+	recorder=$!
+	until_true grep -q ready out
+	pid=$(sed -n 's/ready //p' out)
+	[ -n "$pid" ] || die "the program did not start: $(cat err)"
+	daemon=$(pgrep -P $recorder -x heaptaped) || die "no daemon"
+	is "in its folder" "$(in_folder)" socket
+}
+in_folder() { (cd "$T"/heaptape-*/ && echo *); }
+until_true() {
+	for _ in $(seq 100); do
+		"$@" && return
+		sleep 0.1
+	done
+}
+
+start
+wait $recorder
+is "everybody ends: state" "$(query "SELECT state FROM runs")" complete
+nothing_left
+
+start --quiet
+wait $recorder
+is "quiet: state" "$(query "SELECT state FROM runs")" complete
+nothing_left
+
+start
+kill -KILL $recorder
+wait $recorder 2>/dev/null
+nothing_left
+is "command killed: state" "$(query "SELECT state FROM runs")" complete
+
+start
+kill -KILL "$pid"
+wait $recorder
+nothing_left
+
+start
+kill -KILL "$daemon"
+wait $recorder
+nothing_left
+
+start
+kill -TERM "$daemon"
+wait $recorder
+nothing_left
+
+# A program that lives on after the command.
+rm -f heaptape.db*
+: >out
+"$heaptape" run -- sh -c '"$1" 100 2 >out 2>&1 </dev/null &' sh "$programs/steady" 2>err
+is "lives on: status" $? 0
+is "lives on: in the folder while it is needed" "$(in_folder)" socket
+until_true grep -q ready out
+nothing_left
+is "lives on: state" "$(query "SELECT state FROM runs")" complete
+
+# The library is reached through a link in the folder.
+mkdir "a folder"
+cp "$B/libheaptape.so" "a folder/"
+HEAPTAPE_SHIM="$T/a folder/libheaptape.so" "$heaptape" run -- sh -c \
+	'"$1" 100 1 >/dev/null 2>&1 </dev/null &' sh "$programs/steady" 2>err
+is "with a link" "$(in_folder)" "libheaptape.so socket"
+nothing_left
+
+# The command is killed before the daemon listens.
+rm -f heaptape.db*
+cat >slow <<END
+#!/bin/sh
+sleep 1
+exec "$B/heaptaped" "\$@"
+END
+chmod +x slow
+HEAPTAPE_DAEMON=$T/slow "$heaptape" run -- true 2>err &
+recorder=$!
+sleep 0.3
+kill -KILL $recorder
+wait $recorder 2>/dev/null
+nothing_left
+pass
