@@ -58,20 +58,24 @@ nothing_left
 # A program that lives on after the command.
 rm -f heaptape.db*
 : >out
-"$heaptape" run -- sh -c '"$1" 100 2 >out 2>&1 </dev/null &' sh "$programs/steady" 2>err
+lives_on() { "$heaptape" run -- sh -c '"$2" 100 "$1" >out 2>&1 </dev/null &
+	until grep -q ready out; do sleep 0.1; done' sh "$1" "$programs/steady" 2>err; }
+lives_on 3
 is "lives on: status" $? 0
 is "lives on: in the folder while it is needed" "$(in_folder)" socket
-until_true grep -q ready out
 nothing_left
 is "lives on: state" "$(query "SELECT state FROM runs")" complete
 
 # The library is reached through a link in the folder.
 mkdir "a folder"
 cp "$B/libheaptape.so" "a folder/"
-HEAPTAPE_SHIM="$T/a folder/libheaptape.so" "$heaptape" run -- sh -c \
-	'"$1" 100 1 >/dev/null 2>&1 </dev/null &' sh "$programs/steady" 2>err
+: >out
+HEAPTAPE_SHIM="$T/a folder/libheaptape.so"
+export HEAPTAPE_SHIM
+lives_on 2
 is "with a link" "$(in_folder)" "libheaptape.so socket"
 nothing_left
+unset HEAPTAPE_SHIM
 
 # The command is killed before the daemon listens.
 rm -f heaptape.db*
