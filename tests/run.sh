@@ -3,7 +3,9 @@
 #
 #   tests/run.sh            what `make check` runs: unit, end-to-end, sanitised, fuzz smoke
 #   tests/run.sh programs   the long tests on large real programs
-#   tests/run.sh NAME…      only the tests whose name contains one of these
+#   tests/run.sh NAME…      only the tests whose name contains one of these, and only what they need is
+#                           built. 'debug', 'sanitized', 'thread', 'fuzz', alone or before a NAME
+#                           ('debug alloc'), chooses among those; else the plain build is tested.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 MAKE=${MAKE:-make}
@@ -15,21 +17,6 @@ trap 'exit 130' INT TERM HUP
 
 # One job: name, seconds it may take, command.
 job() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$work/jobs"; }
-
-# build VARIANT FLAGS…: a failed build is a failed test.
-build() {
-	variant=$1
-	shift
-	if "$MAKE" --no-print-directory -j2 -k DEBUG= SANITIZE= "$@" all unit programs >"$work/build.log" 2>&1; then
-		echo passed >>"$work/results"
-		echo "ok      build $variant"
-	else
-		echo failed >>"$work/results"
-		echo "FAILED  build $variant"
-		grep -E '(error|warning): |undefined reference|\*\*\* ' "$work/build.log" | head -20 |
-			cut -c1-200 | sed 's/^/        /'
-	fi
-}
 
 unit_jobs() { # variant folder
 	for source in tests/unit/*.c tests/unit/shim/*.c; do
@@ -55,53 +42,83 @@ selection=${1:-}
 limit=400
 if [ "$selection" = programs ]; then
 	limit=1800
-	build plain
 	e2e_jobs plain build tests/e2e/heavy_*.sh
 else
-	build plain
 	unit_jobs plain build
 	e2e_jobs plain build tests/e2e/*.sh
-	build debug DEBUG=1
 	unit_jobs debug build-debug
 	e2e_jobs debug build-debug tests/e2e/alloc*.sh tests/e2e/history*.sh tests/e2e/thread*.sh \
 		tests/e2e/process*.sh
-	build sanitized SANITIZE=address,undefined
 	unit_jobs sanitized build-san
 	e2e_jobs sanitized build-san tests/e2e/history*.sh tests/e2e/cli*.sh tests/e2e/fault*.sh
 	# The order of memory between threads and, in the daemon, whatever should ever become one. Not
 	# where other threads' stacks are read on purpose, nor where address space is short.
-	build thread SANITIZE=thread
-	if build-san-thread/heaptaped --help >/dev/null 2>&1; then
-		for test in shim/test_span shim/test_link shim/test_batch shim/test_record \
-			test_daemon_process test_daemon_totals test_store test_recorder; do
-			job "thread tests/unit/$test" 240 "build-san-thread/tests/unit/$test"
-		done
-		e2e_jobs thread build-san-thread tests/e2e/fault_peers.sh tests/e2e/fault_kill.sh \
-			tests/e2e/threads.sh tests/e2e/threads_many.sh
-	fi
+	for test in shim/test_span shim/test_link shim/test_batch shim/test_record \
+		test_daemon_process test_daemon_totals test_store test_recorder; do
+		job "thread tests/unit/$test" 240 "build-san-thread/tests/unit/$test"
+	done
+	e2e_jobs thread build-san-thread tests/e2e/fault_peers.sh tests/e2e/fault_kill.sh \
+		tests/e2e/threads.sh tests/e2e/threads_many.sh
 	if command -v clang >/dev/null 2>&1; then
 		for source in tests/fuzz/fuzz_*.c; do
 			[ -e "$source" ] || continue
 			name=$(basename "$source" .c)
 			job "fuzz $name" 300 "sh tests/fuzz/run.sh ${name#fuzz_}"
 		done
-		if ls tests/fuzz/fuzz_*.c >/dev/null 2>&1 &&
-			! "$MAKE" --no-print-directory -j2 FUZZ=1 fuzzers >"$work/build.log" 2>&1; then
-			echo failed >>"$work/results"
-			echo "FAILED  build fuzz"
-			tail -20 "$work/build.log" | sed 's/^/        /'
-		fi
 	fi
 fi
 
 # Names on the command line choose among the jobs.
 if [ -n "$selection" ] && [ "$selection" != programs ]; then
 	for word in "$@"; do
-		grep -F -e "$word" "$work/jobs"
+		variant=${word%% *}
+		case $variant in
+		plain | debug | sanitized | thread | fuzz) ;;
+		fuzz_*) variant=fuzz ;;
+		*) variant=plain ;;
+		esac
+		grep "^$variant " "$work/jobs" | grep -F -e "${word#"$variant "}"
 	done | sort -u >"$work/chosen"
 	mv "$work/chosen" "$work/jobs"
 fi
 
+# needs VARIANT FOLDER: what the chosen jobs of the variant run: single unit tests, or everything
+# an end-to-end test may start.
+needs() {
+	if [ -z "$selection" ] && [ "$1" != fuzz ]; then
+		echo all unit programs
+	else
+		cut -f1 "$work/jobs" | sed -n "s|^$1 tests/e2e/.*|all programs|p
+			s|^$1 \(tests/unit/.*\)|$2/\1|p; s|^$1 \(fuzz_.*\)|$2/tests/fuzz/\1|p" | sort -u
+	fi
+}
+
+# build VARIANT FOLDER FLAGS…: a failed build is a failed test.
+build() {
+	variant=$1 targets=$(needs "$1" "$2")
+	shift 2
+	grep -q "^$variant " "$work/jobs" || return 0
+	# shellcheck disable=SC2086 # a list of targets
+	if "$MAKE" --no-print-directory -j2 -k DEBUG= SANITIZE= FUZZ= "$@" $targets >"$work/build.log" 2>&1; then
+		echo passed >>"$work/results"
+		echo "ok      build $variant"
+	else
+		echo failed >>"$work/results"
+		echo "FAILED  build $variant"
+		grep -E '(error|warning): |undefined reference|\*\*\* ' "$work/build.log" | head -20 |
+			cut -c1-200 | sed 's/^/        /'
+	fi
+}
+
+build plain build
+build debug build-debug DEBUG=1
+build sanitized build-san SANITIZE=address,undefined
+build thread build-san-thread SANITIZE=thread
+build fuzz build-fuzz FUZZ=1
+if [ -x build-san-thread/heaptaped ] && ! build-san-thread/heaptaped --help >/dev/null 2>&1; then
+	# The sanitiser does not run on this machine.
+	sed -i '/^thread /d' "$work/jobs"
+fi
 cat >"$work/one.sh" <<'ONE'
 name=$(sed -n "$1p" "$WORK/jobs" | cut -f1)
 limit=$(sed -n "$1p" "$WORK/jobs" | cut -f2)
@@ -126,8 +143,12 @@ echo $result >>"$WORK/results"
 } >"$WORK/$1.out"
 cat "$WORK/$1.out"
 ONE
+if [ ! -s "$work/jobs" ]; then
+	echo failed >>"$work/results"
+	echo "FAILED  no test has such a name: $*"
+fi
 count=$(wc -l <"$work/jobs")
-seq "$count" | WORK=$work HT_SCALE=${HT_SCALE:-1} xargs -P "${JOBS:-2}" -n 1 sh "$work/one.sh"
+seq "$count" | WORK=$work HT_SCALE=${HT_SCALE:-1} xargs -r -P "${JOBS:-2}" -n 1 sh "$work/one.sh"
 
 tally() { grep -c "^$1\$" "$work/results"; }
 skipped=$(tally skipped)
