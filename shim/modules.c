@@ -86,7 +86,8 @@ static const char *path_keep(const char *name)
 		return "";
 
 	if (!*name) {
-		got = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/exe", text, PATH_MAX - 1);
+		got = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/exe", text,
+				PATH_MAX - 1);
 		bytes = got > 0 ? (size_t)got : 0;
 		/* No /proc: as it was called. */
 		name = bytes ? "" : (const char *)getauxval(AT_EXECFN);

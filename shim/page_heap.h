@@ -31,22 +31,22 @@ struct page_heap {
 	uintptr_t break_end;
 	bool break_foreign; /* the program moved the break: it is not ours to move any more */
 
-	size_t system_pages;     /* from the system now, in use and free */
-	size_t free_pages;       /* in the bins */
+	size_t system_pages;	 /* from the system now, in use and free */
+	size_t free_pages;	 /* in the bins */
 	size_t free_dirty_pages; /* of those, touched */
-	size_t huge_bytes;       /* of blocks with a mapping of their own */
-	size_t most_pages;       /* the most system_pages ever was */
-	size_t most_run_pages;   /* the same without huge blocks */
+	size_t huge_bytes;	 /* of blocks with a mapping of their own */
+	size_t most_pages;	 /* the most system_pages ever was */
+	size_t most_run_pages;	 /* the same without huge blocks */
 
-	size_t epoch_pages;     /* pages freed since the epoch began */
-	size_t epoch_low;       /* the least free_dirty_pages in the epoch */
-	size_t given_pages;     /* given back at the end of the last epoch */
+	size_t epoch_pages;	/* pages freed since the epoch began */
+	size_t epoch_low;	/* the least free_dirty_pages in the epoch */
+	size_t given_pages;	/* given back at the end of the last epoch */
 	size_t retouched_pages; /* untouched pages handed out since */
 	uint64_t epoch_began_s; /* prim_seconds() then */
-	unsigned patience;      /* epochs are this many times doubled */
+	unsigned patience;	/* epochs are this many times doubled */
 
 	struct span *span_structs; /* unused ones */
-	char *record_next;         /* rest of the block that structs are cut from */
+	char *record_next;	   /* rest of the block that structs are cut from */
 	size_t record_left;
 	size_t record_bytes; /* all such blocks */
 

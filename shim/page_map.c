@@ -51,7 +51,8 @@ struct span *ht_page_map_from(uintptr_t address)
 	uintptr_t page = address >> PAGE_SHIFT;
 	size_t at = page & (PAGE_MAP_LEAF_COUNT - 1);
 
-	for (size_t root = page >> PAGE_MAP_LEAF_SHIFT; root < PAGE_MAP_ROOT_COUNT; root++, at = 0) {
+	for (size_t root = page >> PAGE_MAP_LEAF_SHIFT; root < PAGE_MAP_ROOT_COUNT;
+	     root++, at = 0) {
 		struct span **leaf = ht_page_map[root];
 
 		for (; leaf && at < PAGE_MAP_LEAF_COUNT; at++)

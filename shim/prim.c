@@ -100,7 +100,7 @@ void prim_complain(const char *text, size_t bytes)
 
 uint64_t prim_seconds(void)
 {
-	struct timespec now = {0};
+	struct timespec now = { 0 };
 
 	if (!is_forbidden(PRIM_CLOCK))
 		sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);

@@ -8,7 +8,7 @@
 
 static void tell_span(unsigned kind, struct span *span)
 {
-	uint64_t details[2] = {span->pages * PAGE_BYTES, span->block_bytes};
+	uint64_t details[2] = { span->pages * PAGE_BYTES, span->block_bytes };
 
 	if (unlikely(ht_recording()))
 		ht_record_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);

@@ -182,8 +182,7 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 }
 
 /* For the report of a misuse: what the block was, and that it is freed here. */
-static __attribute__((noinline, cold)) void remember(struct span *span, void *block,
-						     uint32_t stack)
+static __attribute__((noinline, cold)) void remember(struct span *span, void *block, uint32_t stack)
 {
 	const struct block_meta *meta = span_meta_if_any(span, block);
 	bool known = meta && meta->ticks > ht_epoch_ticks;

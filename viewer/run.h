@@ -27,7 +27,7 @@ struct run {
 	int64_t inherited_frees; /* of those: by fork children, of what their parents allocated */
 	int64_t live_blocks, live_bytes;
 	int64_t gaps, gaps_open; /* times without recording; those that last */
-	int64_t chunk_bytes; /* what the events take in the file */
+	int64_t chunk_bytes;	 /* what the events take in the file */
 
 	/* The process with the highest peak. */
 	int64_t peak_process_id, peak_pid, peak_bytes, peak_blocks, peak_ns;

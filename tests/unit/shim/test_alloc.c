@@ -56,7 +56,7 @@ static void zero_sizes(void **state)
 
 static void impossible_sizes(void **state)
 {
-	size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX};
+	size_t sizes[] = { SIZE_MAX, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX };
 	void *block = ht_api_malloc(10), *ret = &ret;
 
 	(void)state;
