@@ -3,7 +3,8 @@
  * may be taken once no earlier one can still turn up, that is up to the `watermark`: the lowest
  * bound of all threads, known ones and those whose first event is still unseen. A thread that is
  * slow to fill its buffer would hold up all others, so its buffer is looked into: what lies there
- * is taken in hand, and an empty buffer says that nothing before now is to come.
+ * is taken in hand, and an empty buffer says that nothing before now is to come. Of a thread that
+ * has come and gone only its number is seen there (proto/ring.h), until its events arrive.
  */
 #include "daemon/process.h"
 
@@ -232,10 +233,23 @@ static void take_until(struct process *process, uint64_t watermark)
 	}
 }
 
+/* Whether the threads that the latest look did not find have come through the socket since. What
+ * they left there may be older than all that is in hand. */
+static void see_unseen(struct process *process)
+{
+	while (process_thread(process, process->threads_whole, false))
+		process->threads_whole++;
+	if (process->threads_whole > process->looked_threads &&
+	    process->looked_ticks > process->unseen_ticks)
+		process->unseen_ticks = process->looked_ticks;
+}
+
 static uint64_t watermark(struct process *process)
 {
-	uint64_t lowest = process->unseen_ticks;
+	uint64_t lowest;
 
+	see_unseen(process);
+	lowest = process->unseen_ticks;
 	for (uint32_t i = 0; i < process->active_count; i++) {
 		const struct thread *thread = process->active[i];
 
@@ -344,10 +358,16 @@ void merge_peek(struct process *process, enum peek how)
 
 	if (ring_refresh(&process->ring) != 0)
 		return;
+	/* A look that still waits for threads stays: there may be new ones at every look. */
+	see_unseen(process);
+	if (process->looked_ticks <= process->unseen_ticks) {
+		process->looked_ticks = now;
+		process->looked_threads = process->ring.head.threads;
+		if (!process->looked_threads)
+			process->looked_threads = 1; /* begins before there is a memory */
+	}
 	for (uint32_t slot = 0; slot < process->ring.head.buffers_used; slot++)
 		peek_buffer(process, slot, now, how);
-	if (now > process->unseen_ticks)
-		process->unseen_ticks = now;
 }
 
 void merge_run(struct process *process)

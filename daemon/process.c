@@ -102,6 +102,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 	process->inherited_ticks = hello->forked ? hello->ticks : 0;
 	process->stacks = hello->stacks;
 	process->unseen_ticks = UINT64_MAX;
+	process->threads_whole = 1;
 	process->class_count = hello->n_size_classes < 255 ? (unsigned)hello->n_size_classes : 255;
 	for (unsigned i = 0; i < process->class_count; i++)
 		process->usable_bytes[i + 1] = hello->size_classes[i];

@@ -159,6 +159,11 @@ struct process {
 	uint64_t pending_events;
 	size_t pending_bytes;	/* of the batches they lie in */
 	uint64_t unseen_ticks;	/* no event of a thread not yet known is earlier */
+	uint32_t threads_whole; /* below this all numbers are known */
+	/* When the memory was looked at, so many threads had a number: once all of them are known,
+	 * unseen_ticks is that time. */
+	uint32_t looked_threads;
+	uint64_t looked_ticks;
 	uint64_t emitted_ticks; /* highest so far */
 
 	uint32_t misuses;

@@ -18,6 +18,11 @@
  * notice writes a `resume` event and sets begun_turn; when all blocks that were live are listed,
  * listed_turn follows.
  *
+ * Threads that came and went. A thread's events may all lie in the socket when its buffer is somebody
+ * else's already. So `threads` is raised before a thread has its buffer, and a thread leaves its
+ * buffer only after its ThreadStart went out: a number up to `threads` that is in no buffer and was
+ * not heard of is still to come through the socket, with events that are as old as any.
+ *
  * Reading a buffer that its thread goes on writing: read the header, then the columns, then the
  * header again. `count` only grows while `first_seq` stays, and entries below `count` do not change
  * until `first_seq` does; if `first_seq` or `thread` differ, the buffer was sent meanwhile and the
@@ -32,7 +37,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 2
+#define RING_VERSION 3
 
 #define RING_CONTROL_RECORD 1u
 #define RING_CONTROL_TURN_SHIFT 8
@@ -63,10 +68,11 @@ struct ring_head {
 	uint64_t end_ticks;
 	uint64_t lost[8]; /* Losses, fields 1..6 in order */
 	uint64_t cut_reasons[8];
-	uint32_t always_on;   /* recording cannot be switched: blocks have guards */
-	uint32_t begun_turn;  /* the latest turn the process has noticed */
-	uint32_t listed_turn; /* the latest turn whose live blocks are all listed */
+	uint32_t always_on;		      /* recording cannot be switched: blocks have guards */
+	uint32_t begun_turn;		      /* the latest turn the process has noticed */
+	uint32_t listed_turn;		      /* the latest turn whose live blocks are all listed */
 	uint64_t listed_blocks, listed_bytes; /* in begun_turn, so far */
+	uint32_t threads;		      /* numbers given out: 1 .. threads */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */

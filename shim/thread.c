@@ -21,7 +21,6 @@ static struct ring_buffer bootstrap_buffer;
 static struct recorder bootstrap = { .announced = true };
 static uint32_t bootstrap_taken;
 
-static uint32_t threads;    /* numbers given out; the link's lock is held */
 static uint32_t first_free; /* no slot below this is free */
 static pthread_key_t end_key;
 static bool have_end_key;
@@ -107,6 +106,16 @@ static uint32_t find_slot(void)
 	return slot;
 }
 
+/* The next thread's number, which the daemon can see before any of its events (proto/ring.h). The
+ * lock is held. */
+static uint32_t next_number(void)
+{
+	uint32_t number = ht_ring.head->threads + 1;
+
+	__atomic_store_n(&ht_ring.head->threads, number, __ATOMIC_RELEASE);
+	return number;
+}
+
 /* A recorder with an empty buffer for the calling thread, NULL when all are taken. The lock is held,
  * and may be given up meanwhile. */
 static struct recorder *take_slot(struct link_hold *hold)
@@ -122,7 +131,7 @@ static struct recorder *take_slot(struct link_hold *hold)
 	first_free = slot + 1;
 	recorder = &ht_ring.recorders[slot];
 	*recorder = (struct recorder){ .slot = slot, .buffer = ht_ring_buffer(&ht_ring, slot) };
-	start_buffer(recorder->buffer, ++threads);
+	start_buffer(recorder->buffer, next_number());
 	if (slot >= head->buffers_used)
 		__atomic_store_n(&head->buffers_used, slot + 1, __ATOMIC_RELEASE);
 	ht_batch_send_start(recorder);
@@ -262,7 +271,6 @@ void ht_threads_init(void)
 void ht_threads_forget(void)
 {
 	ht_recorder = &nobody;
-	threads = 0;
 	first_free = 0;
 }
 

@@ -282,6 +282,64 @@ static void test_memory_then_socket(void **unused)
 	assert_int_equal(ask("SELECT ending = 'vanished' FROM processes"), 1);
 }
 
+static void given_numbers(uint32_t threads)
+{
+	ring_head.threads = threads;
+	assert_int_equal(pwrite(ring_fd, &ring_head, sizeof(ring_head), 0), sizeof(ring_head));
+}
+
+static void end_of(uint32_t thread, uint64_t ticks, uint64_t events)
+{
+	Heaptape__ThreadEnd message = HEAPTAPE__THREAD_END__INIT;
+
+	message.thread = thread;
+	message.ticks = ticks;
+	message.events = events;
+	assert_int_equal(process_thread_end(process, &message), 0);
+}
+
+/* A thread came and went: its events are in the socket, its buffer is another thread's, or nobody's.
+ * Those of others are not taken before. */
+static void test_threads_gone(void **unused)
+{
+	struct events one = { 0 }, two = { 0 }, four = { 0 };
+
+	(void)unused;
+	for (unsigned i = 0; i < 20; i++)
+		add_malloc(&one, 100 + 10 * i, 0x1000 + 16 * i);
+	for (unsigned i = 0; i < 10; i++)
+		add_malloc(&two, 105 + 10 * i, 0x8000 + 16 * i);
+	for (unsigned i = 0; i < 10; i++)
+		add_malloc(&four, 107 + 10 * i, 0x9000 + 16 * i);
+	given_numbers(3);
+	buffer(1, 0, &one);
+	buffer(3, 0, &(struct events){ 0 });
+	process_poll(process);
+	assert_int_equal(process->totals.events, 0);
+	/* Another one every time the memory is looked at must not hold things up. */
+	given_numbers(4);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 0);
+	assert_int_equal(send(2, 0, &two), 0);
+	end_of(2, 200, 10);
+	merge_run(process);
+	assert_int_equal(process->totals.events, 30);
+	/* By now it is certain that the fourth one was not there before. */
+	one.count = 0;
+	for (unsigned i = 0; i < 20; i++)
+		add_malloc(&one, process->unseen_ticks + 1 + 10 * i, 0x4000 + 16 * i);
+	for (unsigned i = 0; i < 10; i++)
+		four.ticks[i] = process->unseen_ticks + 5 + 10 * i;
+	buffer(1, 20, &one);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 30);
+	assert_int_equal(send(4, 0, &four), 0);
+	finish();
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT events FROM processes"), 60);
+}
+
 /* Where a block is freed is a stack, too, that must be known first. */
 static void test_free_stacks(void **unused)
 {
@@ -458,6 +516,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_threads_by_time, begin, end),
 		cmocka_unit_test_setup_teardown(test_memory_then_socket, begin, end),
+		cmocka_unit_test_setup_teardown(test_threads_gone, begin, end),
 		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
