@@ -292,6 +292,15 @@ static void cut_at_unknown_stack(struct process *process, struct batch *batch)
 	}
 }
 
+/* Nothing happened between two looks at the header: what it said was true in between. */
+static bool same_again(const struct ring *ring, uint32_t slot, const struct ring_buffer_head *head)
+{
+	struct ring_buffer_head again;
+
+	return ring_read_buffer_head(ring, slot, &again) == 0 && again.thread == head->thread &&
+	       again.first_seq == head->first_seq && again.count == head->count;
+}
+
 /* One buffer: what its thread has not sent yet. `now`: ticks before anything was looked at. */
 static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, enum peek how)
 {
@@ -327,7 +336,9 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, en
 			thread->next_seq = head.first_seq;
 			thread->dirty = true;
 		}
-		if ((!head.busy || head.busy == RING_PARKED) && now - SLACK_TICKS > thread->bound_ticks)
+		if ((!head.busy || head.busy == RING_PARKED) &&
+		    now - SLACK_TICKS > thread->bound_ticks &&
+		    same_again(&process->ring, slot, &head))
 			thread->bound_ticks = now - SLACK_TICKS;
 		return;
 	}

@@ -26,7 +26,9 @@
  * Reading a buffer that its thread goes on writing: read the header, then the columns, then the
  * header again. `count` only grows while `first_seq` stays, and entries below `count` do not change
  * until `first_seq` does; if `first_seq` or `thread` differ, the buffer was sent meanwhile and the
- * events come, or came, through the socket.
+ * events come, or came, through the socket. Between two such times `count` is RING_RESTARTS. The
+ * header, too, is not read in one moment: that a buffer is empty, or idle, holds only when the header
+ * says the same again.
  *
  * Changing the layout: bump RING_VERSION. The daemon takes offsets and counts from ring_head,
  * after checking them against the file's size, but column offsets from this header.
@@ -46,6 +48,9 @@
 /* ring_buffer.busy: its thread has not noticed yet that recording was switched on. The buffer is
  * idle; no other value of `busy` is even. */
 #define RING_PARKED 2u
+
+/* ring_buffer.count: the buffer was sent, `first_seq` is about to change. */
+#define RING_RESTARTS UINT32_MAX
 
 /* No memory has more. */
 #define RING_BUFFERS_MAX 2048u

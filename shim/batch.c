@@ -94,14 +94,16 @@ size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer)
 	return frame_small(out, FRAME_THREAD_END, &put);
 }
 
-/* A reader that sees the new first_seq also sees that the buffer is empty. */
+/* A reader that sees the new first_seq also sees that the buffer is empty; one that sees it empty
+ * with the old first_seq would take what was just sent for events that never were. */
 static void restart(struct ring_buffer *buffer)
 {
 	uint64_t next = buffer->first_seq + buffer->count;
 
 	buffer->last_ticks = last_ticks(buffer);
-	__atomic_store_n(&buffer->fill, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->fill, RING_RESTARTS, __ATOMIC_RELEASE);
 	__atomic_store_n(&buffer->first_seq, next, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->fill, 0, __ATOMIC_RELEASE);
 }
 
 int ht_batch_send_start(struct recorder *recorder)

@@ -340,6 +340,33 @@ static void test_threads_gone(void **unused)
 	assert_int_equal(ask("SELECT events FROM processes"), 60);
 }
 
+/* A buffer that was just sent and is not yet begun anew does not say that nothing is to come. */
+static void test_restarting(void **unused)
+{
+	struct events one = { 0 }, two = { 0 };
+	struct events restarting = { .count = RING_RESTARTS };
+
+	(void)unused;
+	for (unsigned i = 0; i < 20; i++)
+		add_malloc(&one, 100 + 10 * i, 0x1000 + 16 * i);
+	for (unsigned i = 0; i < 20; i++)
+		add_malloc(&two, 105 + 10 * i, 0x8000 + 16 * i);
+	given_numbers(2);
+	buffer(1, 0, &one);
+	buffer(2, 0, &restarting);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 0);
+	assert_int_equal(send(2, 0, &two), 0);
+	two.count = 0;
+	buffer(2, 20, &two);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 40);
+	finish();
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT events FROM processes"), 40);
+}
+
 /* Where a block is freed is a stack, too, that must be known first. */
 static void test_free_stacks(void **unused)
 {
@@ -517,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_threads_by_time, begin, end),
 		cmocka_unit_test_setup_teardown(test_memory_then_socket, begin, end),
 		cmocka_unit_test_setup_teardown(test_threads_gone, begin, end),
+		cmocka_unit_test_setup_teardown(test_restarting, begin, end),
 		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
