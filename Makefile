@@ -20,7 +20,8 @@ SANFLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=und
 else ifdef SANITIZE
 B ?= build-san$(if $(filter-out address$(comma)undefined,$(SANITIZE)),-$(subst $(comma),-,$(SANITIZE)))
 # -Wclobbered has false alarms with them.
-SANFLAGS = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-clobbered
+SANFLAGS = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-clobbered \
+	$(if $(findstring thread,$(SANITIZE)),-Wno-tsan)
 else ifdef DEBUG
 B ?= build-debug
 else

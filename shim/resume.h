@@ -61,7 +61,8 @@ static inline void ht_resume_end(struct resume_hold *hold)
 
 /* First in every recorded call, before it takes a block or looks at one. */
 #define RESUME_HOLD() \
-	struct resume_hold resume_hold __attribute__((cleanup(ht_resume_end))) = ht_resume_hold()
+	struct resume_hold resume_hold __attribute__((cleanup(ht_resume_end), unused)) = \
+		ht_resume_hold()
 
 /* The calling thread holds the lock. */
 bool ht_resume_inside(void);

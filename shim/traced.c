@@ -41,6 +41,16 @@ static __attribute__((noinline, cold)) void *failed(unsigned kind, size_t size_b
 	return pages_done(block);
 }
 
+/* A block whose birth there is no memory to note is not handed out: whatever a program was given is
+ * in its record. */
+static inline bool is_noted(struct span *span, void *block)
+{
+	if (likely(span_meta(span, block) != NULL))
+		return true;
+	block_release(span, block);
+	return false;
+}
+
 static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, struct span *span,
 				 uint32_t stack)
 {
@@ -75,7 +85,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t s
 	if (unlikely(ht_guard_on))
 		return guarded(EVENT_MALLOC, 0, size_bytes, stack);
 	block = block_take(size_bytes, &span);
-	if (unlikely(!block))
+	if (unlikely(!block || !is_noted(span, block)))
 		return failed(EVENT_MALLOC, size_bytes, stack);
 	return record_taken(EVENT_MALLOC, block, size_bytes, span, stack);
 }
@@ -136,7 +146,7 @@ RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 	if (unlikely(ht_guard_on))
 		return guarded(EVENT_CALLOC, 0, bytes, stack);
 	block = block_take_zeroed(bytes, &span);
-	if (unlikely(!block))
+	if (unlikely(!block || !is_noted(span, block)))
 		return failed(EVENT_CALLOC, bytes, stack);
 	return record_taken(EVENT_CALLOC, block, bytes, span, stack);
 }
@@ -151,7 +161,7 @@ RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 	if (unlikely(ht_guard_on))
 		return guarded(EVENT_MEMALIGN, alignment, size_bytes, stack);
 	block = block_take_aligned(alignment, size_bytes, &span);
-	if (unlikely(!block))
+	if (unlikely(!block || !is_noted(span, block)))
 		return failed(EVENT_MEMALIGN, size_bytes, stack);
 	return record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
 }
@@ -172,7 +182,7 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 		return block ? 0 : ENOMEM;
 	}
 	block = block_take_aligned(alignment, size_bytes, &span);
-	if (unlikely(!block)) {
+	if (unlikely(!block || !is_noted(span, block))) {
 		ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
 		pages_done(NULL);
 		return ENOMEM;
@@ -286,7 +296,7 @@ static inline void *realloc_nothing(size_t size_bytes, uint32_t stack)
 	struct span *span;
 	void *block = block_take(size_bytes, &span);
 
-	if (unlikely(!block)) {
+	if (unlikely(!block || !is_noted(span, block))) {
 		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &none, stack);
 		errno = ENOMEM;
 		return NULL;
@@ -311,7 +321,7 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 		return old_block;
 	}
 	block = block_take(size_bytes, &span);
-	if (unlikely(!block)) {
+	if (unlikely(!block || !is_noted(span, block))) {
 		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &old, stack);
 		errno = ENOMEM;
 		return NULL;

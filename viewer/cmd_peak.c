@@ -144,6 +144,9 @@ static void print_children(const struct printer *printer, uint32_t node, const c
 	}
 }
 
+/* What reads JSON has limits of its own (jq: some 85 of these levels). --csv has every level. */
+#define JSON_LEVELS 80
+
 static void json_node(struct json *json, const struct printer *printer, uint32_t node,
 		      int64_t depth)
 {
@@ -160,8 +163,12 @@ static void json_node(struct json *json, const struct printer *printer, uint32_t
 		if (!at->mixed)
 			json_number(json, "line", frame->line);
 	}
-	if (shown_children(printer, node) && depth < JSON_DEPTH / 2 - 2 &&
-	    (!options.depth || depth < options.depth)) {
+	if (shown_children(printer, node) && (!options.depth || depth < options.depth)) {
+		if (depth == JSON_LEVELS) {
+			json_bool(json, "deeper", true);
+			json_end(json);
+			return;
+		}
 		json_array(json, "children");
 		for (uint32_t child = at->first_child; child;
 		     child = printer->tree->nodes[child].next)
@@ -309,7 +316,8 @@ const struct command command_peak = {
 	.summary = "what was live when the heap was largest, as a call tree",
 	.details = "The exact moment at which most bytes were live. A caller that stands straight "
 		   "below\n"
-		   "its line is the only one; where there are several, each is indented.",
+		   "its line is the only one; where there are several, each is indented. --json goes\n"
+		   "80 levels deep (\"deeper\": true says where it ends), --csv all the way.",
 	.options = rows,
 	.main = peak_main,
 };

@@ -13,6 +13,7 @@
 #include "shim/alloc.h"
 #include "shim/api.h"
 #include "shim/check.h"
+#include "shim/foreign.h"
 #include "shim/heap.h"
 #include "shim/misuse.h"
 
@@ -242,15 +243,20 @@ static void misuse_is_noticed(void **state)
 	ht_api_free(small + 16);
 	ht_api_free(small + 1);
 	ht_api_free(large + PAGE_BYTES);
-	ht_api_free(foreign + 64);
-	ht_api_free((void *)0xdeadbeefcafef0f0);
+	assert_int_equal(ht_misuses - before, 3);
+	/* Where another allocator than libc's lies behind ours (a sanitiser's), it is asked. */
+	if (!ht_foreign_owns(foreign + 64)) {
+		ht_api_free(foreign + 64);
+		ht_api_free((void *)0xdeadbeefcafef0f0);
+		assert_int_equal(ht_misuses - before, 5);
+		before += 2;
+	}
+	ht_api_free(small);
+	ht_api_free(small);
+	assert_int_equal(ht_misuses - before, 4);
+	ht_api_free(large);
+	ht_api_free(large);
 	assert_int_equal(ht_misuses - before, 5);
-	ht_api_free(small);
-	ht_api_free(small);
-	assert_int_equal(ht_misuses - before, 6);
-	ht_api_free(large);
-	ht_api_free(large);
-	assert_int_equal(ht_misuses - before, 7);
 	ht_api_free(other);
 	check_all();
 }
