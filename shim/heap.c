@@ -382,12 +382,6 @@ static void abandon(struct heap *heap)
 	ht_page_heap_unlock();
 }
 
-void ht_heap_each_locked(void (*visit)(struct heap *heap, void *context), void *context)
-{
-	for (struct heap *heap = heaps; heap; heap = heap->next)
-		visit(heap, context);
-}
-
 /* fork in a signal handler: what it interrupted holds the lock, here and in the child. */
 static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
 

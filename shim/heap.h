@@ -29,7 +29,4 @@ void ht_heap_trigger(struct heap *heap, struct span *span);
 /* Gives back the wholly free spans that the calling thread's heap keeps. */
 void ht_heap_flush(void);
 
-/* Calls `visit` for the heaps in use; locked. */
-void ht_heap_each_locked(void (*visit)(struct heap *heap, void *context), void *context);
-
 #endif
