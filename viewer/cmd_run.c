@@ -14,6 +14,7 @@
 #include "viewer/cli.h"
 #include "viewer/commands.h"
 #include "viewer/db.h"
+#include "viewer/environment.h"
 #include "viewer/format.h"
 #include "viewer/launch.h"
 #include "viewer/link.h"
@@ -21,7 +22,6 @@
 #include "viewer/program.h"
 #include "viewer/summary.h"
 
-#define RUN_SETTINGS_MAX 16
 #define DEPTH_MAX 4096
 #define DEPTH_DEFAULT (-1)
 #define MISUSES_TOLD 3 /* the report has more */
@@ -65,23 +65,6 @@ static const struct option_row rows[] = {
 	OPTIONS_END
 };
 
-/* The environment of the program, and the settings the run's row keeps: NAME=value each. */
-struct environment {
-	char **all;
-	char *settings[RUN_SETTINGS_MAX];
-	size_t setting_count;
-};
-
-extern char **environ;
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int64_t realtime_ns(void)
 {
 	struct timespec now;
@@ -90,56 +73,11 @@ static int64_t realtime_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void environment_set(struct environment *environment, const char *name, const char *value)
-{
-	size_t count = 0, length = strlen(name);
-
-	while (environment->all[count] && (strncmp(environment->all[count], name, length) != 0 ||
-					   environment->all[count][length] != '='))
-		count++;
-	if (!environment->all[count]) {
-		environment->all =
-			must_grow(environment->all, (count + 2) * sizeof(*environment->all));
-		environment->all[count] = environment->all[count + 1] = NULL;
-	}
-	free(environment->all[count]);
-	environment->all[count] = must_print("%s=%s", name, value);
-}
-
-static void environment_unset(struct environment *environment, const char *name)
-{
-	size_t kept = 0, length = strlen(name);
-
-	for (size_t i = 0; environment->all[i]; i++) {
-		if (strncmp(environment->all[i], name, length) == 0 &&
-		    environment->all[i][length] == '=')
-			free(environment->all[i]);
-		else
-			environment->all[kept++] = environment->all[i];
-	}
-	environment->all[kept] = NULL;
-}
-
-static void environment_setting(struct environment *environment, const char *name,
-				const char *value)
-{
-	environment_set(environment, name, value);
-	if (environment->setting_count < RUN_SETTINGS_MAX)
-		environment->settings[environment->setting_count++] =
-			must_print("%s=%s", name, value);
-}
-
-static void environment_init(struct environment *environment)
+static void environment_begin(struct environment *environment)
 {
 	const char *on_error = options.on_error ? options.on_error : getenv("HEAPTAPE_ON_ERROR");
-	size_t count = 0;
 
-	*environment = (struct environment){ 0 };
-	while (environ[count])
-		count++;
-	environment->all = must_alloc((count + 1) * sizeof(*environment->all));
-	for (size_t i = 0; i < count; i++)
-		environment->all[i] = must_copy(environ[i]);
+	environment_init(environment);
 	environment_setting(environment, "HEAPTAPE_ON_FULL", options.on_full);
 	environment_setting(environment, "HEAPTAPE_STACKS", options.no_stacks ? "0" : "1");
 	if (options.guard)
@@ -157,15 +95,6 @@ static void environment_init(struct environment *environment)
 		environment_setting(environment, "HEAPTAPE_FOLLOW", options.follow);
 	if (!strcmp(options.follow, "none"))
 		environment_set(environment, "HEAPTAPE_COMMAND", format_plain(getpid()));
-}
-
-static void environment_free(struct environment *environment)
-{
-	for (size_t i = 0; environment->all[i]; i++)
-		free(environment->all[i]);
-	for (size_t i = 0; i < environment->setting_count; i++)
-		free(environment->settings[i]);
-	free(environment->all);
 }
 
 /* LD_PRELOAD knows no quoting: a path with a space or a colon is reached through a link.
@@ -329,7 +258,7 @@ static void store_end(const struct recorder *recorder, const char *path,
 		launch_symbols(path);
 	sql = sqlite3_mprintf("UPDATE runs SET ended_at = %lld, %s = %d WHERE run_id = %lld AND "
 			      "state = 'cut'",
-			      (long long)realtime_ns() - (monotonic_ns() - end->monotonic_ns),
+			      (long long)realtime_ns() - (launch_clock_ns() - end->monotonic_ns),
 			      WIFSIGNALED(end->status) ? "exit_signal" : "exit_code",
 			      WIFSIGNALED(end->status) ? WTERMSIG(end->status)
 						       : WEXITSTATUS(end->status),
@@ -356,7 +285,7 @@ static bool summarise(const struct recorder *recorder, const char *path, const c
 		complain("the end of the recording could not be stored; 'heaptape report' shows "
 			 "what "
 			 "there is");
-	context.summary_after_ns = monotonic_ns() - ended_ns;
+	context.summary_after_ns = launch_clock_ns() - ended_ns;
 	summary_print(stderr, &run, &context);
 	run_release(&run);
 	db_close(db);
@@ -400,7 +329,7 @@ static int record(const char *path, int argc, char **argv)
 	bool ready;
 	pid_t pid;
 
-	environment_init(&environment);
+	environment_begin(&environment);
 	if (obstacle)
 		complain("'%s' itself cannot be recorded: %s. It runs all the same%s.", path,
 			 obstacle,
@@ -417,7 +346,7 @@ static int record(const char *path, int argc, char **argv)
 		start_run(&recorder, &environment, argc, argv);
 	if (!ready) {
 		recorder_end(&recorder, false);
-		environment_free(&environment);
+		environment_release(&environment);
 		free(shim);
 		complain("'%s' was not started", argv[0]);
 		return STATUS_FAILED;
@@ -433,7 +362,7 @@ static int record(const char *path, int argc, char **argv)
 			format_plain(recorder.run_id));
 	fflush(NULL);
 	launch_program(path, argv, environment.all, &pid, &end);
-	environment_free(&environment);
+	environment_release(&environment);
 	free(shim);
 	if (end.exec_error)
 		end.status = (end.exec_error == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE)

@@ -67,11 +67,6 @@ char *launch_shim(void)
 	return installed_file("HEAPTAPE_SHIM", "libheaptape.so", true);
 }
 
-char *launch_daemon(void)
-{
-	return installed_file("HEAPTAPE_DAEMON", "heaptaped", true);
-}
-
 /* A folder only we can enter. XDG_RUNTIME_DIR can be too long for a socket's address. */
 static bool make_folder(struct recorder *recorder)
 {
@@ -211,9 +206,26 @@ static pid_t spawn_daemon(const char *program, struct recorder *recorder, const 
 	return pid;
 }
 
+/* Copies what the daemon said since to stderr. */
+static void copy_log(struct recorder *recorder)
+{
+	char text[4096];
+	off_t at = 0;
+	ssize_t got;
+
+	if (recorder->log < 0)
+		return;
+	while ((got = pread(recorder->log, text, sizeof(text), at)) > 0) {
+		fwrite(text, 1, (size_t)got, stderr);
+		at += got;
+	}
+	close(recorder->log);
+	recorder->log = -1;
+}
+
 bool recorder_start(struct recorder *recorder, const char *database)
 {
-	char *program = launch_daemon();
+	char *program = installed_file("HEAPTAPE_DAEMON", "heaptaped", true);
 	int ready[2];
 	bool listening;
 
@@ -233,7 +245,7 @@ bool recorder_start(struct recorder *recorder, const char *database)
 	listening = recorder->daemon && wait_ready(ready[0]);
 	close(ready[0]);
 	if (recorder->daemon && !listening)
-		recorder_log(recorder);
+		copy_log(recorder);
 	return listening;
 }
 
@@ -248,22 +260,6 @@ bool recorder_connect(struct recorder *recorder)
 		complain("cannot reach a daemon at '%s': %s. Is heaptaped running there?",
 			 recorder->socket, strerror(-result));
 	return !result;
-}
-
-void recorder_log(struct recorder *recorder)
-{
-	char text[4096];
-	off_t at = 0;
-	ssize_t got;
-
-	if (recorder->log < 0)
-		return;
-	while ((got = pread(recorder->log, text, sizeof(text), at)) > 0) {
-		fwrite(text, 1, (size_t)got, stderr);
-		at += got;
-	}
-	close(recorder->log);
-	recorder->log = -1;
 }
 
 #define NAMES_TOLD_MS 700   /* on a terminal: what it is that takes so long */
@@ -315,7 +311,7 @@ void recorder_end(struct recorder *recorder, bool leave_running)
 	recorder->link = -1;
 	if (recorder->daemon && !leave_running)
 		leave_running = !wait_daemon(recorder->daemon);
-	recorder_log(recorder);
+	copy_log(recorder);
 	/* A daemon that goes on needs its socket; it removes the folder itself. A killed one did not. */
 	if (recorder->folder && !leave_running)
 		recorder_remove_folder(recorder->folder);
@@ -344,7 +340,7 @@ static void pass_signal_cb(int number, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-static int64_t monotonic_ns(void)
+int64_t launch_clock_ns(void)
 {
 	struct timespec now;
 
@@ -398,7 +394,7 @@ void launch_program(const char *path, char **argv, char **environment, pid_t *re
 	while (wait4(pid, &ret_end->status, 0, &ret_end->usage) < 0 && errno == EINTR)
 		;
 	program_pid = 0;
-	ret_end->monotonic_ns = monotonic_ns();
+	ret_end->monotonic_ns = launch_clock_ns();
 	*ret_pid = pid;
 	for (size_t i = 0; i < PASSED_SIGNALS; i++)
 		sigaction(passed_signals[i], &before[i], NULL);

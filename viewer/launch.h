@@ -21,10 +21,9 @@ struct recorder {
 	char *database; /* absolute path, when the daemon says it */
 };
 
-/* Files beside the command: HEAPTAPE_SHIM or libheaptape.so, HEAPTAPE_DAEMON or heaptaped. A heap
- * copy of an absolute path, or dies saying where it looked. */
+/* HEAPTAPE_SHIM, or libheaptape.so beside the command: a heap copy of an absolute path, or dies
+ * saying where it looked. */
 char *launch_shim(void);
-char *launch_daemon(void);
 
 /* Looks up the names of functions that no daemon has, in the background. */
 void launch_symbols(const char *database);
@@ -34,14 +33,15 @@ void launch_symbols(const char *database);
 bool recorder_start(struct recorder *recorder, const char *database);
 /* Connects to the daemon behind recorder->socket; complains and returns false when it cannot. */
 bool recorder_connect(struct recorder *recorder);
-/* Copies what the daemon said since to stderr. */
-void recorder_log(struct recorder *recorder);
 /*
  * Closes the connection and waits until a private daemon has looked up the names of functions,
  * unless `leave_running`: then, and when the person at the terminal would rather not wait
  * (Ctrl-C), or it takes too long, the daemon goes on by itself.
  */
 void recorder_end(struct recorder *recorder, bool leave_running);
+
+/* CLOCK_MONOTONIC */
+int64_t launch_clock_ns(void);
 
 struct program_end {
 	int status; /* as wait(2) gives it */
