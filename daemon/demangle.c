@@ -32,7 +32,7 @@ static void cxx_text_cb(const char *text, size_t bytes, void *context)
 		longjmp(out->full, 1);
 }
 
-char *demangle_cxx(const char *name)
+static char *demangle_cxx(const char *name)
 {
 	static struct cxx_text out; /* too large for the stack, and kept by longjmp() */
 

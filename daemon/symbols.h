@@ -162,7 +162,6 @@ void perf_map_name(char *name, struct symbol_level *ret_level);
 /* demangle.c, demangle_rust.c, demangle_d.c: a readable name for a linker's name, malloced;
  * NULL: `name` is not mangled (or in no way that is known). */
 char *demangle(const char *name);
-char *demangle_cxx(const char *name);
 char *demangle_rust(const char *name);
 char *demangle_d(const char *name);
 

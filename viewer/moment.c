@@ -16,7 +16,8 @@ static const struct {
 	{ "s", 1e9 }, { "min", 60e9 }, { "h", 3600e9 },
 };
 
-bool moment_parse(const char *text, int64_t *ret_ns)
+/* "12.5s", "300 ms", "2min"; a number alone is nanoseconds. False: it is no time. */
+static bool parse_time(const char *text, int64_t *ret_ns)
 {
 	char *end;
 	double number;
@@ -50,7 +51,7 @@ int64_t moment_select(sqlite3 *db, int64_t run_id, const char *name)
 
 	while (db_next(row))
 		at_ns = sqlite3_column_int64(row, 0);
-	if (at_ns >= 0 || moment_parse(name, &at_ns))
+	if (at_ns >= 0 || parse_time(name, &at_ns))
 		return at_ns;
 	die("run %s has no snapshot '%s', and it is no time like 12.5s either. 'heaptape sql "
 	    "\"SELECT * FROM snapshots\"' lists what there is.",

@@ -188,7 +188,7 @@ void run_release(struct run *run)
 	*run = (struct run){ 0 };
 }
 
-const char *ending_text(const char *state, int64_t exit_code, int64_t exit_signal)
+static const char *ending_text(const char *state, int64_t exit_code, int64_t exit_signal)
 {
 	static char text[96];
 

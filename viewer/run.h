@@ -52,7 +52,6 @@ const char *run_foreign(const struct run *run);
 
 /* "exited with 0", "killed by SIGSEGV", "is running" */
 const char *run_ending(const struct run *run);
-const char *ending_text(const char *state, int64_t exit_code, int64_t exit_signal);
 
 /* A command without the folders of its program: "/usr/bin/gcc -c x.c" -> "gcc -c x.c". */
 const char *command_short(const char *command);

@@ -357,7 +357,8 @@ void table_lines(const struct table *table, FILE *out)
 	}
 }
 
-void csv_field(FILE *out, const char *text, size_t bytes)
+/* One CSV field, quoted where it must be. */
+static void csv_field(FILE *out, const char *text, size_t bytes)
 {
 	if (bytes && !memchr(text, '"', bytes) && !memchr(text, ',', bytes) &&
 	    !memchr(text, '\n', bytes) && !memchr(text, '\r', bytes)) {

@@ -68,9 +68,6 @@ void table_json(const struct table *table, struct json *json, const char *key);
 /* What --json and --csv ask for, else the table. Returns STATUS_DONE. */
 int table_show(struct table *table, FILE *out);
 
-/* One CSV field, quoted where it must be. */
-void csv_field(FILE *out, const char *text, size_t bytes);
-
 /* Columns that text takes on a terminal. */
 size_t text_width(const char *text);
 /* A heap copy without control characters, shortened with … to `width` columns (0: no limit). */

@@ -54,7 +54,8 @@ static uint32_t child_of(struct tree *tree, uint32_t **parents, uint32_t parent,
 	return node;
 }
 
-const char *tree_frame_label(const struct profile *profile, uint32_t id, enum tree_group group)
+/* What a frame is called in that grouping. */
+static const char *frame_label(const struct profile *profile, uint32_t id, enum tree_group group)
 {
 	const struct frame *frame = &profile->frames[id];
 	const struct module *module = &profile->modules[frame->module];
@@ -143,7 +144,7 @@ void tree_build(const struct profile *profile, const struct tree_options *option
 		for (size_t at = 0; at < count; at++) {
 			uint32_t frame = frames[options->bottom_up ? at : count - 1 - at];
 			uint32_t label = (uint32_t)intern_put(
-				tree.labels, tree_frame_label(profile, frame, options->group));
+				tree.labels, frame_label(profile, frame, options->group));
 
 			/* Calls within one module or file are one step. */
 			if (options->group != TREE_BY_FUNCTION && label == last_label)

@@ -45,8 +45,6 @@ const char *tree_label(const struct tree *tree, uint32_t node);
 /* Children everywhere by the metric asked for, the greatest first. */
 void tree_sort(struct tree *tree);
 
-/* What a frame is called in that grouping. */
-const char *tree_frame_label(const struct profile *profile, uint32_t frame, enum tree_group group);
 /* "function", "module" or "file"; false for anything else. */
 bool tree_group_parse(const char *text, enum tree_group *ret_group);
 
