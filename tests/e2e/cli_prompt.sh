@@ -51,6 +51,14 @@ else:
     sys.exit('not interrupted: %r' % seen)
 step('SELECT 7 AS seven;\n', '\r\n    7', 'heaptape> ')
 step('\x04')
+while True:                                              # all it still says, until it hangs up
+    if not select.select([fd], [], [], 30)[0]:
+        os.kill(pid, 9)
+        sys.exit('it does not end: %r' % seen)
+    try:
+        seen += os.read(fd, 4096).decode()
+    except OSError:
+        break
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 PYTHON
 is "the prompt" "$(python3 terminal.py "$heaptape" 2>&1)" 0
