@@ -60,7 +60,7 @@ static inline void ht_resume_end(struct resume_hold *hold)
 }
 
 /* First in every recorded call, before it takes a block or looks at one. */
-#define RESUME_HOLD() \
+#define RESUME_HOLD()                                                                    \
 	struct resume_hold resume_hold __attribute__((cleanup(ht_resume_end), unused)) = \
 		ht_resume_hold()
 

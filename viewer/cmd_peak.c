@@ -314,10 +314,11 @@ const struct command command_peak = {
 	.name = "peak",
 	.arguments = "[RUN]",
 	.summary = "what was live when the heap was largest, as a call tree",
-	.details = "The exact moment at which most bytes were live. A caller that stands straight "
-		   "below\n"
-		   "its line is the only one; where there are several, each is indented. --json goes\n"
-		   "80 levels deep (\"deeper\": true says where it ends), --csv all the way.",
+	.details =
+		"The exact moment at which most bytes were live. A caller that stands straight "
+		"below\n"
+		"its line is the only one; where there are several, each is indented. --json goes\n"
+		"80 levels deep (\"deeper\": true says where it ends), --csv all the way.",
 	.options = rows,
 	.main = peak_main,
 };
