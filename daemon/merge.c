@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Events that may wait per thread before the threads behind are looked at. */
+/* Events that may wait per running thread before the threads behind are looked at. */
 #define WAITING_PER_THREAD (2 * RING_EVENTS)
 /* Beyond these, order gives way to memory: a process's events, its bytes, those of all. */
 #define WAITING_MAX (1u << 20)
@@ -381,6 +381,16 @@ void merge_peek(struct process *process, enum peek how)
 		peek_buffer(process, slot, now, how);
 }
 
+/* Threads that have ended wait for others, and hold up nobody. */
+static uint32_t not_ended(const struct process *process)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < process->active_count; i++)
+		count += !process->active[i]->ended;
+	return count;
+}
+
 void merge_run(struct process *process)
 {
 	if (!process->pending_events) {
@@ -388,7 +398,7 @@ void merge_run(struct process *process)
 		return;
 	}
 	take_until(process, watermark(process));
-	if (process->pending_events > WAITING_PER_THREAD * (process->active_count + 1)) {
+	if (process->pending_events > WAITING_PER_THREAD * (not_ended(process) + 1)) {
 		merge_peek(process, PEEK_BEHIND);
 		take_until(process, watermark(process));
 	}

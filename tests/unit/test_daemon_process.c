@@ -340,6 +340,31 @@ static void test_threads_gone(void **unused)
 	assert_int_equal(ask("SELECT events FROM processes"), 60);
 }
 
+/* Threads that have ended are no reason to wait longer before the memory is looked at. */
+static void test_many_ended(void **unused)
+{
+	uint64_t ticks = 100;
+
+	(void)unused;
+	given_numbers(301);
+	buffer(1, 0, &(struct events){ 0 });
+	process_thread(process, 1, true);
+	for (uint32_t thread = 2; thread <= 301; thread++) {
+		struct events events = { 0 };
+
+		for (unsigned i = 0; i < 64; i++, ticks++)
+			add_malloc(&events, ticks, 16 * ticks);
+		assert_int_equal(send(thread, 0, &events), 0);
+		end_of(thread, ticks, 64);
+		merge_run(process);
+	}
+	merge_run(process);
+	assert_true(process->pending_events < 300 * 64);
+	finish();
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT events FROM processes"), 300 * 64);
+}
+
 /* A buffer that was just sent and is not yet begun anew does not say that nothing is to come. */
 static void test_restarting(void **unused)
 {
@@ -545,6 +570,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_then_socket, begin, end),
 		cmocka_unit_test_setup_teardown(test_threads_gone, begin, end),
 		cmocka_unit_test_setup_teardown(test_restarting, begin, end),
+		cmocka_unit_test_setup_teardown(test_many_ended, begin, end),
 		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
