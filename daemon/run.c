@@ -18,6 +18,8 @@
 /* How long processes may take to close their connections after the program has ended, before the
  * command is told that they go on. */
 #define LINGER_NS 200000000u
+/* How long a child that was forked is waited for until it says Hello. */
+#define FORK_WAIT_NS 2000000000u
 #define RETRY_NS 2000000000u
 
 static int add_row(struct run *run, const char *label, const char *command, const char *cwd,
@@ -150,6 +152,7 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 void run_add_process(struct run *run, struct process *process)
 {
 	run->running++;
+	run->forks_seen += process->inherited_ticks != 0;
 	if (run->process_count == run->process_capacity) {
 		uint32_t capacity = run->process_capacity ? run->process_capacity * 2 : 8;
 		struct run_process *processes =
@@ -280,6 +283,7 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		if (run->processes[i].process == process)
 			ended = &run->processes[i];
 	run->running--;
+	run->forks += process->ring.fd >= 0 ? process->ring.head.forks : 0;
 	run->has_stacks = run->has_stacks || process->node_count > 1;
 	if (process->cut || process->how == PROCESS_CUT)
 		run->cut = true;
@@ -419,9 +423,8 @@ static void finish(struct run *run)
 
 void run_check(struct run *run, bool strangers)
 {
-	bool lingering = clock_monotonic_ns() - run->ended_mono_ns < LINGER_NS;
-
-	bool known;
+	uint64_t since_ns = clock_monotonic_ns() - run->ended_mono_ns;
+	bool lingering = since_ns < LINGER_NS, known;
 
 	if (run->unwritten) {
 		finish_again(run);
@@ -429,6 +432,9 @@ void run_check(struct run *run, bool strangers)
 	}
 	known = learn_endings(run);
 	if (!run->ended)
+		return;
+	/* A child may be on its way that its parent did not wait for. */
+	if (run->running == 0 && run->forks > run->forks_seen && since_ns < FORK_WAIT_NS)
 		return;
 	if (run->running == 0 && !(lingering && (strangers || !known))) {
 		finish(run);

@@ -44,6 +44,7 @@ struct run {
 	bool lost, cut;
 	bool has_stacks;
 	unsigned running;
+	uint64_t forks, forks_seen; /* by processes that ended; children that said Hello */
 
 	pid_t status_pid; /* how the program ended, from RunEnd */
 	int status_code;

@@ -16,6 +16,8 @@ bool ht_forking;
 static void prepare(void)
 {
 	ht_forking = true;
+	if (ht_link.state == LINK_ON && ht_settings.follow != FOLLOW_NONE)
+		__atomic_fetch_add(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
 	ht_alloc_fork_prepare();
 }
 
