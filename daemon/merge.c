@@ -15,7 +15,7 @@
 /* Events that may wait per running thread before the threads behind are looked at. */
 #define WAITING_PER_THREAD (2 * RING_EVENTS)
 /* Beyond these, order gives way to memory: a process's events, its bytes, those of all. */
-#define WAITING_MAX (1u << 20)
+#define WAITING_MAX (1u << 22)
 #define WAITING_BYTES_MAX (64u << 20)
 #define WAITING_BYTES_ALL (256u << 20)
 /* An event stamped just now may not be visible to us yet, nor its buffer's `busy`. */
