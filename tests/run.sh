@@ -58,7 +58,7 @@ else
 		job "thread tests/unit/$test" 240 "build-san-thread/tests/unit/$test"
 	done
 	e2e_jobs thread build-san-thread tests/e2e/fault_peers.sh tests/e2e/fault_kill.sh \
-		tests/e2e/threads.sh tests/e2e/threads_many.sh
+		tests/e2e/threads.sh tests/e2e/threads_many.sh tests/e2e/processes.sh tests/e2e/server.sh
 	if command -v clang >/dev/null 2>&1; then
 		for source in tests/fuzz/fuzz_*.c; do
 			[ -e "$source" ] || continue

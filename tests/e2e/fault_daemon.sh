@@ -195,7 +195,7 @@ is "two hundred: status" "$status" 0
 is "two hundred: all is there" "$(query "SELECT count(*) FROM events WHERE size_bytes = 555")" 400000
 recorded_whole
 most_kb=$(sed -n 's/VmHWM:[^0-9]*\([0-9]*\).*/\1/p' /proc/$daemon/status)
-nm "$B/heaptaped" | grep -q __asan_init || [ "$most_kb" -lt 120000 ] ||
+nm "$B/heaptaped" | grep -q '__[at]san_init' || [ "$most_kb" -lt 120000 ] ||
 	fail "two hundred: the daemon took $most_kb KiB"
 until_true sh -c "[ \$(ls /proc/$daemon/fd | wc -l) -lt 25 ]"
 kill -TERM $daemon

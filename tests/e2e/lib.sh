@@ -16,7 +16,9 @@ fi
 
 T=$(mktemp -d "$TMPDIR/heaptape-test.XXXXXX")
 HOME=$T XDG_RUNTIME_DIR=$T HEAPTAPE_DB=$T/heaptape.db
-export HOME XDG_RUNTIME_DIR HEAPTAPE_DB
+# A daemon's words go where the test does not look: what ThreadSanitizer finds lies in files.
+TSAN_OPTIONS=log_path=$T/races
+export HOME XDG_RUNTIME_DIR HEAPTAPE_DB TSAN_OPTIONS
 # shellcheck disable=SC2034 # for the tests
 programs=$B/tests/programs
 heaptape=$B/heaptape
@@ -61,6 +63,9 @@ need() {
 
 # The last line of every test.
 pass() {
+	for report in "$T"/races.*; do
+		[ ! -e "$report" ] || fail "$(head -30 "$report")"
+	done
 	[ "$failures" = 0 ] || exit 1
 	exit 0
 }
