@@ -78,10 +78,11 @@ static void follow(struct process *process)
 	process->recording = recording;
 	if (recording) {
 		ring_park(&process->ring);
+		gap_look(process);
 		process->turn++;
 	} else {
 		process->off_ns = clock_monotonic_ns();
-		gap_begin(process);
+		gap_begin(process, process->off_ns - process->run->started_ns);
 	}
 	ring_control(&process->ring, process->turn << RING_CONTROL_TURN_SHIFT |
 					     (recording ? RING_CONTROL_RECORD : 0));
@@ -92,10 +93,8 @@ void control_new_process(struct process *process, const Heaptape__Hello *hello)
 	process->recording = process->ring.fd >= 0
 				     ? process->ring.head.control & RING_CONTROL_RECORD
 				     : !control_dormant(hello->settings, hello->n_settings);
-	if (!process->recording) {
-		gap_begin(process);
-		process->gap.from_ns = clock_ns(&process->scale, hello->ticks);
-	}
+	if (!process->recording)
+		gap_begin(process, clock_ns(&process->scale, hello->ticks));
 	follow(process);
 }
 
@@ -156,7 +155,7 @@ static enum _Heaptape__RunControlState state_of(const struct process *process)
 		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
 	if (head->begun_turn != process->turn)
 		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS;
-	if (head->listed_turn != process->turn ||
+	if (head->listed_turn != process->turn || process->gap.turn != process->turn ||
 	    (process->gap.listed_blocks < head->listed_blocks && !process_lost_events(process)))
 		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS;
 	return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;

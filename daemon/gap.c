@@ -1,41 +1,68 @@
-/* Times when a process was not recorded: what its row in table gaps says. */
+/*
+ * Times when a process was not recorded: what their rows in table gaps say.
+ *
+ * That recording goes off is known at once, that it went on only from the process's `resume` event,
+ * which may be taken when recording is off again. So each time it goes off is noted with the turn
+ * that ends it (proto/ring.h). A process that does nothing meanwhile misses turns: then the times
+ * before and after are one.
+ */
 #include "daemon/process.h"
+
+#include <string.h>
 
 #include "daemon/run.h"
 
-void gap_begin(struct process *process)
+void gap_begin(struct process *process, uint64_t from_ns)
 {
-	struct gap *gap = &process->gap;
-	uint64_t now = clock_monotonic_ns() - process->run->started_ns;
+	if (process->off_count == OFFS_MAX)
+		return; /* one with the time before */
+	process->offs[process->off_count++] = (struct off){
+		.from_ns = from_ns > process->last_ns ? from_ns : process->last_ns,
+		.turn = process->turn + 1,
+	};
+	process->off_dirty = true;
+	process->dirty = true;
+}
 
-	/* It was to go on, but the process has not noticed: it still lasts. */
-	if (gap->any && !gap->ended)
+void gap_look(struct process *process)
+{
+	uint32_t turn = process->ring.head.listed_turn;
+	struct gap *gap = &process->gap;
+
+	if (!turn)
 		return;
+	if (gap->any && gap->turn == turn && !gap->complete)
+		gap->complete = gap->dirty = true;
+	for (unsigned i = 0; i < process->off_count; i++)
+		process->offs[i].listed = process->offs[i].listed || process->offs[i].turn == turn;
+}
+
+uint64_t gap_end(struct process *process, uint64_t at_ns, uint32_t turn)
+{
+	const struct totals *totals = &process->totals;
+	struct gap *gap = &process->gap;
+	unsigned over = 0;
+
 	gap_save(process);
 	*gap = (struct gap){
 		.any = true,
 		.dirty = true,
-		.from_ns = now > process->last_ns ? now : process->last_ns,
-		.known_blocks = totals_live_blocks(&process->totals),
-		.known_bytes = totals_live_bytes(&process->totals),
+		.turn = turn,
+		.from_ns = at_ns,
+		.to_ns = at_ns,
+		.known_blocks = totals_live_blocks(totals),
+		.known_bytes = totals_live_bytes(totals),
 	};
-	process->dirty = true;
-}
-
-uint64_t gap_end(struct process *process, uint64_t at_ns)
-{
-	struct gap *gap = &process->gap;
-
-	if (!gap->any || gap->ended)
-		gap_begin(process); /* nobody knew that it was off */
-	if (gap->from_ns > at_ns)
-		gap->from_ns = at_ns;
-	gap->ended = true;
-	gap->dirty = true;
-	gap->to_ns = at_ns;
-	gap->known_blocks = totals_live_blocks(&process->totals);
-	gap->known_bytes = totals_live_bytes(&process->totals);
-	return gap->from_ns;
+	while (over < process->off_count && process->offs[over].turn <= turn)
+		over++;
+	if (over) { /* else nobody knew that it was off */
+		gap->from_ns = process->offs[0].from_ns;
+		gap->complete = process->offs[over - 1].listed;
+	}
+	process->off_count -= over;
+	memmove(process->offs, process->offs + over, process->off_count * sizeof(*process->offs));
+	process->off_dirty = process->off_count > 0;
+	return gap->from_ns < at_ns ? gap->from_ns : at_ns;
 }
 
 void gap_listed(struct process *process, uint64_t size_bytes, bool kept)
@@ -51,26 +78,33 @@ void gap_listed(struct process *process, uint64_t size_bytes, bool kept)
 	}
 }
 
-void gap_save(struct process *process)
+static bool save(const struct process *process, const struct gap *gap, bool ended)
 {
-	struct gap *gap = &process->gap;
 	struct writer *writer = &process->daemon->writer;
-	bool complete =
-		gap->ended && process->turn && process->ring.head.listed_turn == process->turn;
-	sqlite3_stmt *set;
+	sqlite3_stmt *set = writer_statement(writer, SQL_GAP_SET);
 
-	if (!gap->any || (!gap->dirty && complete == gap->complete))
-		return;
-	gap->complete = gap->complete || complete;
-	set = writer_statement(writer, SQL_GAP_SET);
 	writer_bind(set, 1,
 		    (uint64_t[]){ (uint64_t)process->process_id, gap->from_ns, gap->to_ns,
 				  gap->known_blocks, gap->known_bytes, gap->kept_blocks,
 				  gap->kept_bytes, gap->listed_blocks, gap->listed_bytes,
 				  gap->complete },
 		    10);
-	if (set && !gap->ended)
+	if (set && !ended)
 		sqlite3_bind_null(set, 3);
-	if (writer_run(writer, set) == 0)
-		gap->dirty = false;
+	return writer_run(writer, set) == 0;
+}
+
+void gap_save(struct process *process)
+{
+	gap_look(process);
+	if (process->gap.dirty && save(process, &process->gap, true))
+		process->gap.dirty = false;
+	if (process->off_dirty && process->off_count) {
+		struct gap off = { .from_ns = process->offs[0].from_ns,
+				   .known_blocks = totals_live_blocks(&process->totals),
+				   .known_bytes = totals_live_bytes(&process->totals) };
+
+		if (save(process, &off, false))
+			process->off_dirty = false;
+	}
 }

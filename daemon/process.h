@@ -94,10 +94,20 @@ struct samples {
 	uint64_t rss_bytes, peak_rss_bytes, rss_read_ns;
 };
 
-/* The latest time without recording; gap.c. */
+/* Recording went off. Until the `resume` event that says when it went on is taken; gap.c. */
+struct off {
+	uint64_t from_ns;
+	uint32_t turn; /* that ends it, unless the process never notices that one */
+	bool listed;   /* in that turn everything live was */
+};
+
+#define OFFS_MAX 8
+
+/* The latest time without recording that has ended. */
 struct gap {
-	bool any, ended;
+	bool any;
 	bool dirty;
+	uint32_t turn; /* that ended it */
 	uint64_t from_ns, to_ns;
 	uint64_t known_blocks, known_bytes; /* live when it began */
 	uint64_t kept_blocks, kept_bytes;
@@ -140,6 +150,9 @@ struct process {
 	uint32_t turn;
 	enum _Heaptape__RunControlState snapshot_state; /* at the latest snapshot */
 	struct gap gap;
+	struct off offs[OFFS_MAX]; /* since then */
+	unsigned off_count;
+	bool off_dirty; /* that it is off, if it is, has no row yet */
 
 	struct thread **threads; /* hash by number */
 	uint32_t threads_size;
@@ -235,9 +248,11 @@ void take_events(struct process *process, struct thread *thread, struct batch *b
 		 uint64_t until_ticks);
 
 /* gap.c */
-void gap_begin(struct process *process);
-/* Recording goes on. Returns when it went off. */
-uint64_t gap_end(struct process *process, uint64_t at_ns);
+void gap_begin(struct process *process, uint64_t from_ns);
+/* Recording goes on, as the process has noticed of this turn. Returns when it went off. */
+uint64_t gap_end(struct process *process, uint64_t at_ns, uint32_t turn);
+/* The process is to begin another turn: it will not say again what it has listed in this one. */
+void gap_look(struct process *process);
 /* A block was live; `kept`: it was recorded before. */
 void gap_listed(struct process *process, uint64_t size_bytes, bool kept);
 void gap_save(struct process *process);

@@ -133,7 +133,7 @@ static void take_resume(struct process *process, struct event_row *row, const ui
 
 	row->size_bytes = details[0];
 	row->usable_bytes = details[1];
-	row->allocated_at_ns = gap_end(process, row->at_ns);
+	row->allocated_at_ns = gap_end(process, row->at_ns, (uint32_t)details[1]);
 	totals_write_off(totals);
 	totals_held(totals, details[0] - totals->held_bytes);
 }

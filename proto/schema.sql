@@ -202,7 +202,8 @@ CREATE TABLE gaps(
   to_ns         INTEGER,                 -- NULL: recording has not gone on
   known_blocks  INTEGER NOT NULL DEFAULT 0, -- live when it began
   known_bytes   INTEGER NOT NULL DEFAULT 0,
-  kept_blocks   INTEGER NOT NULL DEFAULT 0, -- of those, live still afterwards; the others were freed in it
+  kept_blocks   INTEGER NOT NULL DEFAULT 0, -- of those, live still afterwards; the others were freed in it.
+                                         -- After a gap that is not complete, also some known before that one
   kept_bytes    INTEGER NOT NULL DEFAULT 0,
   listed_blocks INTEGER NOT NULL DEFAULT 0, -- live afterwards, the kept ones included
   listed_bytes  INTEGER NOT NULL DEFAULT 0,

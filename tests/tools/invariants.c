@@ -88,11 +88,12 @@ struct sums {
 	uint64_t temporary, preexisting_frees;
 	uint64_t live_blocks, live_bytes, peak_bytes, peak_blocks, epoch;
 	/* Of the latest resume event. */
-	struct heap_model before; /* what was live until recording went off */
+	struct heap_model before; /* was live until recording went off, and is not listed since */
 	bool resumed, all_listed;
 	/* Gaps: what was being recorded as one began is still there, what others did meanwhile not. */
 	struct gap_times {
 		uint64_t from_ns, to_ns;
+		bool complete;
 	} gaps[1024];
 	size_t gap_count;
 	uint64_t resumed_ns, known_blocks, known_bytes, kept_blocks, kept_bytes;
@@ -161,14 +162,15 @@ static bool in_gap(const struct sums *sums, uint64_t at_ns)
 static void load_gaps(sqlite3 *db, struct sums *sums)
 {
 	sqlite3_stmt *rows = prepare(db,
-				     "SELECT from_ns, coalesce(to_ns, 1 << 62) FROM gaps WHERE "
-				     "process_id = ? ORDER BY from_ns LIMIT 1024",
+				     "SELECT from_ns, coalesce(to_ns, 1 << 62), complete FROM "
+				     "gaps WHERE process_id = ? ORDER BY from_ns LIMIT 1024",
 				     current_process);
 
 	while (step(db, rows))
 		sums->gaps[sums->gap_count++] =
 			(struct gap_times){ (uint64_t)sqlite3_column_int64(rows, 0),
-					    (uint64_t)sqlite3_column_int64(rows, 1) };
+					    (uint64_t)sqlite3_column_int64(rows, 1),
+					    sqlite3_column_int(rows, 2) != 0 };
 	sqlite3_finalize(rows);
 }
 
@@ -237,11 +239,37 @@ static void block_appears(struct sums *sums, const struct event_row *row)
 	stack->allocated_bytes += row->size_bytes;
 }
 
+/* True when recording went off again before all blocks that were live at `resumed_ns` were listed. */
+static bool list_was_cut(const struct sums *sums)
+{
+	for (size_t i = 0; sums->resumed && i < sums->gap_count; i++)
+		if (sums->gaps[i].to_ns == sums->resumed_ns)
+			return !sums->gaps[i].complete;
+	return false;
+}
+
+/* What was not listed may still be there, where nothing else is known to be. */
+static void keep_unlisted(struct heap_model *heap, const struct heap_model *unlisted)
+{
+	struct heap_block found;
+
+	for (size_t i = 0; i < unlisted->block_capacity; i++) {
+		if (!unlisted->blocks[i].address)
+			continue;
+		if (heap_remove(heap, unlisted->blocks[i].address, &found))
+			heap_add(heap, &found);
+		else
+			heap_add(heap, &unlisted->blocks[i]);
+	}
+}
+
 /* Recording goes on after a gap: nothing that was live before counts, until it is listed. */
 static void resume(struct sums *sums, const struct event_row *row)
 {
 	if (row->allocated_at_ns > row->at_ns)
 		violation("seq %" PRIu64 ": a gap that ends before it begins", row->seq);
+	if (list_was_cut(sums))
+		keep_unlisted(&sums->heap, &sums->before);
 	heap_release(&sums->before);
 	sums->before = sums->heap;
 	heap_init(&sums->heap);

@@ -458,6 +458,59 @@ static void test_gaps(void **unused)
 	assert_int_equal(ask("SELECT lost_events FROM threads"), 8);
 }
 
+static void add_switch(struct events *events, uint64_t ticks, uint32_t turn)
+{
+	add_malloc(events, ticks, 0);
+	events->kinds[events->count - 1] = EVENT_RESUME;
+	events->classes[events->count - 1] = 0;
+	events->details[events->details_count++] = 4096;
+	events->details[events->details_count++] = turn;
+}
+
+static void add_listed(struct events *events, uint64_t ticks, uint64_t address, uint64_t allocated)
+{
+	add_free(events, ticks, address, allocated, 1);
+	events->kinds[events->count - 1] = EVENT_LIVE;
+}
+
+/* Recording went on and off again, and the process has noticed only some of it, before any event of
+ * it is taken. */
+static void test_times_off(void **unused)
+{
+	struct events events = { 0 };
+
+	(void)unused;
+	/* It began dormant. */
+	process->turn = 1; /* noticed; off again in the middle of the list */
+	gap_begin(process, 3000);
+	process->turn = 2; /* not noticed */
+	gap_begin(process, 4000);
+	process->turn = 3; /* noticed, and listed */
+	gap_save(process);
+	assert_int_equal(ask("SELECT from_ns FROM gaps WHERE to_ns IS NULL"), 0);
+	ring_head.listed_turn = 3;
+	assert_int_equal(pwrite(ring_fd, &ring_head, sizeof(ring_head), 0), sizeof(ring_head));
+	add_malloc(&events, 500, 0x100);
+	add_malloc(&events, 501, 0x200);
+	add_switch(&events, 2000, 1);
+	add_listed(&events, 2001, 0x100, 500);
+	add_switch(&events, 5000, 3);
+	add_listed(&events, 5001, 0x100, 500);
+	add_listed(&events, 5001, 0x200, 501);
+	add_listed(&events, 5001, 0x300, 0);
+	assert_int_equal(send(1, 0, &events), 0);
+	finish();
+	assert_int_equal(ask("SELECT count(*) FROM gaps WHERE to_ns > from_ns"), 2);
+	assert_int_equal(ask("SELECT count(*) FROM gaps WHERE from_ns = 0 AND known_blocks = 2 AND "
+			     "kept_blocks = 1 AND listed_blocks = 1 AND complete = 0"),
+			 1);
+	assert_int_equal(
+		ask("SELECT count(*) FROM gaps WHERE from_ns = 3000 AND known_blocks = 1 AND "
+		    "kept_blocks = 2 AND listed_blocks = 3 AND complete = 1"),
+		1);
+	assert_int_equal(ask("SELECT live_blocks FROM processes"), 3);
+}
+
 static void test_temporaries(void **unused)
 {
 	struct events one = { 0 }, two = { 0 };
@@ -573,6 +626,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_ended, begin, end),
 		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
+		cmocka_unit_test_setup_teardown(test_times_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
 		cmocka_unit_test_setup_teardown(test_misuses, begin, end),
