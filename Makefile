@@ -234,6 +234,7 @@ check-programs:
 stress: setup
 	@$(MAKE) --no-print-directory DEBUG=1 all programs
 	@HT_SCALE=$(or $(HT_SCALE),10) HT_BUILD=build-debug sh tests/e2e/alloc_stress.sh
+	@HT_SCALE=$(or $(HT_SCALE),10) HT_BUILD=build-debug sh tests/e2e/alloc_switched.sh
 
 # The demo is about what comes after the build.
 demo: setup

@@ -1,7 +1,7 @@
 /*
  * Random use of the whole malloc family by several threads, every byte of every block checked.
  *
- *   alloc_stress [THREADS [SECONDS [SEED]]]
+ *   alloc_stress [THREADS [SECONDS [SEED [keep]]]]
  *
  * Run it under LD_PRELOAD=libheaptape.so, best of a DEBUG=1 build, whose invariant checker runs
  * along. Each block is filled with a pattern made of its address and a serial number and checked
@@ -10,6 +10,9 @@
  * at random moments a thread forks while the others are inside malloc, and the child goes on for a
  * while with what it has; or a thread trims the heap, moves the break, looks at the heap, or takes a
  * block of an odd kind. Exits 1 at the first wrong byte.
+ *
+ * With `keep` what is in the shared table at the end stays live and is printed: address, size asked
+ * for, usable size. Then every byte of standard input is one allocation and its free.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -31,7 +34,7 @@
 
 struct shadow {
 	unsigned char *block;
-	size_t size;
+	size_t size, asked;
 	unsigned char pattern;
 };
 
@@ -129,7 +132,7 @@ static void take(struct shadow *shadow, uint64_t *state)
 	MUST(errno == 4711);
 	MUST((uintptr_t)block % alignment == 0);
 	MUST(malloc_usable_size(block) >= size);
-	*shadow = (struct shadow){ .block = block, .size = size };
+	*shadow = (struct shadow){ .block = block, .size = size, .asked = size };
 	if (r >> 30 & 1) /* all of it is ours to write */
 		shadow->size = malloc_usable_size(block);
 	fill(shadow, state);
@@ -157,7 +160,7 @@ static void change(struct shadow *shadow, uint64_t *state)
 	same = size < shadow->size ? size : shadow->size;
 	check_bytes(block, same, shadow->pattern);
 	shadow->block = block;
-	shadow->size = size;
+	shadow->size = shadow->asked = size;
 	fill(shadow, state);
 }
 
@@ -295,12 +298,37 @@ static void *live_once(void *context)
 	return NULL;
 }
 
+static void drop_shared(void)
+{
+	for (size_t i = 0; i < SHARED; i++)
+		if (shared[i].block)
+			drop(&shared[i]);
+}
+
+static void print_kept(void)
+{
+	for (size_t i = 0; i < SHARED; i++)
+		if (shared[i].block)
+			printf("%lu,%zu,%zu\n", (unsigned long)(uintptr_t)shared[i].block,
+			       shared[i].asked, malloc_usable_size(shared[i].block));
+}
+
+static void serve(void)
+{
+	char byte;
+
+	fflush(stdout);
+	while (read(STDIN_FILENO, &byte, 1) == 1 && byte != 'q')
+		free(malloc(100));
+}
+
 int main(int argc, char **argv)
 {
 	size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 4;
 	double seconds = argc > 2 ? strtod(argv[2], NULL) : 10;
 	pthread_t threads[THREADS_MOST];
 	uintptr_t lives = 0;
+	bool keep = argc > 4;
 
 	seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
 	if (count < 1 || count > THREADS_MOST)
@@ -316,11 +344,14 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);
-	for (size_t i = 0; i < SHARED; i++)
-		if (shared[i].block)
-			drop(&shared[i]);
+	if (keep)
+		print_kept();
+	else
+		drop_shared();
 	malloc_trim(0);
 	printf("alloc_stress: %llu operations, %lu threads lived, nothing wrong\n", operations,
 	       (unsigned long)lives);
+	if (keep)
+		serve();
 	return 0;
 }
