@@ -301,6 +301,17 @@ static bool same_again(const struct ring *ring, uint32_t slot, const struct ring
 	       again.first_seq == head->first_seq && again.count == head->count;
 }
 
+/* Passes over events that will never come, as the socket had no room for them. */
+static void pass_dropped(struct thread *thread, const struct ring_buffer_head *head)
+{
+	if (thread->next_seq < head->dropped_from || thread->next_seq >= head->dropped_to ||
+	    head->first_seq < head->dropped_to)
+		return;
+	thread->gaps += head->dropped_to - thread->next_seq;
+	thread->next_seq = head->dropped_to;
+	thread->dirty = true;
+}
+
 /* One buffer: what its thread has not sent yet. `now`: ticks before anything was looked at. */
 static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, enum peek how)
 {
@@ -325,6 +336,7 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, en
 	}
 	if (thread->ended || (how == PEEK_BEHIND && thread->first))
 		return;
+	pass_dropped(thread, &head);
 	/* Events before these are still in the socket, and come first. */
 	if (!final && head.first_seq > thread->next_seq)
 		return;

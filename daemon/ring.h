@@ -31,6 +31,7 @@ struct ring_buffer_head {
 	uint32_t reserved;
 	char name[16];
 	uint64_t start_ticks;
+	uint64_t dropped_to, dropped_from;
 	uint64_t padding;
 };
 _Static_assert(sizeof(struct ring_buffer_head) == RING_BUFFER_HEADER_BYTES, "a prefix");

@@ -30,6 +30,9 @@
  * header, too, is not read in one moment: that a buffer is empty, or idle, holds only when the header
  * says the same again.
  *
+ * Dropped events. What is between the events in hand and first_seq is in the socket, or was dropped as
+ * that was full: of a thread that rests from then on nobody else would say so.
+ *
  * Changing the layout: bump RING_VERSION. The daemon takes offsets and counts from ring_head,
  * after checking them against the file's size, but column offsets from this header.
  */
@@ -39,7 +42,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 4
+#define RING_VERSION 5
 
 #define RING_CONTROL_RECORD 1u
 #define RING_CONTROL_TURN_SHIFT 8
@@ -100,6 +103,9 @@ struct ring_buffer {
 	uint32_t meta_thread; /* the writer's own: thread as block records hold it */
 	char name[16];
 	uint64_t start_ticks;
+	/* The latest events that were dropped: dropped_from .. dropped_to-1. Written in the other order,
+	 * so that who reads one old and one new finds no events in between. */
+	uint64_t dropped_to, dropped_from;
 	uint64_t last_ticks; /* the event before entry 0; ticks never go down */
 	uint64_t ticks[RING_EVENTS];
 	uint64_t addresses[RING_EVENTS];

@@ -106,6 +106,15 @@ static void restart(struct ring_buffer *buffer)
 	__atomic_store_n(&buffer->fill, 0, __ATOMIC_RELEASE);
 }
 
+static void drop(struct ring_buffer *buffer)
+{
+	ht_loss_add(LOSS_DROPPED, buffer->count);
+	if (buffer->first_seq != buffer->dropped_to)
+		__atomic_store_n(&buffer->dropped_from, buffer->first_seq, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->dropped_to, buffer->first_seq + buffer->count, __ATOMIC_RELEASE);
+	restart(buffer);
+}
+
 int ht_batch_send_start(struct recorder *recorder)
 {
 	uint8_t frame[THREAD_FRAME_BYTES];
@@ -194,8 +203,7 @@ void ht_batch_send(struct recorder *recorder)
 		ht_link_lock(&hold);
 		error = ht_batch_try(recorder);
 		if (error == -EAGAIN && ht_link.drop_when_full && !recorder->frame) {
-			ht_loss_add(LOSS_DROPPED, recorder->buffer->count);
-			restart(recorder->buffer);
+			drop(recorder->buffer);
 			error = 0;
 		}
 		ht_link_unlock(&hold);

@@ -34,7 +34,7 @@ static void start_buffer(struct ring_buffer *buffer, uint32_t number)
 {
 	buffer->tid = (uint32_t)sys_call0(SYS_gettid);
 	ht_thread_name(buffer);
-	buffer->first_seq = 0;
+	buffer->first_seq = buffer->dropped_from = buffer->dropped_to = 0;
 	buffer->details_used = 0;
 	buffer->busy = 0;
 	buffer->meta_thread = number <= META_THREAD_MAX ? number : 0;
@@ -70,8 +70,35 @@ static void show_buffer(struct recorder *recorder)
 	}
 }
 
+/* Sends a recorder's last events and frees its slot. When that would mean to wait and events may be
+ * dropped rather than waited for, the slot just stays, as that of a thread that went in silence. */
+static bool finish(struct recorder *recorder)
+{
+	struct link_hold hold;
+	int error;
+
+	for (;;) {
+		if (!ht_link.drop_when_full)
+			ht_batch_send(recorder);
+		ht_link_lock(&hold);
+		error = ht_batch_try(recorder);
+		if (!error)
+			error = ht_batch_send_end(recorder);
+		if (error != -EAGAIN || ht_link.drop_when_full)
+			break;
+		ht_link_unlock(&hold);
+		ht_link_wait();
+	}
+	if (ht_recorder == recorder)
+		ht_recorder = &nobody;
+	if (error != -EAGAIN)
+		free_slot(recorder);
+	ht_link_unlock(&hold);
+	return error != -EAGAIN;
+}
+
 /* Takes a slot from a thread that went away in silence. Its last events must go first, so the lock
- * is given up meanwhile. */
+ * is given up meanwhile, and the slot may be somebody else's before it is held again. */
 static bool reclaim(struct link_hold *hold)
 {
 	uint32_t used = ht_ring.head->buffers_used;
@@ -79,17 +106,19 @@ static bool reclaim(struct link_hold *hold)
 	for (uint32_t slot = 0; slot < used; slot++) {
 		struct ring_buffer *buffer = ht_ring_buffer(&ht_ring, slot);
 		struct recorder *recorder = &ht_ring.recorders[slot];
+		uint32_t owner = buffer->tid;
+		bool finished;
 
 		if (!buffer->thread || !owner_is_gone(buffer))
 			continue;
 		buffer->tid = (uint32_t)sys_call0(SYS_gettid); /* ours now, nobody else takes it */
 		show_buffer(recorder);
 		ht_link_unlock(hold);
-		ht_batch_send(recorder);
+		finished = finish(recorder);
 		ht_link_lock(hold);
-		ht_batch_send_end(recorder);
-		free_slot(recorder);
-		return true;
+		if (finished)
+			return true;
+		buffer->tid = owner;
 	}
 	return false;
 }
@@ -124,7 +153,7 @@ static struct recorder *take_slot(struct link_hold *hold)
 	struct recorder *recorder;
 	uint32_t slot = find_slot();
 
-	if (slot == head->buffer_count && reclaim(hold))
+	while (slot == head->buffer_count && reclaim(hold))
 		slot = find_slot();
 	if (slot == head->buffer_count)
 		return NULL;
@@ -215,33 +244,6 @@ void ht_thread_adopt_bootstrap(void)
 	bootstrap.buffer = NULL;
 }
 
-/* Sends a recorder's last events and frees its slot. When that would mean to wait and events may be
- * dropped rather than waited for, the slot just stays, as that of a thread that went in silence. */
-static void finish(struct recorder *recorder)
-{
-	struct link_hold hold;
-	int error;
-
-	ht_thread_name(recorder->buffer);
-	for (;;) {
-		if (!ht_link.drop_when_full)
-			ht_batch_send(recorder);
-		ht_link_lock(&hold);
-		error = ht_batch_try(recorder);
-		if (!error)
-			error = ht_batch_send_end(recorder);
-		if (error != -EAGAIN || ht_link.drop_when_full)
-			break;
-		ht_link_unlock(&hold);
-		ht_link_wait();
-	}
-	if (ht_recorder == recorder)
-		ht_recorder = &nobody;
-	if (error != -EAGAIN)
-		free_slot(recorder);
-	ht_link_unlock(&hold);
-}
-
 /* The thread ends: its last events go out and its buffer is free for another. Should it still
  * allocate or free afterwards, it begins anew under another number. */
 static void end_thread(void *rounds)
@@ -258,6 +260,7 @@ static void end_thread(void *rounds)
 		return;
 	do {
 		nested = recorder->nested;
+		ht_thread_name(recorder->buffer);
 		finish(recorder);
 		recorder = nested;
 	} while (recorder);

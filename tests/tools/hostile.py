@@ -28,9 +28,10 @@ import sys
 import time
 
 RING_MAGIC = 0x31676E6972746568
+RING_VERSION = 5
 F_ADD_SEALS, F_SEAL_SHRINK = 1033, 2
 RING_EVENTS, RING_DETAILS = 4096, 8192
-BUFFER_HEAD_BYTES = 72
+BUFFER_HEAD_BYTES = 80
 BUFFER_BYTES = BUFFER_HEAD_BYTES + RING_EVENTS * (8 + 8 + 4 + 4 + 1 + 1) + RING_DETAILS * 8
 STRIDE_BYTES = (BUFFER_BYTES + 4095) & ~4095
 HELLO, BATCH, NODES, LOSSES, PROCESS_END, RUN_START, RUN_END = 1, 4, 5, 7, 8, 10, 12
@@ -187,7 +188,7 @@ def slow(path, count, seconds):
 
 
 def ring_head(**changed):
-    head = dict(magic=RING_MAGIC, version=1, control=1, buffer_count=4, stride=STRIDE_BYTES,
+    head = dict(magic=RING_MAGIC, version=RING_VERSION, control=1, buffer_count=4, stride=STRIDE_BYTES,
                 buffers_offset=4096, nodes_offset=4096 + 4 * STRIDE_BYTES, node_capacity=4096,
                 buffers_used=4, nodes_used=4096)
     head.update(changed)

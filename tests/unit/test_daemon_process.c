@@ -137,12 +137,15 @@ static int send(uint32_t thread, uint64_t first_seq, struct events *events)
 	return error;
 }
 
-/* The thread's buffer holds these. */
-static void buffer(uint32_t thread, uint64_t first_seq, const struct events *events)
+/* The thread's buffer holds these, after some that were dropped. */
+static void buffer_after(uint32_t thread, uint64_t first_seq, const struct events *events,
+			 uint64_t dropped_from, uint64_t dropped_to)
 {
 	static struct ring_buffer ring;
 
 	memset(&ring, 0, sizeof(ring));
+	ring.dropped_from = dropped_from;
+	ring.dropped_to = dropped_to;
 	ring.thread = thread;
 	ring.tid = 100 + thread;
 	ring.first_seq = first_seq;
@@ -158,6 +161,11 @@ static void buffer(uint32_t thread, uint64_t first_seq, const struct events *eve
 	assert_int_equal(pwrite(ring_fd, &ring, sizeof(ring),
 				(off_t)(4096 + (thread - 1) * sizeof(ring))),
 			 sizeof(ring));
+}
+
+static void buffer(uint32_t thread, uint64_t first_seq, const struct events *events)
+{
+	buffer_after(thread, first_seq, events, 0, 0);
 }
 
 /* One number out of the database. */
@@ -458,6 +466,38 @@ static void test_gaps(void **unused)
 	assert_int_equal(ask("SELECT lost_events FROM threads"), 8);
 }
 
+/* A thread whose events had no room in the socket rests: it does not hold up the others. */
+static void test_dropped(void **unused)
+{
+	struct events one = { 0 }, two = { 0 };
+
+	(void)unused;
+	for (unsigned i = 0; i < 10; i++)
+		add_malloc(&one, 100 + i, 0x1000 + 16 * i);
+	for (unsigned i = 0; i < 10; i++)
+		add_malloc(&two, 200 + i, 0x2000 + 16 * i);
+	assert_int_equal(send(1, 0, &one), 0);
+	assert_int_equal(send(2, 0, &two), 0);
+	/* 10 .. 14 are in the socket still, 15 .. 19 are not. */
+	buffer_after(1, 20, &(struct events){ 0 }, 15, 20);
+	buffer(2, 10, &(struct events){ 0 });
+	process_poll(process);
+	assert_int_equal(process->totals.events, 10);
+	one.count = 5;
+	for (unsigned i = 0; i < 5; i++)
+		one.ticks[i] += 50;
+	assert_int_equal(send(1, 10, &one), 0);
+	process_poll(process);
+	assert_int_equal(process->totals.events, 25);
+	for (unsigned i = 0; i < 5; i++)
+		one.ticks[i] += 200;
+	assert_int_equal(send(1, 20, &one), 0);
+	finish();
+	assert_int_equal(check_rows((uint64_t[]){ 15, 5 }), 30);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 5);
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+}
+
 static void add_switch(struct events *events, uint64_t ticks, uint32_t turn)
 {
 	add_malloc(events, ticks, 0);
@@ -626,6 +666,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_ended, begin, end),
 		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
+		cmocka_unit_test_setup_teardown(test_dropped, begin, end),
 		cmocka_unit_test_setup_teardown(test_times_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
