@@ -67,6 +67,7 @@ static const struct constraint_column pushed[] = {
 struct table {
 	sqlite3_vtab base;
 	sqlite3 *db;
+	struct scan_statements spare;
 	double rows;
 };
 
@@ -113,6 +114,7 @@ static int allocations_connect(sqlite3 *db, void *aux, int argc, const char *con
 
 static int allocations_disconnect(sqlite3_vtab *base)
 {
+	scan_statements_release(&((struct table *)base)->spare);
 	sqlite3_free(base);
 	return SQLITE_OK;
 }
@@ -273,43 +275,40 @@ static bool drain_next(struct cursor *cursor)
 }
 
 /* When the gaps of the current process ended. A file from before there were gaps has none. */
-static int gaps_load(struct cursor *cursor, sqlite3 *db)
+static int gaps_load(struct cursor *cursor)
 {
+	struct scan *scan = &cursor->scan;
 	sqlite3_stmt *row;
 	int rc = SQLITE_DONE;
 
 	free(cursor->gaps);
 	cursor->gaps = NULL;
 	cursor->gap_count = cursor->gap_at = 0;
-	if (sqlite3_prepare_v2(db,
-			       "SELECT to_ns FROM gaps WHERE process_id = ? AND to_ns IS NOT NULL "
-			       "ORDER BY to_ns",
-			       -1, &row, NULL) != SQLITE_OK)
+	if (scan_statement(scan->db, &scan->statements, SCAN_GAPS, &row) != SQLITE_OK)
 		return SQLITE_OK;
-	sqlite3_bind_int64(row, 1, cursor->scan.process.process_id);
+	sqlite3_bind_int64(row, 1, scan->process.process_id);
 	while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
 		int64_t *more = realloc(cursor->gaps, (cursor->gap_count + 1) * sizeof(*more));
 
 		if (!more) {
-			sqlite3_finalize(row);
+			sqlite3_reset(row);
 			return SQLITE_NOMEM;
 		}
 		cursor->gaps = more;
 		cursor->gaps[cursor->gap_count++] = sqlite3_column_int64(row, 0);
 	}
-	return sqlite3_finalize(row);
+	return sqlite3_reset(row);
 }
 
-static bool any_gap(sqlite3 *db)
+static bool any_gap(struct table *table)
 {
 	sqlite3_stmt *row;
 	bool any;
 
-	if (sqlite3_prepare_v2(db, "SELECT 1 FROM gaps WHERE to_ns IS NOT NULL LIMIT 1", -1, &row,
-			       NULL) != SQLITE_OK)
+	if (scan_statement(table->db, &table->spare, SCAN_ANY_GAP, &row) != SQLITE_OK)
 		return false;
 	any = sqlite3_step(row) == SQLITE_ROW;
-	sqlite3_finalize(row);
+	sqlite3_reset(row);
 	return any;
 }
 
@@ -342,7 +341,7 @@ static int advance(struct cursor *cursor)
 			cursor->began = true;
 			cursor->pass = 0;
 			cursor->passes = 1;
-			rc = gaps_load(cursor, ((struct table *)cursor->base.pVtab)->db);
+			rc = gaps_load(cursor);
 			if (rc != SQLITE_OK)
 				return rc;
 			cursor->track =
@@ -403,7 +402,7 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 			cursor->want_freed = false;
 	}
 	/* Who vanished in a gap is found like who is live. */
-	replay = cursor->want_live || any_gap(table->db);
+	replay = cursor->want_live || any_gap(table);
 	filter = (struct scan_filter){
 		.run = set->range[COLUMN_RUN_ID],
 		.process = set->range[COLUMN_PROCESS_ID],
@@ -417,7 +416,8 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 	if (replay)
 		filter.kinds |= 1u << EVENT_MALLOC | 1u << EVENT_CALLOC | 1u << EVENT_MEMALIGN |
 				1u << EVENT_LIVE;
-	rc = scan_init(&cursor->scan, table->db, &filter, CHUNK_ALL & ~(unsigned)CHUNK_SEQ);
+	rc = scan_init(&cursor->scan, table->db, &table->spare, &filter,
+		       CHUNK_ALL & ~(unsigned)CHUNK_SEQ);
 	if (rc != SQLITE_OK)
 		return table_fail(cursor, rc);
 	return advance(cursor);

@@ -64,6 +64,7 @@ static const struct constraint_column pushed[] = {
 struct table {
 	sqlite3_vtab base;
 	sqlite3 *db;
+	struct scan_statements spare;
 	double rows;
 };
 
@@ -107,6 +108,7 @@ static int events_connect(sqlite3 *db, void *aux, int argc, const char *const *a
 
 static int events_disconnect(sqlite3_vtab *base)
 {
+	scan_statements_release(&((struct table *)base)->spare);
 	sqlite3_free(base);
 	return SQLITE_OK;
 }
@@ -290,7 +292,7 @@ static int events_filter(sqlite3_vtab_cursor *base, int number, const char *plan
 			(range_is_all(filter.stack) ? 0 : CHUNK_STACK) |
 			(range_is_all(filter.address) ? 0 : CHUNK_ADDRESS);
 	wanted |= cursor->check | (cursor->ordered ? CHUNK_AT_NS : 0);
-	rc = scan_init(&cursor->scan, table->db, &filter, wanted);
+	rc = scan_init(&cursor->scan, table->db, &table->spare, &filter, wanted);
 	if (rc != SQLITE_OK)
 		return table_fail(cursor, rc);
 	return advance(cursor);

@@ -53,6 +53,7 @@ struct page {
 struct table {
 	sqlite3_vtab base;
 	sqlite3 *db;
+	struct scan_statements spare;
 };
 
 struct cursor {
@@ -88,6 +89,7 @@ static int pages_connect(sqlite3 *db, void *aux, int argc, const char *const *ar
 
 static int pages_disconnect(sqlite3_vtab *base)
 {
+	scan_statements_release(&((struct table *)base)->spare);
 	sqlite3_free(base);
 	return SQLITE_OK;
 }
@@ -361,7 +363,7 @@ static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan,
 		.known_ns = RANGE_ALL,
 		.kinds = ~0u,
 	};
-	rc = scan_init(&cursor->scan, table->db, &filter, CHUNK_ALL);
+	rc = scan_init(&cursor->scan, table->db, &table->spare, &filter, CHUNK_ALL);
 	if (rc != SQLITE_OK)
 		return table_fail(cursor, rc);
 	return process_next(cursor);

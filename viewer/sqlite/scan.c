@@ -7,6 +7,44 @@
 
 __thread uint64_t scan_chunks_opened;
 
+#define CHUNKS_SQL                                                                       \
+	"SELECT chunk_id, thread_low, thread_high, first_ns, last_ns, blob FROM chunks " \
+	"WHERE process_id = ?1 AND first_ns <= ?2 AND last_ns >= ?3 AND kinds & ?4 "     \
+	"AND stack_low <= ?5 AND stack_high >= ?6 AND address_low <= ?7 "                \
+	"AND address_high >= ?8 AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY "
+
+static const char *const statement_sql[SCAN_STATEMENTS] = {
+	[SCAN_PROCESSES] = "SELECT process_id, run_id, peak_blocks FROM processes "
+			   "WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
+			   "ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
+	[SCAN_THREADS] = "SELECT number, thread_id FROM threads WHERE process_id = ?1 "
+			 "ORDER BY number DESC",
+	[SCAN_CHUNKS] = CHUNKS_SQL "first_ns, chunk_id",
+	[SCAN_CHUNKS_LATEST_FIRST] = CHUNKS_SQL "last_ns DESC, chunk_id DESC",
+	[SCAN_GAPS] = "SELECT to_ns FROM gaps WHERE process_id = ?1 AND to_ns IS NOT NULL "
+		      "ORDER BY to_ns",
+	[SCAN_ANY_GAP] = "SELECT 1 FROM gaps WHERE to_ns IS NOT NULL LIMIT 1",
+};
+
+int scan_statement(sqlite3 *db, struct scan_statements *of, enum scan_statement which,
+		   sqlite3_stmt **ret_statement)
+{
+	int rc = SQLITE_OK;
+
+	if (!of->statement[which])
+		rc = sqlite3_prepare_v3(db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+					&of->statement[which], NULL);
+	*ret_statement = of->statement[which];
+	return rc;
+}
+
+void scan_statements_release(struct scan_statements *statements)
+{
+	for (unsigned i = 0; i < SCAN_STATEMENTS; i++)
+		sqlite3_finalize(statements->statement[i]);
+	memset(statements, 0, sizeof(*statements));
+}
+
 static int fail_sqlite(struct scan *scan, int rc)
 {
 	sqlite3_free(scan->error);
@@ -18,12 +56,7 @@ static int processes_load(struct scan *scan)
 {
 	sqlite3_stmt *list = NULL;
 	unsigned capacity = 0;
-	int rc = sqlite3_prepare_v2(
-		scan->db,
-		"SELECT process_id, run_id, peak_blocks FROM processes "
-		"WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
-		"ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
-		-1, &list, NULL);
+	int rc = scan_statement(scan->db, &scan->statements, SCAN_PROCESSES, &list);
 
 	if (rc != SQLITE_OK)
 		return fail_sqlite(scan, rc);
@@ -51,17 +84,14 @@ static int processes_load(struct scan *scan)
 	}
 	if (rc != SQLITE_DONE)
 		fail_sqlite(scan, rc);
-	sqlite3_finalize(list);
+	sqlite3_reset(list);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 static int threads_load(struct scan *scan)
 {
 	sqlite3_stmt *list = NULL;
-	int rc = sqlite3_prepare_v2(scan->db,
-				    "SELECT number, thread_id FROM threads WHERE process_id = ?1 "
-				    "ORDER BY number DESC",
-				    -1, &list, NULL);
+	int rc = scan_statement(scan->db, &scan->statements, SCAN_THREADS, &list);
 
 	scan->thread_count = 0;
 	if (rc != SQLITE_OK)
@@ -87,7 +117,7 @@ static int threads_load(struct scan *scan)
 	}
 	if (rc != SQLITE_DONE)
 		fail_sqlite(scan, rc);
-	sqlite3_finalize(list);
+	sqlite3_reset(list);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
@@ -115,13 +145,16 @@ void scan_reader_give(struct chunk_reader *reader)
 	chunk_reader_free(reader);
 }
 
-int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted)
+int scan_init(struct scan *scan, sqlite3 *db, struct scan_statements *spare,
+	      const struct scan_filter *filter, unsigned wanted)
 {
-	char *sql;
 	int rc;
 
 	memset(scan, 0, sizeof(*scan));
 	scan->db = db;
+	scan->spare = spare;
+	scan->statements = *spare;
+	memset(spare, 0, sizeof(*spare));
 	scan->filter = *filter;
 	scan->wanted = wanted;
 	scan->reader = scan_reader_take();
@@ -130,23 +163,31 @@ int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, 
 	rc = processes_load(scan);
 	if (rc != SQLITE_OK)
 		return rc;
-	sql = sqlite3_mprintf("SELECT chunk_id, thread_low, thread_high, first_ns, last_ns, blob "
-			      "FROM chunks WHERE process_id = ?1 AND first_ns <= ?2 "
-			      "AND last_ns >= ?3 AND kinds & ?4 AND stack_low <= ?5 "
-			      "AND stack_high >= ?6 AND address_low <= ?7 AND address_high >= ?8 "
-			      "AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY %s",
-			      filter->descending ? "last_ns DESC, chunk_id DESC"
-						 : "first_ns, chunk_id");
-	if (!sql)
-		return SQLITE_NOMEM;
-	rc = sqlite3_prepare_v2(db, sql, -1, &scan->chunks, NULL);
-	sqlite3_free(sql);
+	rc = scan_statement(db, &scan->statements,
+			    filter->descending ? SCAN_CHUNKS_LATEST_FIRST : SCAN_CHUNKS,
+			    &scan->chunks);
 	return rc == SQLITE_OK ? rc : fail_sqlite(scan, rc);
+}
+
+/* What another scan has given back meanwhile stays. */
+static void give_back(struct scan *scan)
+{
+	for (unsigned i = 0; scan->spare && i < SCAN_STATEMENTS; i++) {
+		sqlite3_stmt **spare = &scan->spare->statement[i];
+		sqlite3_stmt *statement = scan->statements.statement[i];
+
+		if (*spare) {
+			sqlite3_finalize(statement);
+		} else {
+			sqlite3_reset(statement);
+			*spare = statement;
+		}
+	}
 }
 
 void scan_release(struct scan *scan)
 {
-	sqlite3_finalize(scan->chunks);
+	give_back(scan);
 	scan_reader_give(scan->reader);
 	free(scan->processes);
 	free(scan->thread_ids);

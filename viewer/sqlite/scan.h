@@ -36,12 +36,30 @@ struct scan_filter {
 	bool descending;       /* the latest first */
 };
 
+/* What a table asks the plain tables. A query may look into it again and again, for each row of
+ * another: the table keeps the statements that no scan is using. */
+enum scan_statement {
+	SCAN_PROCESSES,
+	SCAN_THREADS,
+	SCAN_CHUNKS,
+	SCAN_CHUNKS_LATEST_FIRST,
+	SCAN_GAPS,
+	SCAN_ANY_GAP,
+	SCAN_STATEMENTS
+};
+
+struct scan_statements {
+	sqlite3_stmt *statement[SCAN_STATEMENTS];
+};
+
 struct scan_process {
 	int64_t process_id, run_id, peak_blocks;
 };
 
 struct scan {
 	sqlite3 *db;
+	struct scan_statements *spare; /* the table's */
+	struct scan_statements statements;
 	struct scan_filter filter;
 	unsigned wanted; /* CHUNK_* bits */
 	struct chunk_reader *reader;
@@ -50,17 +68,23 @@ struct scan {
 	struct scan_process process; /* the current one */
 	int64_t *thread_ids;	     /* by number, of the current process; 0 unknown */
 	unsigned thread_count;
-	sqlite3_stmt *chunks;
-	bool found;   /* `chunks` is at a chunk that was not decoded yet */
-	bool through; /* `chunks` has no more; stepping it again would begin anew */
+	sqlite3_stmt *chunks; /* of `statements` */
+	bool found;	      /* `chunks` is at a chunk that was not decoded yet */
+	bool through;	      /* `chunks` has no more; stepping it again would begin anew */
 	int64_t chunk_id, chunk_first_ns, chunk_last_ns;
 	struct chunk_columns columns;
 	unsigned opened; /* chunks decoded since the scan began */
 	char *error;	 /* sqlite3_malloc'ed, when a function failed */
 };
 
-int scan_init(struct scan *scan, sqlite3 *db, const struct scan_filter *filter, unsigned wanted);
+int scan_init(struct scan *scan, sqlite3 *db, struct scan_statements *spare,
+	      const struct scan_filter *filter, unsigned wanted);
 void scan_release(struct scan *scan);
+
+/* One of them, prepared when it is needed first; reset it after use. */
+int scan_statement(sqlite3 *db, struct scan_statements *of, enum scan_statement which,
+		   sqlite3_stmt **ret_statement);
+void scan_statements_release(struct scan_statements *statements);
 
 /* Readers, some of which are kept for the next who needs one. NULL: no memory. */
 struct chunk_reader *scan_reader_take(void);
