@@ -75,7 +75,7 @@ static void save_sizes(struct process *process)
 		const struct size_total *size = &process->totals.sizes[bucket];
 		sqlite3_stmt *set;
 
-		if (!size->allocations && !size->frees && !size->listed)
+		if (!(size->allocations | size->frees | size->listed))
 			continue;
 		set = writer_statement(writer, SQL_SIZE_SET);
 		writer_bind(set, 1,

@@ -1,8 +1,10 @@
 /*
  * Questions to the virtual tables: whatever a WHERE clause asks, they answer as plain tables with
- * the same rows do. The input is read as a question, byte by byte: the table, the columns that are
- * compared, how and with what, and the order. What follows a first byte of 255 is the name of a run,
- * of which the command must find one or none.
+ * the same rows do. The input's first bytes are read as a question, byte by byte: the table, the
+ * columns that are compared and how, and the order; those after them are the values to compare with.
+ * Questions that were asked are kept prepared, as most inputs differ from another in their values
+ * only. What follows a first byte of 255 is the name of a run, of which the command must find one or
+ * none.
  */
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -10,16 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
 #include "proto/event.h"
 #include "proto/store.h"
+#include "tests/fuzz/quick_sqlite.h"
+#include "tests/fuzz/sql_value.h"
 #include "viewer/run.h"
 #include "viewer/sqlite/heaptape_sqlite.h"
 
 #define PROCESSES 3
-#define EVENTS 48u
-#define CHUNK_EVENTS 16u
+#define EVENTS 20u
+#define CHUNK_EVENTS 10u
+#define KEPT_QUESTIONS 2048u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -106,31 +109,16 @@ static void put_process(unsigned process, struct chunk_writer *writer, struct ch
 	sqlite3_finalize(insert);
 }
 
-/* Open, it needs no names. */
-static void unlink_all(const char *path)
-{
-	static const char *const tails[] = { "", "-wal", "-shm" };
-	char file[96];
-
-	for (unsigned i = 0; i < 3; i++) {
-		snprintf(file, sizeof(file), "%s%s", path, tails[i]);
-		unlink(file);
-	}
-}
-
 static void make(void)
 {
 	struct chunk_writer *writer = chunk_writer_new();
 	struct chunk_press *press = chunk_press_new();
 	struct store_error error;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/tmp/heaptape-fuzz-%d.db", (int)getpid());
-	unlink_all(path);
-	if (store_open(path, STORE_CREATE, &db, &error) != 0 ||
+	quick_sqlite();
+	if (store_open(":memory:", STORE_CREATE, &db, &error) != 0 ||
 	    heaptape_sqlite_register(db) != SQLITE_OK)
 		abort();
-	unlink_all(path);
 	for (unsigned process = 1; process <= PROCESSES; process++)
 		put_process(process, writer, press);
 	chunk_writer_free(writer);
@@ -144,15 +132,6 @@ static void make(void)
 	     " SELECT frame_id, frame_id / 2, frame_id, 1 FROM frames");
 }
 
-struct input {
-	const uint8_t *at, *end;
-};
-
-static unsigned take(struct input *input)
-{
-	return input->at < input->end ? *input->at++ : 0;
-}
-
 static const char *const event_columns[] = { "run_id",	 "process_id",	"thread_id",
 					     "seq",	 "at_ns",	"kind",
 					     "address",	 "size_bytes",	"usable_bytes",
@@ -163,50 +142,6 @@ static const char *const allocation_columns[] = {
 	"freed_at_ns", "lifetime_ns",  "freed_by_thread_id"
 };
 
-static void put_value(sqlite3_str *sql, struct input *input)
-{
-	unsigned kind = take(input), a = take(input);
-	char text[40] = "";
-
-	switch (kind % 11) {
-	case 0:
-		sqlite3_str_appendf(sql, "%u", a);
-		break;
-	case 1:
-		sqlite3_str_appendf(sql, "%u", a << 8 | take(input));
-		break;
-	case 2:
-		sqlite3_str_appendf(sql, "%d.%02u", (int)a - 20, take(input) % 100);
-		break;
-	case 3:
-		sqlite3_str_appendf(sql, "'%q'", event_kind_name(a % (EVENT_KIND_COUNT + 1)));
-		break;
-	case 4:
-		for (unsigned i = 0; i < a % 30; i++)
-			text[i] = (char)take(input);
-		sqlite3_str_appendf(sql, "'%q'", text);
-		break;
-	case 5:
-		sqlite3_str_appendall(sql, "NULL");
-		break;
-	case 6:
-		sqlite3_str_appendall(sql, a % 2 ? "9223372036854775807" : "-9223372036854775808");
-		break;
-	case 7:
-		sqlite3_str_appendf(sql, "%s1e%u", a % 2 ? "-" : "", a % 40);
-		break;
-	case 8:
-		sqlite3_str_appendf(sql, "x'%02x'", a);
-		break;
-	case 9:
-		sqlite3_str_appendf(sql, "'%u%s'", a, take(input) % 2 ? ".0" : "");
-		break;
-	default:
-		sqlite3_str_appendf(sql, "(%u * %u - %u)", a, take(input), take(input));
-		break;
-	}
-}
-
 static void put_condition(sqlite3_str *sql, struct input *input, const char *column)
 {
 	static const char *const compare[] = { "=",  "<",  "<=",     ">",    ">=",
@@ -215,32 +150,23 @@ static void put_condition(sqlite3_str *sql, struct input *input, const char *col
 
 	sqlite3_str_appendall(sql, column);
 	if (how < 10) {
-		sqlite3_str_appendf(sql, " %s ", compare[how]);
-		put_value(sql, input);
+		sqlite3_str_appendf(sql, " %s ?", compare[how]);
 	} else if (how == 10) {
 		sqlite3_str_appendall(sql, " ISNULL");
 	} else if (how == 11) {
 		sqlite3_str_appendall(sql, " NOTNULL");
 	} else if (how == 12) {
-		sqlite3_str_appendall(sql, " BETWEEN ");
-		put_value(sql, input);
-		sqlite3_str_appendall(sql, " AND ");
-		put_value(sql, input);
+		sqlite3_str_appendall(sql, " BETWEEN ? AND ?");
 	} else if (how == 13) {
-		sqlite3_str_appendall(sql, " IN (");
-		put_value(sql, input);
-		for (unsigned more = take(input) % 4; more; more--) {
-			sqlite3_str_appendall(sql, ", ");
-			put_value(sql, input);
-		}
+		sqlite3_str_appendall(sql, " IN (?");
+		for (unsigned more = take(input) % 4; more; more--)
+			sqlite3_str_appendall(sql, ", ?");
 		sqlite3_str_appendall(sql, ")");
 	} else if (how == 14) {
-		sqlite3_str_appendall(sql, " = ");
-		put_value(sql, input);
-		sqlite3_str_appendall(sql, " COLLATE NOCASE");
+		sqlite3_str_appendall(sql, " = ? COLLATE NOCASE");
 	} else {
-		sqlite3_str_appendf(sql, " IN (SELECT stack_id FROM stacks WHERE stack_id > %u)",
-				    take(input));
+		sqlite3_str_appendf(sql,
+				    " IN (SELECT stack_id FROM stacks WHERE stack_id > ? LIMIT 4)");
 	}
 }
 
@@ -271,61 +197,110 @@ static char *question(struct input *input)
 	return sqlite3_str_finish(sql);
 }
 
-/* The one row of the answer as text; an error as its number. */
-static char *answer(const char *format, const char *prefix)
+struct kept {
+	char *sql;
+	sqlite3_stmt *statement, *plain;
+};
+
+static sqlite3_stmt *prepare(const char *format, const char *prefix)
 {
 	char *sql = sqlite3_mprintf(format, prefix);
 	sqlite3_stmt *statement = NULL;
-	sqlite3_str *text = sqlite3_str_new(db);
-	int result = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
 
-	if (result == SQLITE_OK)
-		result = sqlite3_step(statement);
-	if (result != SQLITE_ROW)
-		sqlite3_str_appendf(text, "error %d", result);
-	for (int i = 0; result == SQLITE_ROW && i < sqlite3_column_count(statement); i++)
-		sqlite3_str_appendf(text, "%s|", sqlite3_column_text(statement, i));
-	sqlite3_finalize(statement);
+	if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK) {
+		fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
+		abort();
+	}
 	sqlite3_free(sql);
-	return sqlite3_str_finish(text);
+	return statement;
+}
+
+/* The question prepared; takes over its text. */
+static struct kept *keep(char *sql)
+{
+	static struct kept kept[KEPT_QUESTIONS];
+	uint32_t hash = 0;
+	struct kept *place;
+
+	for (const char *at = sql; *at; at++)
+		hash = (hash ^ (uint8_t)*at) * 0x01000193u;
+	place = &kept[(hash ^ hash >> 16) % KEPT_QUESTIONS];
+	if (place->sql && !strcmp(place->sql, sql)) {
+		sqlite3_free(sql);
+		return place;
+	}
+	sqlite3_finalize(place->statement);
+	sqlite3_finalize(place->plain);
+	sqlite3_free(place->sql);
+	place->sql = sql;
+	place->statement = prepare(sql, "");
+	place->plain = strstr(sql, "%s") ? prepare(sql, "plain_") : NULL;
+	return place;
+}
+
+static void bind(sqlite3_stmt *statement, struct input input)
+{
+	for (int i = 1; i <= sqlite3_bind_parameter_count(statement); i++)
+		bind_value(statement, i, &input);
+}
+
+static bool same(sqlite3_stmt *got, sqlite3_stmt *expected)
+{
+	for (int i = 0; i < sqlite3_column_count(expected); i++) {
+		int bytes = sqlite3_column_bytes(expected, i);
+
+		if (sqlite3_column_type(got, i) != sqlite3_column_type(expected, i) ||
+		    sqlite3_column_bytes(got, i) != bytes ||
+		    (bytes && memcmp(sqlite3_column_blob(got, i), sqlite3_column_blob(expected, i),
+				     (size_t)bytes) != 0))
+			return false;
+	}
+	return true;
+}
+
+static void print(sqlite3_stmt *statement, int result)
+{
+	char *sql = sqlite3_expanded_sql(statement);
+
+	fprintf(stderr, "%s\n  %d", sql, result);
+	for (int i = 0; result == SQLITE_ROW && i < sqlite3_column_count(statement); i++)
+		fprintf(stderr, " %s", (const char *)sqlite3_column_text(statement, i));
+	fprintf(stderr, "\n");
+	sqlite3_free(sql);
 }
 
 static void compare(struct input *input)
 {
-	char *sql = question(input);
-	char *got = answer(sql, ""), *expected = answer(sql, "plain_");
+	struct kept *asked = keep(question(input));
+	int got, expected;
 
-	if (strcmp(got, expected) != 0) {
-		fprintf(stderr, "%s\n got %s\n not %s\n", sql, got, expected);
+	bind(asked->statement, *input);
+	bind(asked->plain, *input);
+	got = sqlite3_step(asked->statement);
+	expected = sqlite3_step(asked->plain);
+	if (got != expected || (got == SQLITE_ROW && !same(asked->statement, asked->plain))) {
+		print(asked->statement, got);
+		print(asked->plain, expected);
 		abort();
 	}
-	sqlite3_free(got);
-	sqlite3_free(expected);
-	sqlite3_free(sql);
+	sqlite3_reset(asked->statement);
+	sqlite3_reset(asked->plain);
 }
 
 /* Only that it answers: there is no plain table of pages, nor another stack_text. */
 static void ask_others(struct input *input)
 {
-	sqlite3_str *sql = sqlite3_str_new(db);
-	char *text;
+	static const char *const questions[] = {
+		"SELECT count(stack_text(?))",
+		"SELECT count(stack_text(?, ?))",
+		"SELECT count(*), total(live_bytes) FROM pages(?)",
+		"SELECT count(*), total(live_bytes) FROM pages(?, ?)",
+	};
+	struct kept *asked = keep(sqlite3_mprintf("%s", questions[take(input) % 4]));
 
-	if (take(input) % 2) {
-		sqlite3_str_appendall(sql, "SELECT count(stack_text(");
-		put_value(sql, input);
-		sqlite3_str_appendall(sql, "))");
-	} else {
-		sqlite3_str_appendall(sql, "SELECT count(*), total(live_bytes) FROM pages(");
-		put_value(sql, input);
-		if (take(input) % 4) {
-			sqlite3_str_appendall(sql, ", ");
-			put_value(sql, input);
-		}
-		sqlite3_str_appendall(sql, ")");
-	}
-	text = sqlite3_str_finish(sql);
-	sqlite3_free(answer("%s", text));
-	sqlite3_free(text);
+	bind(asked->statement, *input);
+	sqlite3_step(asked->statement);
+	sqlite3_reset(asked->statement);
 }
 
 static void find_run(struct input *input)
