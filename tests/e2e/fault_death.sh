@@ -1,7 +1,7 @@
 #!/bin/sh
 # Death by every cause, at any moment: each thread counts in a shared file what it has completed
-# (tests/programs/mortal.c), and exactly that is in the database; one call more may be, which was
-# recorded but not yet counted. HT_SCALE=5 kills a hundred programs of each kind.
+# (tests/programs/mortal.c), and exactly that is in the database; the call that was
+# under way may be. heavy_death.sh dies a hundred times of each cause.
 . "$(dirname "$0")/lib.sh"
 
 sizes="size_bytes IN (601, 1603, 70001) AND kind IN ('malloc', 'calloc', 'realloc', 'free')"
@@ -49,7 +49,7 @@ for options in -q "-q --no-stacks"; do
 	dies "exit_group" 3 raw=12345 2
 	dies "stack overflow" 139 stack=20000 2
 	checked
-	dies "limited memory" 139 eat=500 2
+	dies "limited memory" 139 as=20 2
 	rm -f heaptape.db*
 done
 run_options="-q"
@@ -63,7 +63,7 @@ is "with an heir: the end" "$(query "SELECT exit_signal FROM processes WHERE run
 checked
 
 # Killed by a timer at a random moment.
-kills=$((20 * HT_SCALE)) calls_before=0
+kills=20 calls_before=0
 for n in $(seq $kills); do
 	run_options="-q"
 	[ $((n % 2)) = 0 ] || run_options="-q --no-stacks"
@@ -78,7 +78,7 @@ done
 [ $calls_before -gt $((kills * 5000)) ] || fail "only $calls_before calls in $kills programs"
 
 # Killed while the library starts in it.
-for n in $(seq $((5 * HT_SCALE))); do
+for n in $(seq 5); do
 	rm -f counts
 	record sh -c '"$@" & sleep $0; kill -9 $!; wait $!' "0.00$((n % 7))" "$programs/mortal" counts \
 		kill=9000000

@@ -10,7 +10,7 @@ case $B in /*) ;; *) B=$top/$B ;; esac
 # Once more from the start, with nothing of the caller's environment.
 if [ "${HT_CLEAN:-}" != 1 ]; then
 	exec env -i PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HT_CLEAN=1 HT_BUILD="$B" \
-		HT_KEEP="${HT_KEEP:-}" HT_SCALE="${HT_SCALE:-1}" LC_ALL=C.UTF-8 \
+		HT_KEEP="${HT_KEEP:-}" HT_SCALE="${HT_SCALE:-1}" DEATHS="${DEATHS:-}" KINDS="${KINDS:-}" LC_ALL=C.UTF-8 \
 		ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" TMPDIR="${TMPDIR:-/tmp}" sh "$0" "$@"
 fi
 
