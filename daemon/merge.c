@@ -360,9 +360,10 @@ static void peek_buffer(struct process *process, uint32_t slot, uint64_t now, en
 		slab_release(&batch.slabs);
 		return;
 	}
-	process_read_nodes(process, final);
-	if (!final)
+	if (!final) { /* else they all were read before */
+		process_read_nodes(process, false);
 		cut_at_unknown_stack(process, &batch);
+	}
 	if (!batch.count) {
 		slab_release(&batch.slabs);
 		return;

@@ -11,7 +11,7 @@
 /* Nodes come in the order of their numbers, almost: when more than so many below one are still
  * missing it is nonsense, and memory is not spent on it. */
 #define NODE_GAP_MAX 65536u
-#define NODES_AT_ONCE 512u
+#define NODES_AT_ONCE 512
 /* Read from the shared memory of a running process in one go: others wait meanwhile. */
 #define NODES_LOOK_MAX 16384u
 #define MAPPINGS_MAX 65536u
@@ -190,30 +190,27 @@ int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 
 /*
  * Begins with the first that is missing: its thread may have been slow to fill it in, and what
- * others made since then came through the socket without it.
+ * others made since then came through the socket without it. `all`: no thread will fill in any more.
  */
 void process_read_nodes(struct process *process, bool all)
 {
 	struct ring_node nodes[NODES_AT_ONCE];
 	uint32_t first = process->nodes_whole, looked = 0;
+	int count = NODES_AT_ONCE;
 
 	if (!process->stacks)
 		return;
-	while (first < process->ring.head.nodes_used && (all || looked < NODES_LOOK_MAX)) {
-		int count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);
-
+	while (count == NODES_AT_ONCE && (all || looked < NODES_LOOK_MAX)) {
+		count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);
 		for (int i = 0; i < count; i++) {
-			if (!all && !mapping_of(process, nodes[i].pc))
+			if (!all && (!nodes[i].pc || !mapping_of(process, nodes[i].pc)))
 				return;
+			if (!nodes[i].pc)
+				continue; /* its thread died before it was complete */
 			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc) != 0)
 				return;
 		}
 		first += (uint32_t)count;
-		if (count < (int)NODES_AT_ONCE) {
-			if (!all)
-				return;
-			first++; /* its thread died before it was complete */
-		}
 		looked += NODES_AT_ONCE;
 	}
 }

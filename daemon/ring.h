@@ -58,7 +58,7 @@ int ring_read_buffer_head(const struct ring *ring, uint32_t slot, struct ring_bu
 int ring_read_events(const struct ring *ring, uint32_t slot, const struct ring_buffer_head *head,
 		     uint64_t from_seq, struct batch *ret_batch);
 
-/* Copies up to `max` nodes from number `first` on; returns how many are complete. */
+/* Copies up to `max` nodes from number `first` on; returns how many. A pc of 0: not complete. */
 int ring_read_nodes(const struct ring *ring, uint32_t first, struct ring_node *ret_nodes,
 		    uint32_t max);
 

@@ -443,6 +443,41 @@ static void test_free_stacks(void **unused)
 	chunk_reader_free(reader);
 }
 
+/* Threads that died before their nodes were complete, in any number, hide none of the others. */
+static void test_nodes_with_holes(void **unused)
+{
+	struct events events = { 0 };
+	unsigned complete = 0;
+
+	(void)unused;
+	ring_head.node_capacity = ring_head.nodes_used = 2000;
+	assert_int_equal(ftruncate(ring_fd, (off_t)(ring_head.nodes_offset +
+						    2000 * sizeof(struct ring_node))),
+			 0);
+	for (unsigned i = 1; i < 2000; i++) {
+		struct ring_node node = { 0x1000 + i, 0, 0 };
+
+		if (i % 3 == 0 || (i > 600 && i < 1300))
+			continue;
+		assert_int_equal(pwrite(ring_fd, &node, sizeof(node),
+					(off_t)(ring_head.nodes_offset + i * sizeof(node))),
+				 sizeof(node));
+		complete++;
+	}
+	assert_int_equal(pwrite(ring_fd, &ring_head, sizeof(ring_head), 0), sizeof(ring_head));
+	process->ring.head = ring_head;
+	process->stacks = true;
+	add_malloc(&events, 100, 0x1000);
+	events.stacks[0] = 1999;
+	buffer(1, 0, &events);
+	process_poll(process);
+	finish();
+	assert_int_equal(ask("SELECT count(*) FROM stacks"), complete);
+	assert_int_equal(ask("SELECT offset FROM stack_totals JOIN stacks USING (stack_id) "
+			     "JOIN frames USING (frame_id)"),
+			 0x1000 + 1999);
+}
+
 static void test_gaps(void **unused)
 {
 	Heaptape__ThreadEnd last = HEAPTAPE__THREAD_END__INIT;
@@ -665,6 +700,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_restarting, begin, end),
 		cmocka_unit_test_setup_teardown(test_many_ended, begin, end),
 		cmocka_unit_test_setup_teardown(test_free_stacks, begin, end),
+		cmocka_unit_test_setup_teardown(test_nodes_with_holes, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_dropped, begin, end),
 		cmocka_unit_test_setup_teardown(test_times_off, begin, end),
