@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/frame.h"
 #include "daemon/pidfd.h"
@@ -100,6 +101,7 @@ int peer_new(struct server *server, int fd, pid_t pid)
 	peer->fd = fd;
 	peer->pid = pid;
 	peer->passed_fd = -1;
+	peer->ring.fd = -1;
 	peer->connected_ns = clock_monotonic_ns();
 	peer->readable = server_watch(server, peer);
 	if (!peer->readable) {
@@ -120,32 +122,43 @@ static void drop_rest(struct peer *peer)
 	peer->rest = NULL;
 }
 
+void peer_end_process(struct peer *peer)
+{
+	struct process *process = peer->process;
+
+	if (peer->gone)
+		event_free(peer->gone);
+	peer->gone = NULL;
+	peer->is_gone = false;
+	if (peer->bad) {
+		char text[256];
+
+		snprintf(text, sizeof(text), "connection of process %d ended: %s",
+			 (int)process->pid, peer->bad);
+		writer_note(&peer->server->daemon.writer, peer->run->run_id, process->process_id,
+			    process->last_ns, text);
+	}
+	peer->process = NULL;
+	process_finish(process);
+}
+
 void peer_free(struct peer *peer)
 {
 	struct server *server = peer->server;
 	struct peer **link = &server->peers;
-	struct run *run = peer->run;
 
 	while (*link != peer)
 		link = &(*link)->next;
 	*link = peer->next;
 	event_free(peer->readable);
-	if (peer->gone)
-		event_free(peer->gone);
-	if (peer->process) {
-		if (peer->bad) {
-			char text[256];
-
-			snprintf(text, sizeof(text), "connection of process %d ended: %s",
-				 (int)peer->process->pid, peer->bad);
-			writer_note(&server->daemon.writer, run->run_id, peer->process->process_id,
-				    peer->process->last_ns, text);
-		}
-		run = peer->process->run;
-		process_finish(peer->process);
-	} else if (peer->state == PEER_COMMAND && run) {
-		run_command_gone(run);
+	if (peer->state == PEER_PROGRAM) {
+		children_count(peer);
+		peer_end_process(peer);
 	}
+	if (peer->state == PEER_LEFT)
+		children_done(peer);
+	if (peer->state == PEER_COMMAND && peer->run)
+		run_command_gone(peer->run);
 	if (peer->state == PEER_CONTROL)
 		control_gone(peer);
 	close(peer->fd);
@@ -191,6 +204,7 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 	if (peer->process->ring.fd >= 0)
 		peer->passed_fd = -1; /* the process's now */
 	peer->process->peer = peer;
+	peer->process_id = peer->process->process_id;
 	peer->run = run;
 	peer->state = PEER_PROGRAM;
 	peer->gone = server_watch_end(peer->server, peer, peer->process->pidfd);
@@ -238,6 +252,7 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_CONTROL)
 			return control_request(peer, frame->run_control);
 		return -EPROTO;
+	case PEER_LEFT:
 	case PEER_CONTROL:
 		return -EPROTO;
 	case PEER_COMMAND:
@@ -321,9 +336,16 @@ static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
 	peer->server->rest_bytes += bytes;
 }
 
-/* Takes a descriptor that came along; only one, and only before the first frame is taken. */
-static void take_descriptors(struct peer *peer, struct msghdr *message)
+/* Takes a descriptor that came along: another connection, or, before the first frame is taken, the
+ * memory. Returns the bytes that came with it and are no part of the stream (proto/wire.h). */
+static size_t take_descriptors(struct peer *peer, struct msghdr *message)
 {
+	size_t apart = 0;
+
+	if ((message->msg_flags & MSG_CTRUNC) && peer->state != PEER_NEW) {
+		children_lost(peer);
+		apart = 1;
+	}
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
 	     part = CMSG_NXTHDR(message, part)) {
 		size_t count;
@@ -335,15 +357,19 @@ static void take_descriptors(struct peer *peer, struct msghdr *message)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
-			if (peer->passed_fd < 0 && peer->state == PEER_NEW)
+			if (children_take(peer, fd))
+				apart = 1;
+			else if (peer->passed_fd < 0 && peer->state == PEER_NEW)
 				peer->passed_fd = fd;
 			else
 				close(fd);
 		}
 	}
+	return apart;
 }
 
-static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes)
+/* As recv(2), with what came besides taken care of. */
+static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes, size_t *ret_apart)
 {
 	union {
 		struct cmsghdr head;
@@ -356,8 +382,7 @@ static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes)
 				  .msg_controllen = sizeof(control.room) };
 	ssize_t got = recvmsg(peer->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	if (got >= 0)
-		take_descriptors(peer, &message);
+	*ret_apart = got > 0 ? take_descriptors(peer, &message) : 0;
 	if (got >= 0 && (message.msg_flags & MSG_CTRUNC))
 		peer->lost_fds = true;
 	return got;
@@ -369,12 +394,12 @@ static bool read_some(struct peer *peer)
 	bool closed = false;
 
 	for (int i = 0; i < READS_AT_ONCE && !peer->bad; i++) {
-		size_t have = peer->rest_bytes, used;
+		size_t have = peer->rest_bytes, used, apart;
 		ssize_t got;
 
 		if (have)
 			memcpy(buffer, peer->rest, have);
-		got = receive(peer, buffer + have, sizeof(buffer) - have);
+		got = receive(peer, buffer + have, sizeof(buffer) - have, &apart);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -383,7 +408,9 @@ static bool read_some(struct peer *peer)
 			closed = true;
 			break;
 		}
-		have += (size_t)got;
+		if (peer->state == PEER_LEFT)
+			continue; /* a child's; nobody knows it */
+		have += (size_t)got - apart;
 		used = take_frames(peer, have);
 		keep_rest(peer, buffer + used, have - used);
 		if (peer->process) {
@@ -408,7 +435,10 @@ void peer_gone(struct peer *peer)
 		if (!read_some(peer))
 			return;
 	}
-	peer_free(peer);
+	if (peer->state == PEER_PROGRAM && children_await(peer))
+		server_changed(peer->server);
+	else
+		peer_free(peer);
 }
 
 #define ELDERS_NS 1000000000u

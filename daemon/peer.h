@@ -16,7 +16,13 @@
 struct server;
 struct event;
 
-enum peer_state { PEER_NEW, PEER_PROGRAM, PEER_COMMAND, PEER_CONTROL };
+enum peer_state {
+	PEER_NEW,
+	PEER_PROGRAM,
+	PEER_LEFT, /* its process has ended; children.h */
+	PEER_COMMAND,
+	PEER_CONTROL
+};
 
 /* What a RunControl frame asks, until it is answered; control.c. */
 struct control_request {
@@ -50,6 +56,12 @@ struct peer {
 	struct process *process;
 	struct run *run;
 	struct control_request control;
+
+	/* children.c */
+	int64_t process_id;
+	uint32_t forks, lost_forks; /* as its memory says; taken over by the run */
+	struct ring ring;	    /* PEER_LEFT: its memory */
+	uint64_t left_ns;
 };
 
 /* Takes over `fd`. -ENOMEM. */
@@ -58,12 +70,15 @@ int peer_new(struct server *server, int fd, pid_t pid);
 /* Ends the connection: a program's process is finished, the command's run goes on without it. */
 void peer_free(struct peer *peer);
 
+/* Its process's rows are final. */
+void peer_end_process(struct peer *peer);
+
 /* Reads what has come, up to a limit that keeps the others waiting shortly. False: it was all, and
  * the peer is gone. */
 bool peer_read(struct peer *peer);
 
-/* The process has ended. Its connection may be open still, in a child that it made behind our back:
- * what is in there is read, then it is over. */
+/* The process has ended. Its connection may be open still, in a child: what is in there is read, then
+ * it is over, or left to children on their way. */
 void peer_gone(struct peer *peer);
 
 /* Sends a frame without waiting; a peer that does not read what it is told is bad. */

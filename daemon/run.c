@@ -18,8 +18,6 @@
 /* How long processes may take to close their connections after the program has ended, before the
  * command is told that they go on. */
 #define LINGER_NS 200000000u
-/* How long a child that was forked is waited for until it says Hello. */
-#define FORK_WAIT_NS 2000000000u
 #define RETRY_NS 2000000000u
 
 static int add_row(struct run *run, const char *label, const char *command, const char *cwd,
@@ -147,6 +145,22 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 		 hello->executable, why);
 	writer_note(&run->daemon->writer, run->run_id, 0, clock_monotonic_ns() - run->started_ns,
 		    text);
+}
+
+void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost)
+{
+	char text[128];
+
+	run->forks += forks;
+	run->lost_forks += lost;
+	if (!lost)
+		return;
+	run->lost = true;
+	snprintf(text, sizeof(text),
+		 "forked children that could not connect to heaptaped and are not recorded: %u",
+		 lost);
+	writer_note(&run->daemon->writer, run->run_id, process_id,
+		    clock_monotonic_ns() - run->started_ns, text);
 }
 
 void run_add_process(struct run *run, struct process *process)
@@ -283,7 +297,6 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		if (run->processes[i].process == process)
 			ended = &run->processes[i];
 	run->running--;
-	run->forks += process->ring.fd >= 0 ? process->ring.head.forks : 0;
 	run->has_stacks = run->has_stacks || process->node_count > 1;
 	if (process->cut || process->how == PROCESS_CUT)
 		run->cut = true;
@@ -434,7 +447,7 @@ void run_check(struct run *run, bool strangers)
 	if (!run->ended)
 		return;
 	/* A child may be on its way that its parent did not wait for. */
-	if (run->running == 0 && run->forks > run->forks_seen && since_ns < FORK_WAIT_NS)
+	if (run->running == 0 && run->left)
 		return;
 	if (run->running == 0 && !(lingering && (strangers || !known))) {
 		finish(run);

@@ -44,7 +44,10 @@ struct run {
 	bool lost, cut;
 	bool has_stacks;
 	unsigned running;
-	uint64_t forks, forks_seen; /* by processes that ended; children that said Hello */
+	/* By processes that ended; children that said Hello, that counted themselves as lost;
+	 * connections that are left to those on their way. */
+	uint64_t forks, forks_seen, lost_forks;
+	unsigned left;
 
 	pid_t status_pid; /* how the program ended, from RunEnd */
 	int status_code;
@@ -65,6 +68,8 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 
 void run_add_process(struct run *run, struct process *process);
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
+/* Forks that a process has counted, and children that were lost. */
+void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost);
 int64_t run_find_process(const struct run *run, pid_t pid);
 /* The parent of a process that says Hello, 0 unknown. When that is an earlier process of the run
  * which became another program, this is noted. */

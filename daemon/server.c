@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/run.h"
 
@@ -230,6 +231,11 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 			peer_gone(peer);
 		else if (peer->state == PEER_NEW)
 			peer_read(peer);
+	}
+	for (peer = server->peers; peer; peer = next_peer) {
+		next_peer = peer->next;
+		if (peer->state == PEER_LEFT && children_all_here(peer))
+			peer_free(peer);
 	}
 	for (peer = server->peers; peer; peer = peer->next)
 		strangers = strangers || peer->state == PEER_NEW;

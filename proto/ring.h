@@ -10,7 +10,8 @@
  *   nodes_offset                  struct ring_node [node_capacity], stack nodes by number
  *
  * Who writes: the buffer's thread, except `control`, which the daemon writes with pwrite(2), and
- * RING_PARKED.
+ * RING_PARKED; and a forked child, before its memory of its own takes this one's place: lost_forks,
+ * and forks when it was made behind the shim's back.
  *
  * Switching. `control` says whether to record, and how often that was switched on in this process
  * (its "turn"; 0: recorded from its start). Before the daemon switches on, it parks every buffer in
@@ -42,7 +43,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 5
+#define RING_VERSION 6
 
 #define RING_CONTROL_RECORD 1u
 #define RING_CONTROL_TURN_SHIFT 8
@@ -82,6 +83,7 @@ struct ring_head {
 	uint64_t listed_blocks, listed_bytes; /* in begun_turn, so far */
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
 	uint32_t forks; /* begun, each before its child is there: so many will say Hello */
+	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */

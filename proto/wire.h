@@ -8,6 +8,11 @@
  * A peer that sends a longer frame, a payload that is not a Frame, or frames out of their place
  * loses its connection. The first frame is Hello (a traced program) or RunStart (the command).
  *
+ * A forked child that cannot connect (it has another root folder, user or mount namespace) makes a
+ * pair of sockets and sends one end, as SCM_RIGHTS, through the connection it has from its parent.
+ * One byte goes with it, which is no part of the stream: it may lie in the middle of a frame of the
+ * parent's. A descriptor ends what recvmsg(2) returns, so it is the last byte of that.
+ *
  * The few functions here write message heads without protobuf-c, for the shim, which brings
  * nothing but libc into the program; tests decode what they write with protobuf-c.
  * Changing the wire so that an older reader would misread it: bump WIRE_VERSION.

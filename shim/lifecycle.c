@@ -62,18 +62,28 @@ static void watch(void)
 	ht_control_set(&ht_ring.head->control);
 }
 
+/* In a child that cannot connect: says so where its parent's record is, then has nothing to do with
+ * that any more. */
+static void leave_parents_ring(void)
+{
+	__atomic_fetch_add(&ht_ring.head->lost_forks, 1, __ATOMIC_RELAXED);
+	ht_ring_renew(&ht_ring);
+	drop_descriptor();
+}
+
 bool ht_begin(bool forked)
 {
-	int error = forked ? ht_ring_renew(&ht_ring) : ht_ring_make(&ht_ring);
+	int error = ht_link_open(ht_settings.socket);
 
 	if (error) {
-		ht_link_off("no memory to record in", -error);
+		if (forked)
+			leave_parents_ring();
+		ht_link_off("cannot reach heaptaped", -error);
 		return false;
 	}
-	error = ht_link_open(ht_settings.socket);
+	error = forked ? ht_ring_renew(&ht_ring) : ht_ring_make(&ht_ring);
 	if (error) {
-		drop_descriptor();
-		ht_link_off("cannot reach heaptaped", -error);
+		ht_link_off("no memory to record in", -error);
 		return false;
 	}
 	error = say_hello(forked);

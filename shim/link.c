@@ -12,7 +12,7 @@
 #include "shim/sys.h"
 #include "shim/tell.h"
 
-struct link ht_link = { .fd = -1 };
+struct link ht_link = { .fd = -1, .parent_fd = -1 };
 
 static uint8_t unsent[LINK_MAX_FRAME];
 
@@ -95,10 +95,18 @@ static uint64_t inode_of(int fd)
 	return ret == -EBADF ? 0 : ret < 0 ? ht_link.inode : status.st_ino;
 }
 
-int ht_link_open(const char *path)
+/* Beyond the system's limit where we may; else up to it. */
+static void make_room(long fd)
+{
+	int bytes = 1 << 20;
+
+	if (sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+static long connect_to(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int buffer_bytes = 1 << 20;
 	long fd, ret;
 
 	if (strlen(path) >= sizeof(address.sun_path))
@@ -106,38 +114,83 @@ int ht_link_open(const char *path)
 	strcpy(address.sun_path, path);
 	fd = sys_call3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return (int)fd;
-	/* Beyond the system's limit where we may; else up to it. */
-	if (sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes,
-		      sizeof(buffer_bytes)) < 0)
-		sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes,
-			  sizeof(buffer_bytes));
+		return fd;
+	make_room(fd);
 	do
 		ret = sys_call3(SYS_connect, fd, &address, sizeof(address));
 	while (ret == -EINTR);
 	if (ret < 0) {
 		sys_call1(SYS_close, fd);
-		return (int)ret;
+		return ret;
 	}
-	ht_link.fd = move_high((int)fd);
-	ht_link.inode = inode_of(ht_link.fd);
-	ht_link.unsent_bytes = 0;
-	return 0;
+	return fd;
 }
 
-static long send_some(struct iovec *iov, unsigned parts, void *control, size_t control_bytes,
-		      int flags)
+/* A descriptor on its way to the daemon. */
+union passed {
+	struct cmsghdr head;
+	char space[CMSG_SPACE(sizeof(int))];
+};
+
+static void pass(union passed *control, int fd)
+{
+	*control = (union passed){ .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+					     .cmsg_level = SOL_SOCKET,
+					     .cmsg_type = SCM_RIGHTS } };
+	memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
+}
+
+static long send_some(int fd, struct iovec *iov, unsigned parts, union passed *control, int flags)
 {
 	struct msghdr message = { .msg_iov = iov,
 				  .msg_iovlen = parts,
 				  .msg_control = control,
-				  .msg_controllen = control_bytes };
+				  .msg_controllen = control ? sizeof(*control) : 0 };
 	long ret;
 
 	do
-		ret = sys_call3(SYS_sendmsg, ht_link.fd, &message, MSG_NOSIGNAL | flags);
+		ret = sys_call3(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | flags);
 	while (ret == -EINTR);
 	return ret;
+}
+
+/* Hands the daemon one end of a new connection; see proto/wire.h. */
+static long connect_through(int parent_fd)
+{
+	struct iovec byte = { (char[]){ 0 }, 1 };
+	union passed control;
+	int ends[2];
+	long ret;
+
+	ret = sys_call4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+	if (ret < 0)
+		return ret;
+	make_room(ends[0]);
+	pass(&control, ends[1]);
+	ret = send_some(parent_fd, &byte, 1, &control, ht_link.drop_when_full ? MSG_DONTWAIT : 0);
+	sys_call1(SYS_close, ends[1]);
+	if (ret < 0) {
+		sys_call1(SYS_close, ends[0]);
+		return ret;
+	}
+	return ends[0];
+}
+
+int ht_link_open(const char *path)
+{
+	long fd = connect_to(path);
+
+	if (fd < 0 && ht_link.parent_fd >= 0) {
+		long through = connect_through(ht_link.parent_fd);
+
+		fd = through < 0 ? fd : through;
+	}
+	if (fd < 0)
+		return (int)fd;
+	ht_link.fd = move_high((int)fd);
+	ht_link.inode = inode_of(ht_link.fd);
+	ht_link.unsent_bytes = 0;
+	return 0;
 }
 
 /* Takes the first `bytes` bytes off an iovec array. */
@@ -156,22 +209,15 @@ static void advance(struct iovec **iov, unsigned *parts, size_t bytes)
 
 int ht_link_first(struct iovec *iov, unsigned parts, int passed_fd)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				.cmsg_level = SOL_SOCKET,
-				.cmsg_type = SCM_RIGHTS } };
-	bool pass = passed_fd >= 0;
+	union passed control, *passed = passed_fd >= 0 ? &control : NULL;
 
-	memcpy(CMSG_DATA(&control.head), &passed_fd, sizeof(passed_fd));
+	pass(&control, passed_fd);
 	while (parts) {
-		long ret = send_some(iov, parts, pass ? &control : NULL, pass ? sizeof(control) : 0,
-				     0);
+		long ret = send_some(ht_link.fd, iov, parts, passed, 0);
 
 		if (ret < 0)
 			return (int)ret;
-		pass = false;
+		passed = NULL;
 		advance(&iov, &parts, (size_t)ret);
 	}
 	ht_link.frames = 1;
@@ -195,7 +241,7 @@ int ht_link_push(void)
 
 		if (ht_link.state != LINK_ON)
 			return -EPIPE;
-		ret = send_some(&iov, 1, NULL, 0, MSG_DONTWAIT);
+		ret = send_some(ht_link.fd, &iov, 1, NULL, MSG_DONTWAIT);
 		if (ret < 0)
 			return failed(ret);
 		ht_link.unsent_at += (uint32_t)ret;
@@ -223,7 +269,7 @@ int ht_link_send(struct iovec *iov, unsigned parts)
 	if (ht_link.state == LINK_ON)
 		error = still_ours() ? ht_link_push() : -EPIPE;
 	if (!error) {
-		ret = send_some(iov, parts, NULL, 0, MSG_DONTWAIT);
+		ret = send_some(ht_link.fd, iov, parts, NULL, MSG_DONTWAIT);
 		if (ret < 0)
 			error = failed(ret);
 	}
@@ -293,13 +339,21 @@ void ht_link_off(const char *why, int error)
 		ht_tell("%s (%e); the program goes on unrecorded", why, error);
 }
 
-void ht_link_forget(void)
+void ht_link_inherit(void)
 {
-	if (ht_link.fd >= 0)
-		sys_call1(SYS_close, ht_link.fd);
+	bool ours = ht_link.fd >= 0 && inode_of(ht_link.fd) == ht_link.inode;
+
+	ht_link.parent_fd = ours ? ht_link.fd : -1;
 	ht_link.fd = -1;
 	ht_link.state = LINK_NONE;
 	ht_link.lock = 0;
 	ht_link.unsent_bytes = 0;
 	ht_link.frames = 0;
+}
+
+void ht_link_forget(void)
+{
+	if (ht_link.parent_fd >= 0)
+		sys_call1(SYS_close, ht_link.parent_fd);
+	ht_link.parent_fd = -1;
 }

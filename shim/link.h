@@ -29,6 +29,7 @@ struct link {
 	enum link_state state;
 	int fd;
 	uint64_t inode; /* of the socket, to tell whether fd is still it */
+	int parent_fd;	/* of the process we were forked from, or -1 */
 	uint32_t lock;
 	bool drop_when_full;
 	bool refused;	 /* set when a frame was not taken */
@@ -48,7 +49,8 @@ void ht_link_lock(struct link_hold *hold);
 bool ht_link_try_lock(struct link_hold *hold);
 void ht_link_unlock(const struct link_hold *hold);
 
-/* Connects. 0 or -errno; the connection then awaits Hello. */
+/* Connects; where that fails, through the connection of the process we were forked from. 0 or -errno;
+ * the connection then awaits Hello. */
 int ht_link_open(const char *path);
 
 /* Sends the first frame, together with a descriptor when passed_fd >= 0. Waits as long as needed. */
@@ -74,7 +76,10 @@ void ht_link_drain(unsigned milliseconds);
 /* The recording is over: says so once on stderr when `why` is given. */
 void ht_link_off(const char *why, int error);
 
-/* Forgets the connection of the process we were forked from. */
+/* In a fork child, before ht_link_open(): the connection is not ours. */
+void ht_link_inherit(void);
+
+/* Closes it. Until then the daemon knows that a child may be on its way. */
 void ht_link_forget(void);
 
 #endif

@@ -81,6 +81,8 @@ wait $silent $slow
 is "silent ones dropped" "$(cat silent.out)" 1000
 is "slow ones dropped" "$(cat slow.out)" 50
 
+[ "$(hostile children socket kept)" -gt 300 ] || fail "children: too few"
+good beside-children
 hostile flood socket kept
 is "flood" $? 0
 good after

@@ -13,6 +13,8 @@ hostile.py rewrite SOCKET FILE S  shared memory that is rewritten at random for 
 hostile.py claim SOCKET FILE TOKEN PID S
                                   a process of another's run, with the pid of a process of it,
                                   that says it ended with 77 and goes on for S seconds
+hostile.py children SOCKET FILE   connections handed over in every wrong way, and children counted in
+                                  the shared memory that there never were
 hostile.py flood SOCKET FILE      what makes a daemon that trusts numbers allocate gigabytes
 """
 import array
@@ -20,6 +22,7 @@ import fcntl
 import mmap
 import os
 import random
+import re
 import resource
 import select
 import socket
@@ -28,7 +31,9 @@ import sys
 import time
 
 RING_MAGIC = 0x31676E6972746568
-RING_VERSION = 5
+RING_VERSION = int(re.search(r"RING_VERSION (\d+)", open(os.path.join(os.path.dirname(
+    os.path.abspath(__file__)), "../../proto/ring.h")).read())[1])
+FORKS_OFFSET = 236
 F_ADD_SEALS, F_SEAL_SHRINK = 1033, 2
 RING_EVENTS, RING_DETAILS = 4096, 8192
 BUFFER_HEAD_BYTES = 80
@@ -296,6 +301,39 @@ def claim(path, file, token, pid, seconds):
     finish(peer)
 
 
+def children(path, file):
+    """Every kind of descriptor, with every kind of bytes."""
+    kept = frames(file)
+    hello = hello_of(kept)
+    random.seed(7)
+    fd = memory_of(ring_head())
+    mine, held = connect(path), []
+    socket.send_fds(mine, [hello], [fd])
+    for _ in range(400):
+        try:
+            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            others = [socket.socket(socket.AF_INET), socket.socket(socket.AF_UNIX), mine,
+                      socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0]]
+            fds = random.choice(([ends[1]], [ends[1]] * 5, others, others + [ends[1]]))
+            data = random.choice((b"\0", b"\0", kept[-1], kept[-1][:7], b"\0" * 5000))
+            socket.send_fds(mine, [data], [one.fileno() for one in fds])
+            ends[0].setblocking(False)
+            ends[0].send(random.choice((hello, hello + kept[-1], hello[:9], b"\0", b"\xff" * 20)))
+            ends[1].close()
+            held.append(ends[0])
+            if data != b"\0" or mine in fds:
+                mine.close()
+                mine = connect(path)
+                socket.send_fds(mine, [hello], [memory_of(ring_head())])
+            os.pwrite(fd, struct.pack("<II", random.getrandbits(32), random.getrandbits(32)),
+                      FORKS_OFFSET)
+        except OSError:  # it has lost its connection meanwhile
+            mine = connect(path)
+            socket.send_fds(mine, [hello], [memory_of(ring_head())])
+    mine.close()
+    print(len(held))
+
+
 def flood(path, file):
     """Numbers far apart, tiny batches that must wait, connections with half a frame each."""
     hello = hello_of(frames(file))
@@ -342,7 +380,7 @@ def main():
     numbers = [float(word) if "." in word else int(word) if word.isdigit() else word
                for word in rest]
     {"capture": capture, "corrupt": corrupt, "silent": silent, "slow": slow, "memory": memory,
-     "rewrite": rewrite, "claim": claim, "flood": flood}[what](path, *numbers)
+     "rewrite": rewrite, "claim": claim, "children": children, "flood": flood}[what](path, *numbers)
 
 
 main()

@@ -50,6 +50,7 @@ static int clean_up(void **state)
 static int connect_link(void **state)
 {
 	(void)state;
+	ht_link_inherit();
 	ht_link_forget();
 	if (ht_link_open(address.sun_path))
 		return -1;
@@ -231,6 +232,7 @@ static void nobody_listens(void **state)
 	char path[200];
 
 	(void)state;
+	ht_link_inherit();
 	ht_link_forget();
 	assert_int_equal(ht_link_open("/nonexistent/socket"), -ENOENT);
 	memset(path, 'x', sizeof(path));

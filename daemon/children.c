@@ -1,0 +1,88 @@
+#include "daemon/children.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/clock.h"
+#include "daemon/run.h"
+#include "daemon/server.h"
+
+#define WAIT_NS 2000000000u
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t bytes = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) == 0 ? value : -1;
+}
+
+bool children_take(struct peer *parent, int fd)
+{
+	struct ucred ucred = { .pid = 0 };
+	socklen_t bytes = sizeof(ucred);
+
+	if (option(fd, SO_DOMAIN) != AF_UNIX || option(fd, SO_TYPE) != SOCK_STREAM)
+		return false;
+	/* Who made the pair. That its parent is served is enough. */
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &bytes);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || peer_new(parent->server, fd, ucred.pid) != 0) {
+		close(fd);
+		children_lost(parent);
+	}
+	return true;
+}
+
+void children_lost(struct peer *parent)
+{
+	if (parent->run)
+		run_add_forks(parent->run, 0, 0, 1);
+}
+
+void children_count(struct peer *parent)
+{
+	struct ring *ring = parent->process ? &parent->process->ring : &parent->ring;
+
+	if (ring_refresh(ring) != 0)
+		return;
+	run_add_forks(parent->run, parent->process_id, ring->head.forks - parent->forks,
+		      ring->head.lost_forks - parent->lost_forks);
+	parent->forks = ring->head.forks;
+	parent->lost_forks = ring->head.lost_forks;
+}
+
+bool children_await(struct peer *parent)
+{
+	struct ring ring;
+
+	children_count(parent);
+	if (!parent->forks)
+		return false;
+	ring = parent->process->ring;
+	ring.fd = fcntl(ring.fd, F_DUPFD_CLOEXEC, 0);
+	if (ring.fd < 0)
+		return false;
+	peer_end_process(parent);
+	parent->ring = ring;
+	parent->state = PEER_LEFT;
+	parent->left_ns = clock_monotonic_ns();
+	parent->run->left++;
+	return true;
+}
+
+bool children_all_here(struct peer *parent)
+{
+	const struct run *run = parent->run;
+
+	children_count(parent);
+	return (run->running == 0 && run->forks <= run->forks_seen + run->lost_forks) ||
+	       clock_monotonic_ns() - parent->left_ns > WAIT_NS;
+}
+
+void children_done(struct peer *parent)
+{
+	children_count(parent);
+	ring_close(&parent->ring);
+	parent->run->left--;
+}
