@@ -6,6 +6,7 @@
 #ifndef HEAPTAPE_DAEMON_BATCH_H
 #define HEAPTAPE_DAEMON_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,10 @@ struct batch {
 
 	struct batch *next; /* in the thread's queue */
 	struct slab *slabs; /* where the columns lie, when the batch owns them */
+
+	/* Its columns went to a file (daemon/spill.h), and came back if they are not NULL. */
+	bool spilled;
+	uint64_t spill_at, spill_ticks; /* offset there; ticks of the first event */
 };
 
 /* Detail words by [class == 0][kind byte]; BATCH_NO_KIND: no such kind. */

@@ -14,8 +14,8 @@
 
 /* Events that may wait per running thread before the threads behind are looked at. */
 #define WAITING_PER_THREAD (2 * RING_EVENTS)
-/* Beyond these, order gives way to memory: a process's events, its bytes, those of all. */
-#define WAITING_MAX (1u << 22)
+/* Beyond these, what waits lies on disk, and where there is no room for it either order gives way: a
+ * process's bytes, those of all. */
 #define WAITING_BYTES_MAX (64u << 20)
 #define WAITING_BYTES_ALL (256u << 20)
 /* An event stamped just now may not be visible to us yet, nor its buffer's `busy`. */
@@ -32,8 +32,10 @@ static void batch_free(struct process *process, struct batch *batch)
 {
 	struct slab *slabs = batch->slabs;
 
-	account(process, 0, slab_bytes(slabs));
-	slab_release(&slabs); /* the batch itself lies in them */
+	account(process, 0, slab_bytes(slabs) + (batch->spilled ? sizeof(*batch) : 0));
+	if (batch->spilled)
+		free(batch);
+	slab_release(&slabs); /* else the batch itself lies in them */
 }
 
 static bool activate(struct process *process, struct thread *thread)
@@ -172,7 +174,25 @@ int merge_add(struct process *process, struct thread *thread, struct batch *batc
 
 static uint64_t head_ticks(const struct thread *thread)
 {
-	return thread->first->ticks[thread->first->at];
+	const struct batch *batch = thread->first;
+
+	return batch->ticks ? batch->ticks[batch->at] : batch->spill_ticks;
+}
+
+/* Has the columns of the next batch in memory. If they are lost on disk, its events are. */
+static void bring_back(struct process *process, struct thread *thread)
+{
+	struct batch *batch = thread->first;
+
+	if (batch->ticks)
+		return;
+	if (spill_get(&process->spill, batch)) {
+		account(process, slab_bytes(batch->slabs), 0);
+		return;
+	}
+	thread->gaps += batch->count;
+	process->pending_events -= batch->count;
+	batch->at = batch->count;
 }
 
 static void sift_down(struct thread **heap, uint32_t count, uint32_t at)
@@ -210,8 +230,10 @@ static void take_until(struct process *process, uint64_t watermark)
 		struct thread *thread = heap[0];
 		struct batch *batch = thread->first;
 		uint64_t until = watermark;
-		uint32_t before = batch->at;
+		uint32_t before;
 
+		bring_back(process, thread);
+		before = batch->at;
 		/* Its events go on until another thread has an earlier one. */
 		for (uint32_t child = 1; child <= 2 && child < count; child++)
 			if (head_ticks(heap[child]) < until)
@@ -394,6 +416,36 @@ void merge_peek(struct process *process, enum peek how)
 		peek_buffer(process, slot, now, how);
 }
 
+static bool no_room(const struct process *process)
+{
+	return process->pending_bytes > WAITING_BYTES_MAX ||
+	       process->daemon->pending_bytes > WAITING_BYTES_ALL;
+}
+
+/* Writes everything that waits to disk. */
+static void spill_all(struct process *process)
+{
+	for (uint32_t i = 0; i < process->active_count; i++) {
+		struct thread *thread = process->active[i];
+
+		for (struct batch **link = &thread->first; *link; link = &(*link)->next) {
+			struct batch *batch = *link, *stub;
+
+			if (!batch->ticks)
+				continue;
+			stub = spill_put(&process->spill, process->daemon->writer.path, batch);
+			if (!stub)
+				return;
+			account(process, sizeof(*stub), 0);
+			stub->next = batch->next;
+			*link = stub;
+			if (thread->last == batch)
+				thread->last = stub;
+			batch_free(process, batch);
+		}
+	}
+}
+
 /* Threads that have ended wait for others, and hold up nobody. */
 static uint32_t not_ended(const struct process *process)
 {
@@ -415,8 +467,9 @@ void merge_run(struct process *process)
 		merge_peek(process, PEEK_BEHIND);
 		take_until(process, watermark(process));
 	}
-	if (process->pending_events > WAITING_MAX || process->pending_bytes > WAITING_BYTES_MAX ||
-	    process->daemon->pending_bytes > WAITING_BYTES_ALL)
+	if (no_room(process))
+		spill_all(process);
+	if (no_room(process))
 		take_until(process, UINT64_MAX);
 	retire(process);
 }
@@ -425,4 +478,20 @@ void merge_flush(struct process *process)
 {
 	take_until(process, UINT64_MAX);
 	retire(process);
+}
+
+void merge_release(struct process *process)
+{
+	for (uint32_t i = 0; i < process->threads_size; i++) {
+		struct thread *thread = process->threads[i];
+
+		while (thread && thread->first) {
+			struct batch *batch = thread->first;
+
+			thread->first = batch->next;
+			batch_free(process, batch);
+		}
+		free(thread);
+	}
+	spill_release(&process->spill);
 }

@@ -17,22 +17,10 @@
 
 static void process_free(struct process *process)
 {
-	for (uint32_t i = 0; i < process->threads_size; i++) {
-		struct thread *thread = process->threads[i];
-
-		while (thread && thread->first) {
-			struct batch *batch = thread->first;
-			struct slab *slabs = batch->slabs;
-
-			thread->first = batch->next;
-			slab_release(&slabs);
-		}
-		free(thread);
-	}
+	merge_release(process);
 	chunks_release(process);
 	samples_release(process);
 	totals_release(&process->totals);
-	process->daemon->pending_bytes -= process->pending_bytes;
 	ring_close(&process->ring);
 	if (process->pidfd >= 0)
 		close(process->pidfd);

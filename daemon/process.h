@@ -18,6 +18,7 @@
 #include "daemon/batch.h"
 #include "daemon/clock.h"
 #include "daemon/ring.h"
+#include "daemon/spill.h"
 #include "daemon/stacks.h"
 #include "daemon/totals.h"
 #include "daemon/writer.h"
@@ -171,6 +172,7 @@ struct process {
 
 	uint64_t pending_events;
 	size_t pending_bytes;	/* of the batches they lie in */
+	struct spill spill;	/* of those that found no room */
 	uint64_t unseen_ticks;	/* no event of a thread not yet known is earlier */
 	uint32_t threads_whole; /* below this all numbers are known */
 	/* When the memory was looked at, so many threads had a number: once all of them are known,
@@ -242,6 +244,7 @@ enum peek { PEEK_BEHIND, PEEK_ALL, PEEK_FINAL };
 void merge_peek(struct process *process, enum peek how);
 /* Takes everything that waits, in order of time. */
 void merge_flush(struct process *process);
+void merge_release(struct process *process);
 
 /* take.c: the events of a batch from its place on, while ticks <= until. */
 void take_events(struct process *process, struct thread *thread, struct batch *batch,

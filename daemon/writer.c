@@ -44,27 +44,33 @@ static int busy_cb(void *context, int waits)
 	return 1;
 }
 
-/* An unnamed file beside the database that holds on to some disk space. */
-static int reserve_open(const char *path)
+int writer_unnamed_file(const char *path)
 {
 	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
-	uint64_t bytes = RESERVE_BYTES;
-	struct statvfs disk;
 	int fd = -1;
 
-	if (folder) {
-		if (slash)
-			slash[slash == folder] = '\0';
-		if (statvfs(slash ? folder : ".", &disk) == 0 &&
-		    (uint64_t)disk.f_bavail * disk.f_frsize / 8 < bytes)
-			bytes = (uint64_t)disk.f_bavail * disk.f_frsize / 8;
+	if (slash)
+		slash[slash == folder] = '\0';
+	if (folder)
 		fd = open(slash ? folder : ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-		if (fd >= 0 && posix_fallocate(fd, 0, (off_t)bytes) != 0) {
-			close(fd);
-			fd = -1;
-		}
-	}
 	free(folder);
+	return fd;
+}
+
+/* Holds on to some disk space. */
+static int reserve_open(const char *path)
+{
+	int fd = writer_unnamed_file(path);
+	uint64_t bytes = RESERVE_BYTES;
+	struct statvfs disk;
+
+	if (fd >= 0 && fstatvfs(fd, &disk) == 0 &&
+	    (uint64_t)disk.f_bavail * disk.f_frsize / 8 < bytes)
+		bytes = (uint64_t)disk.f_bavail * disk.f_frsize / 8;
+	if (fd >= 0 && posix_fallocate(fd, 0, (off_t)bytes) != 0) {
+		close(fd);
+		fd = -1;
+	}
 	return fd;
 }
 

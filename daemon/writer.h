@@ -110,6 +110,8 @@ struct writer {
 
 /* Opens or makes the database. */
 int writer_open(struct writer *writer, const char *path, struct store_error *ret_error);
+/* A file without a name in the folder of `path`; -1: there is none to be had. */
+int writer_unnamed_file(const char *path);
 void writer_close(struct writer *writer);
 
 /* Opens the transaction if it is not. 0, or negative errno when failed. */

@@ -533,6 +533,48 @@ static void test_dropped(void **unused)
 	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
 }
 
+/* More waits for a thread that does not get on than there is memory for: it waits on disk, and comes
+ * in its turn. */
+static void test_spilled(void **unused)
+{
+	const unsigned batches = 10000;
+	struct events one = { 0 }, two = { 0 }, three = { 0 };
+
+	(void)unused;
+	add_malloc(&one, 1001, 0x100);
+	add_malloc(&two, 1001, 0x200);
+	add_free(&two, 1002, 0x200, 1001, 2);
+	add_malloc(&three, 1003, 0x300);
+	assert_int_equal(send(1, 0, &one), 0);
+	assert_int_equal(send(3, 0, &three), 0);
+	for (unsigned i = 0; i < batches; i++) {
+		assert_int_equal(send(2, i * 2, &two), 0);
+		if (i == 0)
+			process_poll(process); /* half of it is taken */
+		merge_run(process);
+		two.ticks[0] += 10;
+		two.ticks[1] += 10;
+		two.details[0] += 10;
+		assert_true(process->pending_bytes < 70u << 20);
+	}
+	assert_int_equal(process->totals.events, 2);
+	assert_true(process->spill.left > 0);
+	for (unsigned i = 1; i < batches; i += 100) {
+		one.ticks[0] = 1000 + 10 * i;
+		assert_int_equal(send(1, 1 + i / 100, &one), 0);
+		three.ticks[0] = 1005 + 10 * i;
+		assert_int_equal(send(3, 1 + i / 100, &three), 0);
+		merge_run(process);
+		assert_true(process->totals.events + 200 >= 2 * i);
+	}
+	finish();
+	assert_int_equal(check_rows(NULL), 2 * batches + 2 + 2 * (batches / 100));
+	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 0);
+	assert_int_equal(ask("SELECT temporary FROM processes"), batches);
+	assert_int_equal(the_daemon.pending_bytes, 0);
+}
+
 static void add_switch(struct events *events, uint64_t ticks, uint32_t turn)
 {
 	add_malloc(events, ticks, 0);
@@ -703,6 +745,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nodes_with_holes, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_dropped, begin, end),
+		cmocka_unit_test_setup_teardown(test_spilled, begin, end),
 		cmocka_unit_test_setup_teardown(test_times_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
