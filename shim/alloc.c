@@ -152,6 +152,12 @@ bool block_resize(struct span *span, void *p, size_t size_bytes)
 	return ht_span_large_resize(span, size_bytes);
 }
 
+void block_trim(struct span *span)
+{
+	if (!span->class && span->block_bytes < span->pages * PAGE_BYTES)
+		ht_span_large_trim(span);
+}
+
 void block_copy(struct span *to_span, void *to, struct span *from_span, void *from, size_t bytes)
 {
 	/* Not onto touched pages: those would be lost, and the old ones are as good as lost. */
@@ -160,7 +166,7 @@ void block_copy(struct span *to_span, void *to, struct span *from_span, void *fr
 		size_t whole = PAGES_OF(bytes) * PAGE_BYTES;
 
 		if (prim_move_pages(from, to, whole)) {
-			from_span->emptied = whole == from_span->block_bytes;
+			from_span->emptied = whole == from_span->pages * PAGE_BYTES;
 			return;
 		}
 	}

@@ -6,7 +6,7 @@
  *   calloc    p = block_take_zeroed(size, &span)
  *   memalign  p = block_take_aligned(alignment, size, &span)
  *   free      span = block_to_free(p); if (span) block_release(span, p)
- *   realloc   span = block_to_realloc(old); block_resize(span, old, size), or
+ *   realloc   span = block_to_realloc(old); block_resize(span, old, size), block_trim(span), or
  *             p = block_take(size, &new_span); block_copy(...); block_release(span, old)
  *
  * No function here sets errno; a request that cannot be met returns NULL. None of them calls
@@ -177,6 +177,10 @@ static inline void block_release(struct span *span, void *p)
 /* Makes the block fit size_bytes where it is, growing or shrinking. False: it must move, nothing
  * was changed. Sets a large block's requested size. */
 bool block_resize(struct span *span, void *p, size_t size_bytes);
+
+/* Afterwards, once it is recorded: gives back the pages that a block does not need any more. Whoever
+ * gets them is later in the record. */
+void block_trim(struct span *span);
 
 /* Copies the first `bytes` bytes of one block to another. Large blocks may have their pages moved
  * instead: the old contents are gone afterwards, the old block is still to be released. */

@@ -117,6 +117,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 	if (block_resize(old_span, old, size_bytes)) {
 		if (unlikely(old_span->meta))
 			resized(old_span, old, size_bytes);
+		block_trim(old_span);
 		return old;
 	}
 	block = block_take(size_bytes, &span);

@@ -414,6 +414,7 @@ void *ht_guarded_realloc(void *old_block, size_t size_bytes, uint32_t stack, boo
 	if (guarded && block_resize(old_span, old_block, padded(size_bytes))) {
 		record_realloc(old_block, size_bytes, old_span, old_meta, &old, stack);
 		guard_set(old_span, old_block, size_bytes, old_meta, stack, recorded);
+		block_trim(old_span);
 		return old_block;
 	}
 	block = take(EVENT_REALLOC, 0, size_bytes, stack, &span);

@@ -47,7 +47,7 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	if (span) {
 		span->block_bytes = size_class_bytes(class);
 		span->capacity = (uint32_t)(span->pages * PAGE_BYTES / span->block_bytes);
-		span->class = (uint8_t)class;
+		span->class = (uint8_t) class;
 		span->state = SPAN_SMALL;
 		span->reciprocal = UINT64_MAX / span->block_bytes + 1;
 		tell_span(EVENT_SPAN, span);
@@ -154,22 +154,43 @@ void ht_span_large_give(struct span *span)
 	}
 }
 
-static bool resize_pages(struct span *span, size_t pages)
+/* The pages of a large block were `old` until now. */
+static void tell_resized(struct span *span, size_t old)
 {
-	if (pages > span->pages)
-		return ht_pages_extend_locked(span, pages - span->pages);
-	/* The last pages of a large block may have been written. */
-	span->zero_from = span->pages;
-	ht_pages_shrink_locked(span, pages);
-	return true;
+	size_t now = span->pages;
+
+	span->pages = old;
+	tell_span(EVENT_UNSPAN, span);
+	span->pages = now;
+	tell_span(EVENT_SPAN, span);
+}
+
+static bool grow(struct span *span, size_t pages)
+{
+	size_t old = span->pages;
+	bool done;
+
+	if (span->state == SPAN_HUGE) {
+		done = ht_huge_resize(span, pages);
+		ht_page_heap_lock();
+	} else {
+		ht_page_heap_lock();
+		done = ht_pages_extend_locked(span, pages - old);
+	}
+	if (done) {
+		span->block_bytes = pages * PAGE_BYTES;
+		tell_resized(span, old);
+	}
+	ht_page_heap_unlock();
+	return done;
 }
 
 bool ht_span_large_resize(struct span *span, size_t size_bytes)
 {
 	size_t pages = PAGES_OF(size_bytes), old = span->pages;
-	bool done;
 
 	if (pages <= old && (old - pages) * 16 <= pages) {
+		span->block_bytes = old * PAGE_BYTES;
 		span->requested_bytes = size_bytes;
 		return true;
 	}
@@ -178,26 +199,40 @@ bool ht_span_large_resize(struct span *span, size_t size_bytes)
 	if (span->state == SPAN_HUGE) {
 		if (pages < HUGE_LEAST_PAGES / 2 || pages > (SIZE_MAX >> PAGE_SHIFT) / 4)
 			return false;
-		done = ht_huge_resize(span, pages);
+	} else if (pages > HUGE_LEAST_PAGES) {
+		return false;
+	}
+	if (pages > old) {
+		if (!grow(span, pages))
+			return false;
+	} else {
+		if (span->state == SPAN_HUGE && prim_forbidden & 1u << PRIM_MREMAP)
+			return false;
+		span->block_bytes = pages * PAGE_BYTES;
+	}
+	span->requested_bytes = size_bytes;
+	return true;
+}
+
+/* Where that fails the block has more pages than it says. */
+void ht_span_large_trim(struct span *span)
+{
+	size_t pages = span->block_bytes / PAGE_BYTES, old = span->pages;
+
+	if (unlikely(ht_page_heap_held))
+		return;
+	if (span->state == SPAN_HUGE) {
+		ht_huge_resize(span, pages);
 		ht_page_heap_lock();
 	} else {
-		if (pages > HUGE_LEAST_PAGES)
-			return false;
 		ht_page_heap_lock();
-		done = resize_pages(span, pages);
+		/* The last pages of a large block may have been written. */
+		span->zero_from = span->pages;
+		ht_pages_shrink_locked(span, pages);
 	}
-	if (done) {
-		size_t now = span->pages;
-
-		span->pages = old;
-		tell_span(EVENT_UNSPAN, span);
-		span->pages = now;
-		span->block_bytes = now * PAGE_BYTES;
-		span->requested_bytes = size_bytes;
-		tell_span(EVENT_SPAN, span);
-	}
+	if (span->pages != old)
+		tell_resized(span, old);
 	ht_page_heap_unlock();
-	return done;
 }
 
 bool ht_span_carve(struct span *span)

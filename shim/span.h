@@ -37,6 +37,9 @@ struct span *ht_span_large(size_t size_bytes, size_t align_pages);
 void ht_span_large_give(struct span *span);
 bool ht_span_large_resize(struct span *span, size_t size_bytes);
 
+/* Gives back the pages that it does not need any more. */
+void ht_span_large_trim(struct span *span);
+
 /* ht_span_meta_make (shim/alloc.h), locked; for any thread. */
 struct block_meta *ht_span_meta_make_locked(struct span *span);
 

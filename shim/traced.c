@@ -318,6 +318,7 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 		ht_record_realloc(old_block, size_bytes, span_class(old_span),
 				  span_usable(old_span), span_meta(old_span, old_block), &old,
 				  stack);
+		block_trim(old_span);
 		return old_block;
 	}
 	block = block_take(size_bytes, &span);

@@ -11,20 +11,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "shim/alloc.h"
 #include "shim/api.h"
-#include "shim/lifecycle.h"
-#include "shim/link.h"
 #include "shim/page_heap.h"
 #include "shim/resume.h"
-#include "shim/ring.h"
-#include "shim/thread.h"
+#include "tests/unit/shim/recording.h"
 
 #define BLOCKS_MAX 3000
 
@@ -43,22 +37,10 @@ static uint32_t seen_words;
 
 static int set_up(void **state)
 {
-	static struct stat status;
-	int ends[2];
+	int peer;
 
 	(void)state;
-	ht_clock_init();
-	if (ht_ring_make(&ht_ring) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-		return -1;
-	fstat(ends[0], &status);
-	ht_link.fd = ends[0];
-	ht_link.inode = status.st_ino;
-	ht_link.state = LINK_ON;
-	ht_pid = getpid();
-	ht_ring.head->control = 0;
-	ht_control_set(&ht_ring.head->control);
-	ht_threads_init();
-	return 0;
+	return recording_begin(false, &peer);
 }
 
 static void control(bool on)

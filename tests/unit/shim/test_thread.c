@@ -3,7 +3,6 @@
  * hears, or nobody takes their place.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,10 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,10 +20,7 @@
 #include "proto/wire.h"
 #include "shim/api.h"
 #include "shim/batch.h"
-#include "shim/lifecycle.h"
-#include "shim/link.h"
-#include "shim/ring.h"
-#include "shim/thread.h"
+#include "tests/unit/shim/recording.h"
 
 /* Room for this thread and one more. */
 #define SLOTS 2
@@ -41,23 +34,10 @@ static size_t byte_count;
 
 static int set_up(void **state)
 {
-	static struct stat status;
-	int ends[2];
-
 	(void)state;
-	ht_clock_init();
-	if (ht_ring_make(&ht_ring) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+	if (recording_begin(true, &peer))
 		return -1;
-	fstat(ends[0], &status);
-	ht_link.fd = ends[0];
-	ht_link.inode = status.st_ino;
-	ht_link.state = LINK_ON;
-	peer = ends[1];
-	fcntl(peer, F_SETFL, O_NONBLOCK);
-	ht_pid = getpid();
 	ht_ring.head->buffer_count = SLOTS;
-	ht_control_set(&ht_ring.head->control);
-	ht_threads_init();
 	ht_api_free(ht_api_malloc(1));
 	return 0;
 }
