@@ -69,7 +69,7 @@ struct thread *process_thread(struct process *process, uint32_t number, bool mak
 			if (thread->number == number)
 				return thread;
 	}
-	if (!make)
+	if (!make || number > process->thread_count + THREAD_GAP_MAX)
 		return NULL;
 	if (process->thread_count * 2 >= process->threads_size) {
 		uint32_t size = process->threads_size ? process->threads_size * 2 : 16;

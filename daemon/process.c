@@ -12,9 +12,6 @@
 #include "daemon/text.h"
 #include "daemon/title.h"
 
-/* Thread numbers are given in turn; one far beyond those seen is nonsense. */
-#define THREAD_GAP_MAX 65536u
-
 static void process_free(struct process *process)
 {
 	merge_release(process);

@@ -224,6 +224,9 @@ void process_cut(struct process *process);
 /* Regular work: looks at the shared memory, so that events of an idle program are seen. */
 void process_poll(struct process *process);
 uint64_t process_lost_events(const struct process *process);
+/* Thread numbers are given in turn; one far beyond those seen is nonsense. */
+#define THREAD_GAP_MAX 65536u
+/* NULL: there is none and it is not to be made, or cannot be. */
 struct thread *process_thread(struct process *process, uint32_t number, bool make);
 
 /* node.c: modules and stack nodes */

@@ -658,11 +658,16 @@ static void test_nonsense(void **unused)
 {
 	Heaptape__StackNodes nodes = HEAPTAPE__STACK_NODES__INIT;
 	struct events events = { 0 };
-	uint32_t parent = 9;
+	uint32_t parent = 9, thread = 10000000;
 	uint64_t pc = 1;
 
 	(void)unused;
 	add_malloc(&events, 10, 0x100);
+	buffer(1, 0, &events);
+	assert_int_equal(pwrite(ring_fd, &thread, sizeof(thread), 4096), sizeof(thread));
+	process_poll(process);
+	assert_int_equal(process->thread_count, 0); /* nor in the memory */
+	buffer(1, 0, &(struct events){ 0 });
 	assert_true(send(0, 0, &events) < 0);
 	assert_true(send(0xffffffffu, 0, &events) < 0);
 	assert_true(send(1, UINT64_MAX, &events) < 0);
