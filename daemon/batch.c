@@ -18,6 +18,7 @@ void batch_setup(void)
 
 int batch_from_message(struct batch *batch, const Heaptape__EventBatch *message)
 {
+	static const uint64_t no_details[1]; /* where the message has a null pointer */
 	size_t count = message->count;
 
 	if (count == 0 || message->thread == 0 || message->kinds.len != count ||
@@ -32,7 +33,7 @@ int batch_from_message(struct batch *batch, const Heaptape__EventBatch *message)
 		.addresses = message->addresses,
 		.sizes = message->sizes,
 		.stacks = message->stacks,
-		.details = message->details,
+		.details = message->n_details ? message->details : no_details,
 		.first_seq = message->first_seq,
 		.thread = message->thread,
 		.count = (uint32_t)count,
