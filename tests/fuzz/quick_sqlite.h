@@ -36,6 +36,8 @@ struct quick_head {
 _Static_assert(sizeof(struct quick_head) == 16, "pieces are aligned to 16 bytes");
 
 static struct quick_head *quick_free[QUICK_CLASSES];
+/* Each begins with a pointer to the one before: for the leak checker, which follows no poisoned ones. */
+static uint8_t *quick_slabs;
 
 QUICK_UNWATCHED static inline size_t quick_class_bytes(uint32_t class)
 {
@@ -50,8 +52,10 @@ QUICK_UNWATCHED static void quick_fill(uint32_t class)
 
 	if (!slab)
 		abort();
-	ASAN_POISON_MEMORY_REGION(slab, QUICK_SLAB_BYTES);
-	for (size_t at = 0; at + step <= QUICK_SLAB_BYTES; at += step) {
+	memcpy(slab, &quick_slabs, sizeof(quick_slabs));
+	quick_slabs = slab;
+	ASAN_POISON_MEMORY_REGION(slab + 16, QUICK_SLAB_BYTES - 16);
+	for (size_t at = 16; at + step <= QUICK_SLAB_BYTES; at += step) {
 		struct quick_head *head = (struct quick_head *)(slab + at);
 
 		head->next = quick_free[class];

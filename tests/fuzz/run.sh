@@ -8,7 +8,7 @@
 # in the tree is the start. --keep fuzzes nothing, but adds to the tree those that do what no other does.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-each=${SECONDS_EACH:-13}
+each=${SECONDS_EACH:-12}
 status=0
 keep=
 case ${1:-} in
