@@ -9,6 +9,7 @@
 #include "shim/resume.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
+#include "shim/shell.h"
 #include "shim/stack_table.h"
 #include "shim/thread.h"
 
@@ -72,6 +73,7 @@ static void begin_anew(bool announced)
 static void child(void)
 {
 	ht_alloc_fork_child();
+	ht_shell_forked();
 	begin_anew(true);
 }
 

@@ -15,6 +15,7 @@
 #include "shim/process_end.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
+#include "shim/shell.h"
 #include "shim/stack_table.h"
 #include "shim/sys.h"
 #include "shim/tell.h"
@@ -154,6 +155,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	leave_out_own_code();
 	ht_fork_watch();
 	ht_exec_init();
+	ht_shell_init();
 	ht_foreign_init();
 	ht_settings_read(envp);
 	ht_follow_init(envp);

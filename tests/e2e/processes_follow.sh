@@ -58,6 +58,24 @@ if [ -x /usr/bin/python3 ]; then
 	is "none: spawn" "$(names)" ""
 fi
 
+# A program that has emptied its own environment: what it starts, in whatever way, is followed with
+# `all` only; to the program nothing is different.
+for number in 1 2 3 4 5 6 7 8 9; do
+	ln -s /bin/true "bare$number"
+done
+run_options=--follow=all
+identical "$programs/bare" ./bare
+is "all: bare" "$(names | tr ' ' '\n' | sed -n 's/^bare\(.\)$/\1/p' | uniq -c | tr -s ' \n' ' ')" \
+	" 1 1 1 2 20 3 20 4 20 5 1 6 1 7 1 8 1 9 "
+is "all: bare: shells" "$(query "SELECT count(*) FROM processes WHERE run_id = $last_run AND command LIKE
+	'sh -c %'")" 66
+run_options=--follow=exec
+identical "$programs/bare" ./bare
+is "exec: bare" "$(names)" "bare "
+run_options=--follow=none
+identical "$programs/bare" ./bare
+is "none: bare" "$(names)" "bare "
+
 # Another C library's program (one that says it is), another processor's, another root.
 run_options=
 ln -s /lib64/ld-linux-x86-64.so.2 ld-musl-x86_64.so.1
