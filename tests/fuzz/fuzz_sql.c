@@ -22,6 +22,8 @@
 #define PROCESSES 3
 #define EVENTS 20u
 #define CHUNK_EVENTS 10u
+#define RESUMES 3u  /* the process that was not recorded for a while */
+#define RESUMED 10u /* its event that says so */
 #define KEPT_QUESTIONS 2048u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -36,6 +38,31 @@ static void must(const char *sql)
 		fprintf(stderr, "%s: %s\n", sql, why);
 		abort();
 	}
+}
+
+/* What the third process says as recording is switched on again: the gap's end, blocks that are still
+ * there, and one that nobody has heard of. Those not listed are gone. */
+static bool resume_row(struct event_row *row, const struct event_row *rows, unsigned i)
+{
+	const struct event_row *kept = i == RESUMED + 1 ? &rows[6] : &rows[8];
+
+	if (i < RESUMED || i > RESUMED + 4 || i == RESUMED + 3)
+		return false;
+	if (i == RESUMED) {
+		row->kind = EVENT_RESUME;
+		row->allocated_at_ns = rows[i - 1].at_ns;
+		return true;
+	}
+	row->kind = EVENT_LIVE;
+	if (i == RESUMED + 4)
+		return true;
+	row->address = row->old_address = kept->address;
+	row->size_bytes = row->old_size_bytes = kept->size_bytes;
+	row->old_usable_bytes = 64;
+	row->stack_id = row->old_stack_id = kept->stack_id;
+	row->allocated_at_ns = kept->at_ns;
+	row->allocated_by = kept->thread;
+	return true;
 }
 
 /* Blocks that come and go, reallocs, pages; everything small, so that constraints meet. */
@@ -53,15 +80,24 @@ static void make_rows(struct event_row *rows, unsigned process)
 					   .size_bytes = i * 11 % 50,
 					   .usable_bytes = 64,
 					   .stack_id = 1 + i * 3 % 20 };
+		row->seq = seq[row->thread]++;
 		if (i % 5 == 1)
 			row->kind = EVENT_CALLOC;
-		if (i % 19 == 3) {
-			row->kind = EVENT_SBRK | EVENT_BY_ALLOCATOR;
-			row->old_address = 4096;
+		if (process == RESUMES && resume_row(row, rows, i))
+			continue;
+		if (i == 0 || i == 2) {
+			row->kind = EVENT_BY_ALLOCATOR | (i ? EVENT_SPAN : EVENT_SBRK);
+			row->address = 4096;
+			row->size_bytes = i ? 4096 : 32768;
+			row->old_address = i ? 0 : 4096 + 32768;
 		} else if (old && i % 2 && event_is_block(old->kind) && old->kind != EVENT_FREE) {
+			bool unknown = old->kind == EVENT_LIVE && !old->old_address;
+
 			row->kind = i % 3 ? EVENT_FREE : EVENT_REALLOC;
-			row->allocated_at_ns = old->at_ns;
-			row->allocated_by = old->thread;
+			row->allocated_at_ns = old->kind == EVENT_LIVE && !unknown
+						       ? old->allocated_at_ns
+						       : old->at_ns;
+			row->allocated_by = unknown ? 0 : old->thread;
 			if (i % 3) {
 				row->address = old->address;
 				row->size_bytes = old->size_bytes;
@@ -73,7 +109,6 @@ static void make_rows(struct event_row *rows, unsigned process)
 				row->old_stack_id = old->stack_id;
 			}
 		}
-		row->seq = seq[row->thread]++;
 	}
 }
 
@@ -97,6 +132,17 @@ static void put_process(unsigned process, struct chunk_writer *writer, struct ch
 		 process * 10 + 1, process, process * 10 + 2, process, process * 10 + 3, process);
 	must(sql);
 	make_rows(rows, process);
+	if (process == RESUMES) {
+		snprintf(sql, sizeof(sql),
+			 "INSERT INTO gaps(process_id, from_ns, to_ns) VALUES(%u, %u, %u)", process,
+			 (unsigned)rows[RESUMED - 1].at_ns, (unsigned)rows[RESUMED].at_ns);
+		must(sql);
+	} else { /* late events: two chunks overlap in time */
+		struct event_row late = rows[CHUNK_EVENTS];
+
+		rows[CHUNK_EVENTS] = rows[CHUNK_EVENTS - 1];
+		rows[CHUNK_EVENTS - 1] = late;
+	}
 	for (unsigned i = 0; i < EVENTS; i++) {
 		if (chunk_writer_add(writer, &rows[i]) != 0)
 			abort();
@@ -132,14 +178,16 @@ static void make(void)
 	     " SELECT frame_id, frame_id / 2, frame_id, 1 FROM frames");
 }
 
-static const char *const event_columns[] = { "run_id",	 "process_id",	"thread_id",
-					     "seq",	 "at_ns",	"kind",
-					     "address",	 "size_bytes",	"usable_bytes",
-					     "stack_id", "old_address", "allocated_at_ns" };
+static const char *const event_columns[] = {
+	"run_id",      "process_id",	  "thread_id",	"seq",		 "at_ns",
+	"kind",	       "address",	  "size_bytes", "usable_bytes",	 "stack_id",
+	"old_address", "allocated_at_ns", "origin",	"free_stack_id", "allocated_by_thread_id",
+	"old_stack_id"
+};
 static const char *const allocation_columns[] = {
-	"run_id",      "process_id",   "thread_id",	    "address",
-	"size_bytes",  "usable_bytes", "stack_id",	    "allocated_at_ns",
-	"freed_at_ns", "lifetime_ns",  "freed_by_thread_id"
+	"run_id",	  "process_id",	  "thread_id",	       "address",     "size_bytes",
+	"usable_bytes",	  "stack_id",	  "allocated_at_ns",   "freed_at_ns", "lifetime_ns",
+	"freed_stack_id", "listed_at_ns", "freed_by_thread_id"
 };
 
 static void put_condition(sqlite3_str *sql, struct input *input, const char *column)
@@ -175,7 +223,7 @@ static char *question(struct input *input)
 {
 	bool events = take(input) % 3 != 0;
 	const char *const *columns = events ? event_columns : allocation_columns;
-	unsigned count = events ? 12 : 11, form = take(input);
+	unsigned count = events ? 16 : 13, form = take(input);
 	const char *time = events ? "at_ns" : "allocated_at_ns";
 	sqlite3_str *sql = sqlite3_str_new(db);
 
