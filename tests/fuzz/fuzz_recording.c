@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/server.h"
 #include "tests/fuzz/daemon_scene.h"
@@ -95,14 +96,21 @@ static uint32_t take_small(struct input *input)
 
 /* -- what is sent -- */
 
+static struct peer *find_peer(int daemon_end)
+{
+	struct peer *peer = server.peers;
+
+	while (peer && peer->fd != daemon_end)
+		peer = peer->next;
+	return peer;
+}
+
 static void read_end(int daemon_end)
 {
-	for (struct peer *peer = server.peers; peer; peer = peer->next) {
-		if (peer->fd == daemon_end) {
-			peer_read(peer);
-			return;
-		}
-	}
+	struct peer *peer = find_peer(daemon_end);
+
+	if (peer)
+		peer_read(peer);
 }
 
 static void connect_to_daemon(int *ret_fd, int *ret_daemon_end, pid_t pid)
@@ -390,13 +398,26 @@ static void poke(struct program *program, struct input *input)
 
 	if (!program->used)
 		return;
-	if (where & 0x80)
+	if (where == 0x7f)
+		((struct ring_head *)program->memory)->forks++;
+	else if (where & 0x80)
 		memcpy((uint8_t *)buffer_of(program, where % BUFFERS) +
 			       (where >> 2 & 15) * sizeof(uint32_t),
 		       &value, sizeof(uint32_t));
 	else
 		memcpy(program->memory + first + where * 4 % (sizeof(struct ring_head) - first - 4),
 		       &value, sizeof(uint32_t));
+}
+
+/* Its connection is closed, or it is seen to end while a child of it has the connection still. */
+static void end(struct program *program, struct input *input)
+{
+	struct peer *peer = find_peer(program->daemon_end);
+
+	if (take(input) % 2)
+		disconnect(&program->fd);
+	else if (peer && peer->state == PEER_PROGRAM)
+		peer_gone(peer);
 }
 
 /* The command starts a run, or says how its program ended, or goes. */
@@ -480,6 +501,11 @@ static void tick(unsigned how)
 			control_check(peer);
 	if (how & 8)
 		server_commit(&server);
+	for (peer = server.peers; peer; peer = next) {
+		next = peer->next;
+		if (peer->state == PEER_LEFT && (how & 32 || children_all_here(peer)))
+			peer_free(peer);
+	}
 	for (struct run *run = server.daemon.runs, *next_run; run; run = next_run) {
 		next_run = run->next;
 		run_check(run, how & 16);
@@ -526,7 +552,7 @@ static void step(struct input *input)
 		control(input);
 		return;
 	case 13:
-		disconnect(&program->fd);
+		end(program, input);
 		break;
 	default:
 		tick(take(input));
