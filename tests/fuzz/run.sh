@@ -5,7 +5,7 @@
 #   make FUZZ=1 fuzzers && RUNS=10000000 sh tests/fuzz/run.sh
 #
 # Inputs that were found to matter stay in build-fuzz/corpus, from where the next run goes on; the corpus
-# in the tree is the start. --keep fuzzes nothing, but adds to the tree those that do what no other does.
+# in the tree is the start. --keep fuzzes nothing, but adds to the tree those that reach what no other does.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 each=${SECONDS_EACH:-12}
@@ -33,7 +33,7 @@ for name in "$@"; do
 	limit=-max_total_time=$each
 	[ -z "${RUNS:-}" ] || limit=-runs=$RUNS
 	if [ -n "$keep" ]; then
-		build-fuzz/tests/fuzz/fuzz_"$name" -merge=1 -max_len=1024 "tests/fuzz/corpus/$name" \
+		build-fuzz/tests/fuzz/fuzz_"$name" -merge=1 -max_len=1024 -use_counters=0 "tests/fuzz/corpus/$name" \
 			"$found" 2>&1 | grep 'new files' || status=1
 		continue
 	fi
