@@ -93,14 +93,9 @@ static Heaptape__Frame *ask(const struct run *run, enum _Heaptape__RunControlAct
 		if (!*reply->run_control_reply->error)
 			return reply;
 		complain("run %s: %s", format_plain(run->run_id), reply->run_control_reply->error);
-	} else if (!result) {
-		complain("the daemon answered out of turn. Is it of another version?");
-	} else if (result == -EPIPE) {
-		complain("the daemon of run %s ended, or does not know this request",
-			 format_plain(run->run_id));
 	} else {
-		complain("no answer from the daemon of run %s: %s", format_plain(run->run_id),
-			 strerror(-result));
+		complain("the daemon of run %s %s", format_plain(run->run_id),
+			 link_problem(result, reply));
 	}
 	if (reply)
 		heaptape__frame__free_unpacked(reply, NULL);

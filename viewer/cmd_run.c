@@ -139,20 +139,6 @@ static char *absolute(const char *path)
 	return must_print("%s/%s", folder, path);
 }
 
-/* What a reply other than the one hoped for means; complains. */
-static bool complain_link(int result, const Heaptape__Frame *frame)
-{
-	if (!result && frame->body_case == HEAPTAPE__FRAME__BODY_CONTROL)
-		complain("the daemon refuses: %s", frame->control->message);
-	else if (!result)
-		complain("the daemon answered out of turn. Is it of another version?");
-	else if (result == -EPIPE)
-		complain("the daemon closed the connection");
-	else
-		complain("no answer from the daemon: %s", strerror(-result));
-	return false;
-}
-
 static bool start_run(struct recorder *recorder, struct environment *environment, int argc,
 		      char **argv)
 {
@@ -175,7 +161,7 @@ static bool start_run(struct recorder *recorder, struct environment *environment
 	if (!result)
 		result = link_receive(recorder->link, 30000, &reply);
 	if (result || reply->body_case != HEAPTAPE__FRAME__BODY_RUN_REPLY) {
-		complain_link(result, reply);
+		complain("the daemon %s", link_problem(result, reply));
 	} else if (*reply->run_reply->error) {
 		complain("%s", reply->run_reply->error);
 	} else {
@@ -233,7 +219,7 @@ static int64_t finish_run(struct recorder *recorder, pid_t pid, const struct pro
 	if (told)
 		fputs("\r\033[K", stderr);
 	if (result || reply->body_case != HEAPTAPE__FRAME__BODY_RUN_DONE) {
-		complain_link(result, reply);
+		complain("the daemon %s", link_problem(result, reply));
 		complain("the recording may lack its end; 'heaptape report' shows what there is");
 		still_running = -1;
 	} else {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -77,6 +78,21 @@ static int read_all(int fd, uint8_t *to, size_t bytes)
 		bytes -= (size_t)got;
 	}
 	return 0;
+}
+
+const char *link_problem(int result, const Heaptape__Frame *frame)
+{
+	static char text[512];
+
+	if (!result && frame->body_case != HEAPTAPE__FRAME__BODY_CONTROL)
+		return "answered out of turn. Is it of another version?";
+	if (result == -EPIPE)
+		return "ended, or does not know this request";
+	if (result)
+		snprintf(text, sizeof(text), "gave no answer: %s", strerror(-result));
+	else
+		snprintf(text, sizeof(text), "refuses: %s", frame->control->message);
+	return text;
 }
 
 int link_receive(int fd, int timeout_ms, Heaptape__Frame **ret_frame)

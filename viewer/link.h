@@ -23,4 +23,8 @@ int link_send(int fd, const Heaptape__Frame *frame);
  */
 int link_receive(int fd, int timeout_ms, Heaptape__Frame **ret_frame);
 
+/* What the daemon did instead of giving the reply that was hoped for: `frame` came, or nothing and
+ * link_send or link_receive returned `result`. "answered out of turn ..."; valid until the next call. */
+const char *link_problem(int result, const Heaptape__Frame *frame);
+
 #endif

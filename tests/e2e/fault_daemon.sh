@@ -68,6 +68,7 @@ kill -KILL "$own"
 wait $recorder
 is "killed: status" $? 3
 has "killed: one line of the program's" err 'lost the connection to heaptaped'
+has "killed: one of the command's" err 'the daemon ended'
 is "killed: run" "$(query "SELECT state, exit_code, ended_at > started_at FROM runs WHERE
 	run_id = $last_run")" cut,3,1
 is "killed: process" "$(query "SELECT ending, events > 0 FROM processes WHERE
