@@ -74,6 +74,11 @@ static int help(void)
 	return STATUS_DONE;
 }
 
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "help") || !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -89,8 +94,8 @@ int main(int argc, char **argv)
 		puts("heaptape " HEAPTAPE_VERSION);
 		return STATUS_DONE;
 	}
-	if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
-		if (argc < 3)
+	if (is_help(name)) {
+		if (argc < 3 || is_help(argv[2]))
 			return help();
 		command = find_command(argv[2]);
 		if (!command)

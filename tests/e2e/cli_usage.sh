@@ -44,6 +44,8 @@ code=0
 "$heaptape" >o 2>e || code=$?
 is "no command: status" $code 2
 has "no command" o 'heaptape run'
+"$heaptape" help --help >o 2>e || fail "help --help: $?"
+has "help --help" o '^Commands'
 "$heaptape" help >o 2>e || fail "help: $?"
 sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p' o | grep -v '^help$' >commands
 [ "$(wc -l <commands)" -ge 9 ] || fail "help names few commands"
