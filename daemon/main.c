@@ -97,6 +97,8 @@ int main(int argc, char **argv)
 		return wrong_use("takes no arguments besides its options");
 	if (!options.socket_path || !options.db_path)
 		return wrong_use("both --socket and --db are needed");
+	if (folder)
+		recorder_hold_folder(folder);
 	status = server_run(&options);
 	if (folder)
 		recorder_remove_folder(folder);

@@ -173,15 +173,3 @@ int recorder_end_left(sqlite3 *db)
 		store_rollback(db);
 	return result ? result : ended;
 }
-
-void recorder_remove_folder(const char *folder)
-{
-	static const char *const names[] = { RECORDER_SOCKET, RECORDER_SHIM };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	rmdir(folder);
-}

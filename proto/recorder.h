@@ -29,10 +29,21 @@ bool recorder_has_left(sqlite3 *db);
  * errno; nothing is half done. */
 int recorder_end_left(sqlite3 *db);
 
-/* What lies in the private folder that `run` makes for its daemon: the daemon's socket and perhaps a
- * link to the shim. Whoever ends last, command or daemon, removes it. */
+/*
+ * The private folder that `run` makes for its daemon; recorder_folder.c. In it are the daemon's socket
+ * and perhaps a link to the shim. Command and daemon each hold a shared lock of it, and who ends last
+ * removes it. Where both were killed, the next command that makes one in the same place does.
+ */
 #define RECORDER_SOCKET "socket"
 #define RECORDER_SHIM "libheaptape.so"
+
+/* Makes one in `base` that nobody else can enter, and holds it. A heap copy of its path, NULL: errno
+ * says why not. */
+char *recorder_make_folder(const char *base);
+/* Keeps it from being swept as long as this process lives. False: it is gone already. */
+bool recorder_hold_folder(const char *folder);
 void recorder_remove_folder(const char *folder);
+/* Removes those of this user that nobody holds. One with a link stays: programs may be started by it. */
+void recorder_sweep_folders(const char *base);
 
 #endif

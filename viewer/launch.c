@@ -75,22 +75,18 @@ static bool make_folder(struct recorder *recorder)
 	int error = ENOENT;
 
 	for (size_t i = 0; i < sizeof(bases) / sizeof(*bases); i++) {
-		char *folder, *path;
+		char *folder;
 
 		if (!bases[i] || strlen(bases[i]) > LINK_PATH_BYTES - 24)
 			continue;
-		folder = must_print("%s/heaptape-%s", bases[i],
-				    "XX"
-				    "XX"
-				    "XX");
-		if (mkdtemp(folder)) {
-			path = must_print("%s/" RECORDER_SOCKET, folder);
+		recorder_sweep_folders(bases[i]);
+		folder = recorder_make_folder(bases[i]);
+		if (folder) {
 			recorder->folder = folder;
-			recorder->socket = path;
+			recorder->socket = must_print("%s/" RECORDER_SOCKET, folder);
 			return true;
 		}
 		error = errno;
-		free(folder);
 	}
 	complain("cannot make a private folder for the socket in $XDG_RUNTIME_DIR, /tmp or "
 		 "/dev/shm: %s",

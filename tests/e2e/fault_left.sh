@@ -17,6 +17,7 @@ start() {
 	is "in its folder" "$(in_folder)" socket
 }
 in_folder() { (cd "$T"/heaptape-*/ && echo *); }
+is_dead() { [ -z "$(ls "/proc/$1/fd" 2>/dev/null)" ]; }
 until_true() {
 	for _ in $(seq 100); do
 		"$@" && return
@@ -53,6 +54,30 @@ nothing_left
 start
 kill -TERM "$daemon"
 wait $recorder
+nothing_left
+
+# Command and daemon killed: the next command in the same place sweeps up, but only what is nobody's.
+start
+kill -KILL $recorder "$daemon"
+wait $recorder 2>/dev/null
+kill -KILL "$pid"
+until_true is_dead "$daemon"
+is "both killed: left" "$(in_folder)" socket
+left=$(echo "$T"/heaptape-*)
+mkdir heaptape-backup heaptape-my.dir heaptape-public
+chmod 700 heaptape-backup heaptape-my.dir
+echo mine >heaptape-backup/socket
+"$heaptape" run -q -- "$programs/steady" 100 2 >out 2>err </dev/null &
+recorder=$!
+until_true grep -q ready out
+[ ! -e "$left" ] || fail "both killed: the folder is still there"
+"$heaptape" run -q -- true
+is "in use" "$(find heaptape-?????? -name socket | wc -l)" 2
+is "not ours" "$(cat heaptape-backup/socket)" mine
+is "not our folders" "$(find heaptape-my.dir heaptape-public | wc -l)" 2
+wait $recorder
+is "in use: status" $? 0
+rm -r heaptape-backup heaptape-my.dir heaptape-public
 nothing_left
 
 # A program that lives on after the command.
