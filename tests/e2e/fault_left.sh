@@ -17,6 +17,7 @@ start() {
 	is "in its folder" "$(in_folder)" socket
 }
 in_folder() { (cd "$T"/heaptape-*/ && echo *); }
+# shellcheck disable=SC2317 # until_true calls it
 is_dead() { [ -z "$(ls "/proc/$1/fd" 2>/dev/null)" ]; }
 until_true() {
 	for _ in $(seq 100); do
