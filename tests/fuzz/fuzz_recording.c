@@ -612,22 +612,48 @@ static void must_be_none(const char *sql, int64_t after)
 	sqlite3_reset(kept[at].statement);
 }
 
+struct order {
+	int64_t process_id;
+	uint64_t next_seq[64]; /* of its first threads */
+};
+
+/* Nothing is there twice, and a thread's events are in their order. */
+static void check_order(struct order *order, int64_t process_id,
+			const struct chunk_columns *columns)
+{
+	if (process_id != order->process_id)
+		*order = (struct order){ .process_id = process_id };
+	for (unsigned i = 0; i < columns->events; i++) {
+		uint32_t number = columns->thread[i];
+
+		if (number >= 64)
+			continue;
+		if (columns->seq[i] < order->next_seq[number])
+			abort();
+		order->next_seq[number] = columns->seq[i] + 1;
+	}
+}
+
 static void check_chunks(int64_t after)
 {
 	static sqlite3_stmt *blobs;
 	struct chunk_columns columns;
+	struct order order = { 0 };
 
 	if (!blobs && sqlite3_prepare_v2(server.daemon.writer.db,
-					 "SELECT blob, events FROM chunks WHERE process_id > ?", -1,
-					 &blobs, NULL) != SQLITE_OK)
+					 "SELECT blob, events, process_id FROM chunks "
+					 "WHERE process_id > ? ORDER BY process_id, chunk_id",
+					 -1, &blobs, NULL) != SQLITE_OK)
 		abort();
 	sqlite3_bind_int64(blobs, 1, after);
-	while (sqlite3_step(blobs) == SQLITE_ROW)
+	while (sqlite3_step(blobs) == SQLITE_ROW) {
 		if (chunk_reader_decode(reader, sqlite3_column_blob(blobs, 0),
 					(size_t)sqlite3_column_bytes(blobs, 0), CHUNK_ALL,
 					&columns) != 0 ||
 		    columns.events != (unsigned)sqlite3_column_int(blobs, 1))
 			abort();
+		check_order(&order, sqlite3_column_int64(blobs, 2), &columns);
+	}
 	sqlite3_reset(blobs);
 }
 
