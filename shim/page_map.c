@@ -2,28 +2,75 @@
 
 #include "shim/prim.h"
 
-struct span **ht_page_map[PAGE_MAP_ROOT_COUNT];
+/* Read-only and without bytes in the file. So great an alignment gets it a segment of its own; among
+ * the writable ones it would work as well, and count. */
+__attribute__((section(".page_map,\"a\",@nobits#"),
+	       aligned(1 << 16))) struct span **ht_page_map[PAGE_MAP_ROOT_COUNT];
+
+#define ROOT_PART ((size_t)1 << 13) /* entries: 64 KiB, for 8 TiB of addresses */
+#define LEAF_PART ((size_t)1 << 15) /* 256 KiB, for 128 MiB */
+
+struct leaf {
+	struct span *spans[PAGE_MAP_LEAF_COUNT];
+	_Alignas(PAGE_BYTES) uint64_t writable; /* a bit for each part */
+};
+
+static uint64_t root_writable;
 
 static inline size_t root_index(uintptr_t page)
 {
 	return page >> PAGE_MAP_LEAF_SHIFT & (PAGE_MAP_ROOT_COUNT - 1);
 }
 
+static bool make_writable(uint64_t *writable, size_t part, void *start, size_t bytes)
+{
+	if (!(*writable >> part & 1)) {
+		if (!prim_make_writable(start, bytes))
+			return false;
+		*writable |= 1ull << part;
+	}
+	return true;
+}
+
+static struct leaf *make_leaf(void)
+{
+	struct leaf *leaf = prim_map_unwritable(sizeof(*leaf));
+
+	if (leaf && !prim_make_writable(&leaf->writable, PAGE_BYTES)) {
+		prim_unmap(leaf, sizeof(*leaf));
+		leaf = NULL;
+	}
+	return leaf;
+}
+
+/* The leaf of a page; made, when there is none. NULL: no memory. */
+static struct leaf *leaf_for(uintptr_t page)
+{
+	size_t root = root_index(page), part = root / ROOT_PART;
+	struct leaf *leaf = (struct leaf *)ht_page_map[root];
+
+	if (leaf)
+		return leaf;
+	if (!make_writable(&root_writable, part, &ht_page_map[part * ROOT_PART],
+			   ROOT_PART * sizeof(*ht_page_map)))
+		return NULL;
+	leaf = make_leaf();
+	if (leaf)
+		__atomic_store_n(&ht_page_map[root], leaf->spans, __ATOMIC_RELEASE);
+	return leaf;
+}
+
 bool ht_page_map_reserve(uintptr_t start, size_t pages)
 {
 	uintptr_t first = start >> PAGE_SHIFT, last = first + pages - 1;
 
-	for (uintptr_t page = first >> PAGE_MAP_LEAF_SHIFT; page <= last >> PAGE_MAP_LEAF_SHIFT;
-	     page++) {
-		struct span ***slot = &ht_page_map[page & (PAGE_MAP_ROOT_COUNT - 1)];
+	for (uintptr_t page = first & ~(LEAF_PART - 1); page <= last; page += LEAF_PART) {
+		struct leaf *leaf = leaf_for(page);
+		size_t at = page & (PAGE_MAP_LEAF_COUNT - 1);
 
-		if (*slot)
-			continue;
-		struct span **leaf = prim_map(PAGE_MAP_LEAF_COUNT * sizeof(*leaf));
-
-		if (!leaf)
+		if (!leaf || !make_writable(&leaf->writable, at / LEAF_PART, &leaf->spans[at],
+					    LEAF_PART * sizeof(leaf->spans[0])))
 			return false;
-		__atomic_store_n(slot, leaf, __ATOMIC_RELEASE);
 	}
 	return true;
 }

@@ -2,6 +2,9 @@
  * Address -> span: a two-level radix tree over 48-bit addresses. A leaf covers 1 GiB and is mapped
  * when the first page in its range is ours; of root and leaves only the pages in use are ever
  * touched. Reading needs no lock: an entry of a live block does not change.
+ *
+ * Root and leaves consist of parts, which can be written to only once something is to be entered
+ * there: two megabytes for each would be much of a small RLIMIT_DATA.
  */
 #ifndef HEAPTAPE_SHIM_PAGE_MAP_H
 #define HEAPTAPE_SHIM_PAGE_MAP_H

@@ -57,6 +57,21 @@ void *prim_map(size_t bytes)
 	return failed(ret) ? NULL : (void *)ret;
 }
 
+void *prim_map_unwritable(size_t bytes)
+{
+	long ret =
+		sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return failed(ret) ? NULL : (void *)ret;
+}
+
+/* Not by mprotect, which a program's filter of system calls need not allow. */
+bool prim_make_writable(void *start, size_t bytes)
+{
+	return !failed(sys_call6(SYS_mmap, (long)start, (long)bytes, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+}
+
 bool prim_unmap(void *start, size_t bytes)
 {
 	ht_stack_unmapped((uintptr_t)start, bytes);
