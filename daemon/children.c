@@ -48,8 +48,11 @@ void children_count(struct peer *parent)
 		return;
 	run_add_forks(parent->run, parent->process_id, ring->head.forks - parent->forks,
 		      ring->head.lost_forks - parent->lost_forks);
+	run_add_lost_execs(parent->run, parent->process_id,
+			   ring->head.lost_execs - parent->lost_execs);
 	parent->forks = ring->head.forks;
 	parent->lost_forks = ring->head.lost_forks;
+	parent->lost_execs = ring->head.lost_execs;
 }
 
 bool children_await(struct peer *parent)

@@ -59,7 +59,7 @@ struct peer {
 
 	/* children.c */
 	int64_t process_id;
-	uint32_t forks, lost_forks; /* as its memory says; taken over by the run */
+	uint32_t forks, lost_forks, lost_execs; /* as its memory says; taken over by the run */
 	struct ring ring;	    /* PEER_LEFT: its memory */
 	uint64_t left_ns;
 };

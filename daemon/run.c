@@ -147,20 +147,29 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 		    text);
 }
 
-void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost)
+static void add_lost(struct run *run, int64_t process_id, uint32_t lost, const char *what)
 {
 	char text[128];
 
-	run->forks += forks;
-	run->lost_forks += lost;
 	if (!lost)
 		return;
 	run->lost = true;
-	snprintf(text, sizeof(text),
-		 "forked children that could not connect to heaptaped and are not recorded: %u",
-		 lost);
+	snprintf(text, sizeof(text), "%s and are not recorded: %u", what, lost);
 	writer_note(&run->daemon->writer, run->run_id, process_id,
 		    clock_monotonic_ns() - run->started_ns, text);
+}
+
+void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost)
+{
+	run->forks += forks;
+	run->lost_forks += lost;
+	add_lost(run, process_id, lost, "forked children that could not connect to heaptaped");
+}
+
+void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost)
+{
+	add_lost(run, process_id, lost,
+		 "programs that were started with an RLIMIT_DATA too low for recording");
 }
 
 void run_add_process(struct run *run, struct process *process)

@@ -70,6 +70,8 @@ void run_add_process(struct run *run, struct process *process);
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
 /* Forks that a process has counted, and children that were lost. */
 void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost);
+/* Programs that it had to start without the shim. */
+void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost);
 int64_t run_find_process(const struct run *run, pid_t pid);
 /* The parent of a process that says Hello, 0 unknown. When that is an earlier process of the run
  * which became another program, this is noted. */

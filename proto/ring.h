@@ -43,7 +43,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 6
+#define RING_VERSION 7
 
 #define RING_CONTROL_RECORD 1u
 #define RING_CONTROL_TURN_SHIFT 8
@@ -55,6 +55,10 @@
 
 /* ring_buffer.count: the buffer was sent, `first_seq` is about to change. */
 #define RING_RESTARTS UINT32_MAX
+
+/* A program that is started with a lower RLIMIT_DATA is not to load the shim: that alone takes four
+ * megabytes, and the dynamic linker ends whom it finds too big. */
+#define RING_LEAST_DATA_BYTES (6u << 20)
 
 /* No memory has more. */
 #define RING_BUFFERS_MAX 2048u
@@ -84,6 +88,7 @@ struct ring_head {
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
 	uint32_t forks; /* begun, each before its child is there: so many will say Hello */
 	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
+	uint32_t lost_execs; /* programs that were started without the shim for want of memory */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */

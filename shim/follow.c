@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "shim/follow.h"
 #include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/ring.h"
 #include "shim/seccomp.h"
 #include "shim/settings.h"
 #include "shim/sys.h"
@@ -85,6 +88,19 @@ static bool file_can_load(long fd)
 	       !memmem(&file, (size_t)got, "/ld-musl", 8);
 }
 
+/* Else it is counted. */
+static bool has_room(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	sys_call4(SYS_prlimit64, 0, RLIMIT_DATA, 0, &limit);
+	if (limit.rlim_cur >= RING_LEAST_DATA_BYTES)
+		return true;
+	if (ht_link.state == LINK_ON)
+		__atomic_fetch_add(&ht_ring.head->lost_execs, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
 static bool can_load(int folder, const char *path)
 {
 	bool can = true;
@@ -95,12 +111,12 @@ static bool can_load(int folder, const char *path)
 	if (sys_call3(SYS_faccessat, AT_FDCWD, shim_path, R_OK) < 0)
 		return false;
 	if (!path)
-		return true;
+		return has_room();
 	if (!*path)
-		return file_can_load(folder);
+		return file_can_load(folder) && has_room();
 	fd = sys_call4(SYS_openat, folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	if (fd >= 0) {
-		can = file_can_load(fd);
+		can = file_can_load(fd) && has_room();
 		sys_call1(SYS_close, fd);
 	}
 	return can;

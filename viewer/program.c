@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "proto/ring.h"
 #include "viewer/cli.h"
 
 static int program_check(const char *path)
@@ -150,8 +152,16 @@ static const char *file_obstacle(const char *path, int depth, bool *ret_passes_o
 
 const char *program_obstacle(const char *path, bool *ret_passes_on)
 {
+	const char *obstacle;
+	struct rlimit limit;
+
 	*ret_passes_on = true;
-	return file_obstacle(path, 0, ret_passes_on);
+	obstacle = file_obstacle(path, 0, ret_passes_on);
+	if (obstacle || getrlimit(RLIMIT_DATA, &limit) != 0 ||
+	    limit.rlim_cur >= RING_LEAST_DATA_BYTES)
+		return obstacle;
+	*ret_passes_on = false;
+	return "its RLIMIT_DATA is too low for heaptape's memory beside its own";
 }
 
 int program_exec(const char *path, char **argv, char **environment)

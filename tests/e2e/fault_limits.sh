@@ -32,7 +32,7 @@ limited() {
 	invariants
 }
 for limit in "ulimit -S -n 5" "ulimit -S -n 6" "ulimit -n 20" "ulimit -v 20000" "ulimit -v 100000" \
-	"ulimit -d 8000" "ulimit -f 0; exec >/dev/null" "ulimit -s 64" "ulimit -l 0" \
+	"ulimit -d 8000" "ulimit -d 6200" "ulimit -f 0; exec >/dev/null" "ulimit -s 64" "ulimit -l 0" \
 	"exec <&-" "exec >&-" "exec 2>&-" "exec <&- >&- 2>&-"; do
 	limited "$limit"
 	[ "$recorded" -ge 2000 ] || fail "$limit: $recorded allocations recorded"
@@ -42,6 +42,21 @@ for limit in "ulimit -S -n 4" "ulimit -v 9000"; do
 	limited "$limit"
 	[ "$recorded" -ge 2000 ] || has "$limit" err 'the program goes on unrecorded'
 done
+# Where the shim would fill the limit, the program is started without it, and that is said.
+for limit in "ulimit -d 6000" "ulimit -d 3000" "ulimit -d 1000" "ulimit -d 300"; do
+	limited "$limit"
+	is "$limit: recorded" "$recorded" 0
+	is "$limit: messages" "$(grep -v '^heaptape: run\|^  ' err)" ""
+	is "$limit: state" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" incomplete
+	"$heaptape" report >o || fail "report"
+	has "$limit: report" o 'RLIMIT_DATA too low .* not recorded: 1'
+done
+plain=0 status=0
+sh -c 'ulimit -d 5000; exec "$@"' sh ./program >plain.out 2>&1 </dev/null || plain=$?
+sh -c 'ulimit -d 5000; exec "$@"' sh "$heaptape" run -- ./program >out 2>err </dev/null || status=$?
+is "run with a low limit: status" "$status" "$plain"
+same "run with a low limit: output" out plain.out
+has "run with a low limit" err 'RLIMIT_DATA.*without heaptape'
 # Where not even the limit can be raised for a moment, one descriptor is ours.
 limited "ulimit -n 6"
 [ "$recorded" -ge 2000 ] || fail "hard limit: $recorded allocations recorded"
