@@ -32,6 +32,16 @@ if python3 -c 'import sqlite3; sqlite3.connect(":memory:").enable_load_extension
 	)" "$expected"
 fi
 
+# A program that opens one recording after another does not grow: what was loaded goes, and leaves
+# nothing.
+again=0
+while [ $again -lt 60 ]; do
+	printf '.open heaptape.db\n.load %s\n' "$extension"
+	echo 'SELECT count(*) FROM events WHERE stack_id = 1;'
+	again=$((again + 1))
+done >again.sql
+is "loaded again and again" "$(prlimit --as=400000000 sqlite3 <again.sql 2>&1 | grep -c memory)" 0
+
 # A damaged chunk is an error that names it; what lies before it stays readable.
 cp heaptape.db damaged.db
 sqlite3 damaged.db "UPDATE chunks SET blob = zeroblob(length(blob)) WHERE chunk_id =

@@ -145,6 +145,13 @@ void scan_reader_give(struct chunk_reader *reader)
 	chunk_reader_free(reader);
 }
 
+/* SQLite unloads the extension with the last connection that has loaded it. */
+__attribute__((destructor)) static void spare_readers_free(void)
+{
+	for (unsigned i = 0; i < SPARE_READERS; i++)
+		chunk_reader_free(__atomic_exchange_n(&spare_readers[i], NULL, __ATOMIC_ACQ_REL));
+}
+
 int scan_init(struct scan *scan, sqlite3 *db, struct scan_statements *spare,
 	      const struct scan_filter *filter, unsigned wanted)
 {
