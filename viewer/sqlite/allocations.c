@@ -20,8 +20,8 @@
 #include "proto/event.h"
 #include "viewer/sqlite/constraint.h"
 #include "viewer/sqlite/live.h"
-#include "viewer/sqlite/scan.h"
 #include "viewer/sqlite/tables.h"
+#include "viewer/sqlite/vtab.h"
 
 #define LIVE_MOST (4 << 20)
 /* Frees stored before their allocation (late events); they wait here for it. */
@@ -64,13 +64,6 @@ static const struct constraint_column pushed[] = {
 	{ -1, 0, 0, false },
 };
 
-struct table {
-	sqlite3_vtab base;
-	sqlite3 *db;
-	struct scan_statements spare;
-	double rows;
-};
-
 struct cursor {
 	sqlite3_vtab_cursor base;
 	struct scan scan;
@@ -93,35 +86,9 @@ struct cursor {
 	uint32_t freed_stack_id;
 };
 
-static int allocations_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
-			       sqlite3_vtab **ret_table, char **error)
-{
-	struct table *table;
-	int rc = sqlite3_declare_vtab(db, declaration_sql);
-
-	(void)aux, (void)argc, (void)argv, (void)error;
-	if (rc != SQLITE_OK)
-		return rc;
-	table = sqlite3_malloc(sizeof(*table));
-	if (!table)
-		return SQLITE_NOMEM;
-	memset(table, 0, sizeof(*table));
-	table->db = db;
-	sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
-	*ret_table = &table->base;
-	return SQLITE_OK;
-}
-
-static int allocations_disconnect(sqlite3_vtab *base)
-{
-	scan_statements_release(&((struct table *)base)->spare);
-	sqlite3_free(base);
-	return SQLITE_OK;
-}
-
 static int allocations_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 {
-	struct table *table = (struct table *)base;
+	struct vtab *table = (struct vtab *)base;
 
 	if (table->rows <= 0)
 		table->rows = constraint_rows(table->db);
@@ -130,14 +97,8 @@ static int allocations_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 
 static int allocations_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
 {
-	struct cursor *cursor = sqlite3_malloc(sizeof(*cursor));
-
-	if (!cursor)
-		return SQLITE_NOMEM;
-	memset(cursor, 0, sizeof(*cursor));
-	((struct table *)base)->rows = 0;
-	*ret_cursor = &cursor->base;
-	return SQLITE_OK;
+	((struct vtab *)base)->rows = 0;
+	return vtab_open(sizeof(struct cursor), ret_cursor);
 }
 
 static void cursor_reset(struct cursor *cursor)
@@ -156,18 +117,6 @@ static int allocations_close(sqlite3_vtab_cursor *base)
 	cursor_reset((struct cursor *)base);
 	sqlite3_free(base);
 	return SQLITE_OK;
-}
-
-static int table_fail(struct cursor *cursor, int rc)
-{
-	sqlite3_vtab *base = cursor->base.pVtab;
-
-	if (cursor->scan.error) {
-		sqlite3_free(base->zErrMsg);
-		base->zErrMsg = cursor->scan.error;
-		cursor->scan.error = NULL;
-	}
-	return rc;
 }
 
 /* Whether an allocation is asked for; the same answer when it is made and when it is freed. */
@@ -279,7 +228,6 @@ static int gaps_load(struct cursor *cursor)
 {
 	struct scan *scan = &cursor->scan;
 	sqlite3_stmt *row;
-	int rc = SQLITE_DONE;
 
 	free(cursor->gaps);
 	cursor->gaps = NULL;
@@ -287,7 +235,7 @@ static int gaps_load(struct cursor *cursor)
 	if (scan_statement(scan->db, &scan->statements, SCAN_GAPS, &row) != SQLITE_OK)
 		return SQLITE_OK;
 	sqlite3_bind_int64(row, 1, scan->process.process_id);
-	while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+	while (sqlite3_step(row) == SQLITE_ROW) {
 		int64_t *more = realloc(cursor->gaps, (cursor->gap_count + 1) * sizeof(*more));
 
 		if (!more) {
@@ -300,7 +248,7 @@ static int gaps_load(struct cursor *cursor)
 	return sqlite3_reset(row);
 }
 
-static bool any_gap(struct table *table)
+static bool any_gap(struct vtab *table)
 {
 	sqlite3_stmt *row;
 	bool any;
@@ -337,7 +285,7 @@ static int advance(struct cursor *cursor)
 				return SQLITE_OK;
 			}
 			if (rc != SQLITE_ROW)
-				return table_fail(cursor, rc);
+				return vtab_fail(&cursor->base, &cursor->scan, rc);
 			cursor->began = true;
 			cursor->pass = 0;
 			cursor->passes = 1;
@@ -368,7 +316,7 @@ static int advance(struct cursor *cursor)
 			cursor->drain = true;
 			cursor->drained = 0;
 		} else if (rc != SQLITE_ROW) {
-			return table_fail(cursor, rc);
+			return vtab_fail(&cursor->base, &cursor->scan, rc);
 		}
 	}
 }
@@ -377,7 +325,7 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 			      sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
-	struct table *table = (struct table *)base->pVtab;
+	struct vtab *table = (struct vtab *)base->pVtab;
 	const struct constraint_set *set = &cursor->set;
 	struct scan_filter filter;
 	bool replay;
@@ -419,7 +367,7 @@ static int allocations_filter(sqlite3_vtab_cursor *base, int number, const char 
 	rc = scan_init(&cursor->scan, table->db, &table->spare, &filter,
 		       CHUNK_ALL & ~(unsigned)CHUNK_SEQ);
 	if (rc != SQLITE_OK)
-		return table_fail(cursor, rc);
+		return vtab_fail(&cursor->base, &cursor->scan, rc);
 	return advance(cursor);
 }
 
@@ -513,10 +461,10 @@ int allocations_register(sqlite3 *db)
 {
 	static const sqlite3_module module = {
 		.iVersion = 0,
-		.xConnect = allocations_connect,
+		.xConnect = vtab_connect,
 		.xBestIndex = allocations_best_index,
-		.xDisconnect = allocations_disconnect,
-		.xDestroy = allocations_disconnect,
+		.xDisconnect = vtab_disconnect,
+		.xDestroy = vtab_disconnect,
 		.xOpen = allocations_open,
 		.xClose = allocations_close,
 		.xFilter = allocations_filter,
@@ -526,5 +474,5 @@ int allocations_register(sqlite3 *db)
 		.xRowid = allocations_rowid,
 	};
 
-	return sqlite3_create_module(db, "allocations", &module, NULL);
+	return vtab_register(db, "allocations", &module, declaration_sql);
 }

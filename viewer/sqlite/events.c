@@ -7,8 +7,8 @@
 #include "proto/event.h"
 #include "viewer/sqlite/constraint.h"
 #include "viewer/sqlite/order.h"
-#include "viewer/sqlite/scan.h"
 #include "viewer/sqlite/tables.h"
+#include "viewer/sqlite/vtab.h"
 
 #define FREED_NEEDS (CHUNK_FREED | CHUNK_OLD | CHUNK_ADDRESS | CHUNK_STACK)
 
@@ -61,13 +61,6 @@ static const struct constraint_column pushed[] = {
 	{ COLUMN_STACK_ID, 0.001, 0.4, false }, { -1, 0, 0, false },
 };
 
-struct table {
-	sqlite3_vtab base;
-	sqlite3 *db;
-	struct scan_statements spare;
-	double rows;
-};
-
 /* Bits of idxNum above the chunk columns. */
 #define PLAN_ORDERED (1 << 16)
 #define PLAN_DESCENDING (1 << 17)
@@ -87,32 +80,6 @@ struct cursor {
 	int64_t chunk_id;
 };
 
-static int events_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
-			  sqlite3_vtab **ret_table, char **error)
-{
-	struct table *table;
-	int rc = sqlite3_declare_vtab(db, declaration_sql);
-
-	(void)aux, (void)argc, (void)argv, (void)error;
-	if (rc != SQLITE_OK)
-		return rc;
-	table = sqlite3_malloc(sizeof(*table));
-	if (!table)
-		return SQLITE_NOMEM;
-	memset(table, 0, sizeof(*table));
-	table->db = db;
-	sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
-	*ret_table = &table->base;
-	return SQLITE_OK;
-}
-
-static int events_disconnect(sqlite3_vtab *base)
-{
-	scan_statements_release(&((struct table *)base)->spare);
-	sqlite3_free(base);
-	return SQLITE_OK;
-}
-
 static bool is_order(const sqlite3_index_info *info, int first, int column)
 {
 	return info->aOrderBy[first].iColumn == column &&
@@ -131,7 +98,7 @@ static bool order_is_natural(const sqlite3_index_info *info, const int *usable_e
 
 static int events_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 {
-	struct table *table = (struct table *)base;
+	struct vtab *table = (struct vtab *)base;
 	int usable_equal[COLUMN_COUNT] = { 0 };
 	unsigned needs = 0;
 
@@ -154,14 +121,8 @@ static int events_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 
 static int events_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
 {
-	struct cursor *cursor = sqlite3_malloc(sizeof(*cursor));
-
-	if (!cursor)
-		return SQLITE_NOMEM;
-	memset(cursor, 0, sizeof(*cursor));
-	((struct table *)base)->rows = 0;
-	*ret_cursor = &cursor->base;
-	return SQLITE_OK;
+	((struct vtab *)base)->rows = 0;
+	return vtab_open(sizeof(struct cursor), ret_cursor);
 }
 
 static int events_close(sqlite3_vtab_cursor *base)
@@ -190,18 +151,6 @@ static bool row_matches(const struct cursor *cursor)
 	       (!(check & CHUNK_THREAD) ||
 		in_range(set->range[COLUMN_THREAD_ID],
 			 scan_thread_id(&cursor->scan, columns->thread[i])));
-}
-
-static int table_fail(struct cursor *cursor, int rc)
-{
-	sqlite3_vtab *base = cursor->base.pVtab;
-
-	if (cursor->scan.error) {
-		sqlite3_free(base->zErrMsg);
-		base->zErrMsg = cursor->scan.error;
-		cursor->scan.error = NULL;
-	}
-	return rc;
 }
 
 /* The next row of the chunks at hand; false: they are through. */
@@ -254,7 +203,7 @@ static int advance(struct cursor *cursor)
 			return SQLITE_OK;
 		}
 		if (rc != SQLITE_ROW)
-			return table_fail(cursor, rc);
+			return vtab_fail(&cursor->base, &cursor->scan, rc);
 	}
 }
 
@@ -262,7 +211,7 @@ static int events_filter(sqlite3_vtab_cursor *base, int number, const char *plan
 			 sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
-	struct table *table = (struct table *)base->pVtab;
+	struct vtab *table = (struct vtab *)base->pVtab;
 	unsigned wanted = (unsigned)number & CHUNK_ALL;
 	struct scan_filter filter;
 	int rc;
@@ -294,7 +243,7 @@ static int events_filter(sqlite3_vtab_cursor *base, int number, const char *plan
 	wanted |= cursor->check | (cursor->ordered ? CHUNK_AT_NS : 0);
 	rc = scan_init(&cursor->scan, table->db, &table->spare, &filter, wanted);
 	if (rc != SQLITE_OK)
-		return table_fail(cursor, rc);
+		return vtab_fail(&cursor->base, &cursor->scan, rc);
 	return advance(cursor);
 }
 
@@ -422,10 +371,10 @@ int events_register(sqlite3 *db)
 {
 	static const sqlite3_module module = {
 		.iVersion = 0,
-		.xConnect = events_connect,
+		.xConnect = vtab_connect,
 		.xBestIndex = events_best_index,
-		.xDisconnect = events_disconnect,
-		.xDestroy = events_disconnect,
+		.xDisconnect = vtab_disconnect,
+		.xDestroy = vtab_disconnect,
 		.xOpen = events_open,
 		.xClose = events_close,
 		.xFilter = events_filter,
@@ -435,5 +384,5 @@ int events_register(sqlite3 *db)
 		.xRowid = events_rowid,
 	};
 
-	return sqlite3_create_module(db, "events", &module, NULL);
+	return vtab_register(db, "events", &module, declaration_sql);
 }

@@ -13,8 +13,8 @@
 #include "viewer/sqlite/constraint.h"
 #include "viewer/sqlite/live.h"
 #include "viewer/sqlite/page_set.h"
-#include "viewer/sqlite/scan.h"
 #include "viewer/sqlite/tables.h"
+#include "viewer/sqlite/vtab.h"
 
 #define PAGE_BYTES 4096u
 #define PAGE_ROUND(address) ((address) & ~(uint64_t)(PAGE_BYTES - 1))
@@ -50,12 +50,6 @@ struct page {
 	uint32_t live_blocks;
 };
 
-struct table {
-	sqlite3_vtab base;
-	sqlite3 *db;
-	struct scan_statements spare;
-};
-
 struct cursor {
 	sqlite3_vtab_cursor base;
 	struct scan scan;
@@ -68,35 +62,9 @@ struct cursor {
 	bool whole; /* all of the filter's pages are those of this one process */
 };
 
-static int pages_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
-			 sqlite3_vtab **ret_table, char **error)
-{
-	struct table *table;
-	int rc = sqlite3_declare_vtab(db, declaration_sql);
-
-	(void)aux, (void)argc, (void)argv, (void)error;
-	if (rc != SQLITE_OK)
-		return rc;
-	table = sqlite3_malloc(sizeof(*table));
-	if (!table)
-		return SQLITE_NOMEM;
-	memset(table, 0, sizeof(*table));
-	table->db = db;
-	sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
-	*ret_table = &table->base;
-	return SQLITE_OK;
-}
-
-static int pages_disconnect(sqlite3_vtab *base)
-{
-	scan_statements_release(&((struct table *)base)->spare);
-	sqlite3_free(base);
-	return SQLITE_OK;
-}
-
 static int pages_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 {
-	double rows = constraint_rows(((struct table *)base)->db);
+	double rows = constraint_rows(((struct vtab *)base)->db);
 
 	/* the moment is an argument: it must be there when the scan begins, if it is given */
 	for (int i = 0; i < info->nConstraint; i++)
@@ -108,14 +76,8 @@ static int pages_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 
 static int pages_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret_cursor)
 {
-	struct cursor *cursor = sqlite3_malloc(sizeof(*cursor));
-
 	(void)base;
-	if (!cursor)
-		return SQLITE_NOMEM;
-	memset(cursor, 0, sizeof(*cursor));
-	*ret_cursor = &cursor->base;
-	return SQLITE_OK;
+	return vtab_open(sizeof(struct cursor), ret_cursor);
 }
 
 static void process_clear(struct cursor *cursor)
@@ -136,18 +98,6 @@ static int pages_close(sqlite3_vtab_cursor *base)
 	scan_release(&cursor->scan);
 	sqlite3_free(cursor);
 	return SQLITE_OK;
-}
-
-static int table_fail(struct cursor *cursor, int rc)
-{
-	sqlite3_vtab *base = cursor->base.pVtab;
-
-	if (cursor->scan.error) {
-		sqlite3_free(base->zErrMsg);
-		base->zErrMsg = cursor->scan.error;
-		cursor->scan.error = NULL;
-	}
-	return rc;
 }
 
 static int take_block(struct cursor *cursor, const struct event_row *row)
@@ -316,7 +266,7 @@ static int process_next(struct cursor *cursor)
 		if (rc == SQLITE_DONE)
 			rc = map_build(cursor);
 		if (rc != SQLITE_OK)
-			return table_fail(cursor, rc);
+			return vtab_fail(&cursor->base, &cursor->scan, rc);
 	} while (!cursor->page_count);
 	cursor->whole = cursor->scan.filter.process.low == cursor->scan.filter.process.high;
 	return SQLITE_OK;
@@ -333,7 +283,7 @@ static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan,
 			sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
-	struct table *table = (struct table *)base->pVtab;
+	struct vtab *table = (struct vtab *)base->pVtab;
 	struct constraint_set set;
 	struct scan_filter filter;
 	int64_t at_ns = INT64_MAX;
@@ -365,7 +315,7 @@ static int pages_filter(sqlite3_vtab_cursor *base, int number, const char *plan,
 	};
 	rc = scan_init(&cursor->scan, table->db, &table->spare, &filter, CHUNK_ALL);
 	if (rc != SQLITE_OK)
-		return table_fail(cursor, rc);
+		return vtab_fail(&cursor->base, &cursor->scan, rc);
 	return process_next(cursor);
 }
 
@@ -462,10 +412,10 @@ int pages_register(sqlite3 *db)
 {
 	static const sqlite3_module module = {
 		.iVersion = 0,
-		.xConnect = pages_connect,
+		.xConnect = vtab_connect,
 		.xBestIndex = pages_best_index,
-		.xDisconnect = pages_disconnect,
-		.xDestroy = pages_disconnect,
+		.xDisconnect = vtab_disconnect,
+		.xDestroy = vtab_disconnect,
 		.xOpen = pages_open,
 		.xClose = pages_close,
 		.xFilter = pages_filter,
@@ -475,5 +425,5 @@ int pages_register(sqlite3 *db)
 		.xRowid = pages_rowid,
 	};
 
-	return sqlite3_create_module(db, "pages", &module, NULL);
+	return vtab_register(db, "pages", &module, declaration_sql);
 }
