@@ -216,23 +216,8 @@ static void print_csv(const struct printer *printer)
 /* The process whose peak is shown; the run's own numbers become that process's. */
 static int64_t peak_process(sqlite3 *db, struct run *run)
 {
-	int64_t process_id = run_process(db, run, options.pid);
-	sqlite3_stmt *row;
-
-	if (!process_id)
-		return run->peak_process_id;
-	row = db_query(db,
-		       "SELECT process_id, pid, peak_bytes, peak_blocks, peak_ns FROM processes "
-		       "WHERE process_id = ?",
-		       "i", process_id);
-	while (db_next(row)) {
-		run->peak_process_id = sqlite3_column_int64(row, 0);
-		run->peak_pid = sqlite3_column_int64(row, 1);
-		run->peak_bytes = sqlite3_column_int64(row, 2);
-		run->peak_blocks = sqlite3_column_int64(row, 3);
-		run->peak_ns = column_number(row, 4, UNKNOWN);
-	}
-	return process_id;
+	run_load_peak(db, run, run_process(db, run, options.pid));
+	return run->peak_process_id;
 }
 
 static void show(const struct run *run, const struct printer *printer)

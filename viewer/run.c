@@ -83,6 +83,24 @@ static void run_load_row(sqlite3 *db, struct run *run)
 	}
 }
 
+void run_load_peak(sqlite3 *db, struct run *run, int64_t process_id)
+{
+	sqlite3_stmt *row =
+		db_query(db,
+			 "SELECT process_id, pid, peak_bytes, peak_blocks, peak_ns FROM processes "
+			 "WHERE run_id = ?1 AND ?2 IN (0, process_id) "
+			 "ORDER BY peak_bytes DESC, process_id LIMIT 1",
+			 "ii", run->run_id, process_id);
+
+	while (db_next(row)) {
+		run->peak_process_id = sqlite3_column_int64(row, 0);
+		run->peak_pid = sqlite3_column_int64(row, 1);
+		run->peak_bytes = sqlite3_column_int64(row, 2);
+		run->peak_blocks = sqlite3_column_int64(row, 3);
+		run->peak_ns = column_number(row, 4, UNKNOWN);
+	}
+}
+
 static void run_load_sums(sqlite3 *db, struct run *run)
 {
 	static const char sql[] =
@@ -109,17 +127,7 @@ static void run_load_sums(sqlite3 *db, struct run *run)
 	while (db_next(row))
 		for (int i = 0; i < (int)(sizeof(numbers) / sizeof(*numbers)); i++)
 			*numbers[i] = sqlite3_column_int64(row, i);
-	row = db_query(db,
-		       "SELECT process_id, pid, peak_bytes, peak_blocks, peak_ns FROM processes "
-		       "WHERE run_id = ? ORDER BY peak_bytes DESC, process_id LIMIT 1",
-		       "i", run->run_id);
-	while (db_next(row)) {
-		run->peak_process_id = sqlite3_column_int64(row, 0);
-		run->peak_pid = sqlite3_column_int64(row, 1);
-		run->peak_bytes = sqlite3_column_int64(row, 2);
-		run->peak_blocks = sqlite3_column_int64(row, 3);
-		run->peak_ns = column_number(row, 4, UNKNOWN);
-	}
+	run_load_peak(db, run, 0);
 	row = db_query(db,
 		       "SELECT foreign_path, foreign_symbols, (SELECT count(DISTINCT foreign_path) "
 		       "FROM processes WHERE run_id = ?1 AND foreign_symbols) FROM processes "

@@ -43,6 +43,8 @@ int64_t run_select(sqlite3 *db, const char *name);
 int64_t run_find(sqlite3 *db, const char *name);
 
 void run_load(sqlite3 *db, int64_t run_id, struct run *ret_run);
+/* The peak of one process in place of the highest one; process_id 0: of the highest one. */
+void run_load_peak(sqlite3 *db, struct run *run, int64_t process_id);
 /* The run's process with this pid (the last of them); 0 for pid 0; dies when there is none. */
 int64_t run_process(sqlite3 *db, const struct run *run, int64_t pid);
 void run_release(struct run *run);
