@@ -13,6 +13,33 @@
 #include "proto/chunk_format.h"
 #include "proto/event.h"
 
+/* Each test's own. */
+static struct chunk_press *press;
+static struct chunk_writer *writer;
+static struct chunk_reader *reader;
+static struct chunk_columns columns;
+static struct chunk_bounds bounds;
+static const void *blob;
+static size_t bytes;
+
+static int begin(void **state)
+{
+	(void)state;
+	press = chunk_press_new();
+	writer = chunk_writer_new();
+	reader = chunk_reader_new();
+	return press && writer && reader ? 0 : -1;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	chunk_reader_free(reader);
+	chunk_writer_free(writer);
+	chunk_press_free(press);
+	return 0;
+}
+
 static uint64_t seed;
 
 static uint64_t next_random(void)
@@ -48,14 +75,7 @@ static struct event_row *history_add(struct history *history, const struct event
 /* Writes the history as chunks, reads each back and compares; returns the number of chunks. */
 static unsigned round_trip(const struct history *history, size_t *ret_bytes)
 {
-	struct chunk_press *press = chunk_press_new();
-	struct chunk_writer *writer = chunk_writer_new();
-	struct chunk_reader *reader = chunk_reader_new();
-	struct chunk_columns columns;
-	struct chunk_bounds bounds;
 	unsigned first = 0, at = 0, chunks = 0;
-	const void *blob;
-	size_t bytes;
 
 	*ret_bytes = 0;
 	while (at < history->count) {
@@ -98,9 +118,6 @@ static unsigned round_trip(const struct history *history, size_t *ret_bytes)
 		}
 		first = at;
 	}
-	chunk_reader_free(reader);
-	chunk_writer_free(writer);
-	chunk_press_free(press);
 	return chunks;
 }
 
@@ -174,12 +191,12 @@ static void live_a_life(struct history *history, unsigned events, unsigned threa
 static void test_life(void **state)
 {
 	struct history history = { 0 };
-	size_t bytes;
+	size_t stored;
 
 	(void)state;
 	seed = 1;
 	live_a_life(&history, 200000, 5);
-	assert_int_equal(round_trip(&history, &bytes), 4);
+	assert_int_equal(round_trip(&history, &stored), 4);
 	free(history.rows);
 }
 
@@ -187,7 +204,7 @@ static void test_life(void **state)
 static void test_any_values(void **state)
 {
 	struct history history = { 0 };
-	size_t bytes;
+	size_t stored;
 
 	(void)state;
 	seed = 2;
@@ -220,7 +237,7 @@ static void test_any_values(void **state)
 			row.kind |= EVENT_BY_ALLOCATOR;
 		history_add(&history, &row);
 	}
-	round_trip(&history, &bytes);
+	round_trip(&history, &stored);
 	free(history.rows);
 }
 
@@ -236,7 +253,7 @@ static void test_extremes(void **state)
 					   UINT64_MAX - 15,
 					   0x7fffffffffff0 };
 	struct history history = { 0 };
-	size_t bytes;
+	size_t stored;
 
 	(void)state;
 	for (unsigned i = 0; i < 9; i++)
@@ -256,7 +273,7 @@ static void test_extremes(void **state)
 			row.freed_stack_id = (uint32_t)values[8 - j];
 			history_add(&history, &row);
 		}
-	round_trip(&history, &bytes);
+	round_trip(&history, &stored);
 	free(history.rows);
 }
 
@@ -264,7 +281,7 @@ static void test_extremes(void **state)
 static void test_small(void **state)
 {
 	struct history history = { 0 };
-	size_t bytes;
+	size_t stored;
 
 	(void)state;
 	for (unsigned i = 0; i < 60000; i += 2) {
@@ -285,19 +302,13 @@ static void test_small(void **state)
 		row.seq++;
 		history_add(&history, &row);
 	}
-	assert_int_equal(round_trip(&history, &bytes), 1);
-	assert_true(bytes < 6000);
+	assert_int_equal(round_trip(&history, &stored), 1);
+	assert_true(stored < 6000);
 	free(history.rows);
 }
 
 static void test_refused(void **state)
 {
-	struct chunk_press *press = chunk_press_new();
-	struct chunk_writer *writer = chunk_writer_new();
-	struct chunk_bounds bounds;
-	const void *blob;
-	size_t bytes;
-
 	(void)state;
 	assert_int_equal(chunk_writer_finish(writer, press, &blob, &bytes, &bounds), -ENODATA);
 	assert_int_equal(chunk_writer_add(writer, &(struct event_row){ .kind = 0 }), -EINVAL);
@@ -305,21 +316,12 @@ static void test_refused(void **state)
 			 -EINVAL);
 	assert_int_equal(chunk_writer_add(writer, &(struct event_row){ .kind = 0x41 }), -EINVAL);
 	assert_int_equal(chunk_writer_events(writer), 0);
-	chunk_writer_free(writer);
-	chunk_press_free(press);
 }
 
 /* Each wanted set of columns shows the same as all of them. */
 static void test_wanted(void **state)
 {
 	struct history history = { 0 };
-	struct chunk_press *press = chunk_press_new();
-	struct chunk_writer *writer = chunk_writer_new();
-	struct chunk_reader *reader = chunk_reader_new();
-	struct chunk_columns columns;
-	struct chunk_bounds bounds;
-	const void *blob;
-	size_t bytes;
 
 	(void)state;
 	seed = 3;
@@ -365,24 +367,14 @@ static void test_wanted(void **state)
 		}
 	}
 	free(history.rows);
-	chunk_reader_free(reader);
-	chunk_writer_free(writer);
-	chunk_press_free(press);
 }
 
 /* A chunk from before frees could say where they are has one stream less. */
 static void test_older(void **state)
 {
 	struct history history = { 0 };
-	struct chunk_press *press = chunk_press_new();
-	struct chunk_writer *writer = chunk_writer_new();
-	struct chunk_reader *reader = chunk_reader_new();
-	struct chunk_columns columns;
-	struct chunk_bounds bounds;
 	const size_t cut = CHUNK_HEADER_BYTES + 8 * (CHUNK_STREAM_COUNT - 1);
-	const void *blob;
 	uint8_t *older;
-	size_t bytes;
 
 	(void)state;
 	seed = 5;
@@ -411,23 +403,13 @@ static void test_older(void **state)
 	assert_int_equal(chunk_reader_decode(reader, older, bytes, CHUNK_ALL, &columns), -EBADMSG);
 	free(older);
 	free(history.rows);
-	chunk_reader_free(reader);
-	chunk_writer_free(writer);
-	chunk_press_free(press);
 }
 
 /* Any single damaged byte is noticed; so is any truncation. */
 static void test_damage(void **state)
 {
 	struct history history = { 0 };
-	struct chunk_press *press = chunk_press_new();
-	struct chunk_writer *writer = chunk_writer_new();
-	struct chunk_reader *reader = chunk_reader_new();
-	struct chunk_columns columns;
-	struct chunk_bounds bounds;
-	const void *blob;
 	uint8_t *copy;
-	size_t bytes;
 
 	(void)state;
 	seed = 4;
@@ -469,21 +451,10 @@ static void test_damage(void **state)
 	assert_int_equal(chunk_reader_decode(reader, copy, bytes, CHUNK_ALL, &columns), 0);
 	free(copy);
 	free(history.rows);
-	chunk_reader_free(reader);
-	chunk_writer_free(writer);
-	chunk_press_free(press);
 }
 
 static void test_sorted(void **state)
 {
-	struct chunk_press *press = chunk_press_new();
-	struct chunk_writer *writer = chunk_writer_new();
-	struct chunk_reader *reader = chunk_reader_new();
-	struct chunk_columns columns;
-	struct chunk_bounds bounds;
-	const void *blob;
-	size_t bytes;
-
 	(void)state;
 	for (unsigned late = 0; late < 2; late++) {
 		for (unsigned i = 0; i < 10; i++)
@@ -501,19 +472,16 @@ static void test_sorted(void **state)
 				 0);
 		assert_int_equal(columns.sorted, !late);
 	}
-	chunk_reader_free(reader);
-	chunk_writer_free(writer);
-	chunk_press_free(press);
 }
+
+#define CHUNK_TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life),	 cmocka_unit_test(test_any_values),
-		cmocka_unit_test(test_extremes), cmocka_unit_test(test_small),
-		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_wanted),
-		cmocka_unit_test(test_older),	 cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_sorted),
+		CHUNK_TEST(test_life),	CHUNK_TEST(test_any_values), CHUNK_TEST(test_extremes),
+		CHUNK_TEST(test_small), CHUNK_TEST(test_refused),    CHUNK_TEST(test_wanted),
+		CHUNK_TEST(test_older), CHUNK_TEST(test_damage),     CHUNK_TEST(test_sorted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
