@@ -7,12 +7,12 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/auxv.h>
 
 #include "proto/wire.h"
 #include "shim/clock.h"
 #include "shim/link.h"
 #include "shim/modules.h"
+#include "shim/object.h"
 #include "shim/row_cache.h"
 #include "shim/stack_table.h"
 #include "shim/sys.h"
@@ -72,8 +72,7 @@ static const struct module *module_known(const struct eh_object *object, const s
 	return NULL;
 }
 
-/* A copy that stays when the dynamic linker's is gone; a relative path is made absolute. */
-static const char *path_keep(const char *name)
+const char *ht_path_keep(const char *name)
 {
 	/* Not on the stack: it may be a signal handler's. */
 	char *text = ht_stack_pages(PATH_MAX);
@@ -190,7 +189,7 @@ static bool module_add(const struct eh_object *object, const struct link_map *ma
 			return false;
 	} while (!__atomic_compare_exchange_n(&modules_used, &at, at + 1, false, __ATOMIC_ACQ_REL,
 					      __ATOMIC_RELAXED));
-	modules[at].path = path_keep(map->l_name);
+	modules[at].path = ht_path_keep(map->l_name);
 	module_fill(&modules[at], object, map);
 	return true;
 }
@@ -210,132 +209,12 @@ static __attribute__((noinline)) void module_note(const struct eh_object *object
 	}
 }
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
-#pragma weak _dl_find_object
-
-/* Of a program whose segments leave holes only one segment is told, and its unwind data may be in
- * another. Only programs can have such holes. */
-static void program_segment(uintptr_t bias, uintptr_t address, uintptr_t *ret_start,
-			    uintptr_t *ret_end)
-{
-	const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-	unsigned long count = phdr ? getauxval(AT_PHNUM) : 0;
-
-	for (; count--; phdr++) {
-		uintptr_t start = bias + phdr->p_vaddr;
-
-		if (phdr->p_type != PT_LOAD || address < start || address - start >= phdr->p_filesz)
-			continue;
-		*ret_start = start;
-		*ret_end = start + phdr->p_filesz;
-		return;
-	}
-}
-
-static bool object_find(uintptr_t address, struct eh_object *ret, const struct link_map **ret_map)
-{
-	struct dl_find_object found;
-
-	if (!_dl_find_object || _dl_find_object((void *)address, &found) != 0)
-		return false;
-	*ret = (struct eh_object){
-		.start = (uintptr_t)found.dlfo_map_start,
-		.end = (uintptr_t)found.dlfo_map_end,
-		.hdr = (uintptr_t)found.dlfo_eh_frame,
-	};
-	*ret_map = found.dlfo_link_map;
-	if (ret->hdr >= ret->start && ret->hdr < ret->end) {
-		ret->data_start = ret->start;
-		ret->data_end = ret->end;
-	} else {
-		program_segment(found.dlfo_link_map->l_addr, ret->hdr, &ret->data_start,
-				&ret->data_end);
-	}
-	return true;
-}
-
-static int object_note(struct dl_phdr_info *info, size_t size, void *user)
-{
-	struct eh_object object;
-
-	(void)size;
-	(void)user;
-	for (unsigned i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD) {
-			ht_module_find(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr, &object);
-			break;
-		}
-	return 0;
-}
-
-/* What the program was loaded with. A fork child knows it already. */
-static void objects_list(void)
-{
-	if (!modules_used)
-		dl_iterate_phdr(object_note, NULL);
-}
-#else
-#define OBJECTS_MAX 256
-
-static struct {
-	struct eh_object object;
-	struct link_map map;
-} objects[OBJECTS_MAX];
-static unsigned objects_used;
-
-static int object_add(struct dl_phdr_info *info, size_t size, void *user)
-{
-	struct eh_object object = { .start = UINTPTR_MAX };
-
-	(void)size;
-	(void)user;
-	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
-		uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
-
-		if (phdr->p_type == PT_LOAD && start < object.start)
-			object.start = start & ~(uintptr_t)4095;
-		if (phdr->p_type == PT_LOAD && start + phdr->p_memsz > object.end)
-			object.end = start + phdr->p_memsz;
-		if (phdr->p_type == PT_GNU_EH_FRAME)
-			object.hdr = start;
-	}
-	object.data_start = object.start;
-	object.data_end = object.end;
-	if (objects_used < OBJECTS_MAX && object.end) {
-		objects[objects_used].object = object;
-		objects[objects_used].map.l_addr = info->dlpi_addr;
-		objects[objects_used].map.l_name = (char *)path_keep(info->dlpi_name);
-		objects_used++;
-	}
-	return 0;
-}
-
-static bool object_find(uintptr_t address, struct eh_object *ret, const struct link_map **ret_map)
-{
-	for (unsigned i = 0; i < objects_used; i++) {
-		if (address < objects[i].object.start || address >= objects[i].object.end)
-			continue;
-		*ret = objects[i].object;
-		*ret_map = &objects[i].map;
-		return true;
-	}
-	return false;
-}
-
-static void objects_list(void)
-{
-	if (!objects_used)
-		dl_iterate_phdr(object_add, NULL);
-}
-#endif
-
 bool ht_module_at(uintptr_t address, struct module_at *ret)
 {
 	const struct module *module;
 	struct eh_object object;
 
-	if (!object_find(address, &object, &ret->map))
+	if (!ht_object_find(address, &object, &ret->map))
 		return false;
 	module = module_known(&object, ret->map);
 	ret->path = module ? module->path : ret->map->l_name;
@@ -347,7 +226,7 @@ bool ht_module_find(uintptr_t address, struct eh_object *ret)
 {
 	const struct link_map *map;
 
-	if (!object_find(address, ret, &map))
+	if (!ht_object_find(address, ret, &map))
 		return false;
 	if (!module_known(ret, map))
 		module_note(ret, map);
@@ -366,7 +245,7 @@ static bool is_gone(const struct module *module)
 
 	if (!__atomic_load_n(&module->ready, __ATOMIC_ACQUIRE) || module->unloaded)
 		return false;
-	return !object_find(module->object.start, &now, &map) || map != module->link_map ||
+	return !ht_object_find(module->object.start, &now, &map) || map != module->link_map ||
 	       now.start != module->object.start || now.end != module->object.end ||
 	       !ends_with(module->path, map->l_name);
 }
@@ -416,7 +295,8 @@ void ht_modules_unload_end(void)
 
 void ht_modules_attach(void)
 {
-	objects_list();
+	if (!modules_used) /* a fork child knows them already */
+		ht_objects_list();
 	for (uint32_t i = 0; i < modules_count(); i++) {
 		modules[i].sent = modules[i].unloaded;
 		modules[i].unloaded_sent = modules[i].unloaded;

@@ -2,9 +2,6 @@
  * The objects that return addresses of captured stacks lie in. An object is noted when the first
  * row for a place in it is compiled, that is before the first stack node that points into it, and
  * sent before that node.
- *
- * Found with _dl_find_object, which takes no lock. Where libc has none (before glibc 2.35) only
- * what was loaded when the table was attached is known.
  */
 #ifndef HEAPTAPE_SHIM_MODULES_H
 #define HEAPTAPE_SHIM_MODULES_H
@@ -27,6 +24,9 @@ struct module_at {
 };
 
 bool ht_module_at(uintptr_t address, struct module_at *ret);
+
+/* A copy that stays when the dynamic linker's is gone; a relative path is made absolute. */
+const char *ht_path_keep(const char *name);
 
 /* Around dlclose: between the two nothing remembered is trusted. The end drops what is about
  * objects that are gone, and marks them as unloaded. */
