@@ -147,13 +147,9 @@ static bool arrived(const struct recorder *recorder)
 	return ht_link.frames != recorder->frame || ht_link.unsent_bytes == 0;
 }
 
-/* What must precede the batch: the thread's start and the stacks it names. */
-static int send_before(struct recorder *recorder)
+/* Sends the stacks in frames of their own. */
+static int send_stacks(void)
 {
-	int error = ht_batch_send_start(recorder);
-
-	if (error || !ht_stacks_pending())
-		return error;
 	ht_link.refused = false;
 	ht_stacks_send();
 	if (!ht_link.refused)
@@ -161,11 +157,34 @@ static int send_before(struct recorder *recorder)
 	return ht_link.state == LINK_ON ? -EAGAIN : -EPIPE;
 }
 
+/* The events, and what must precede them: the thread's start and the stacks they name. */
+static int send_events(struct recorder *recorder)
+{
+	struct iovec parts[STACKS_PARTS + BATCH_PARTS];
+	struct batch batch;
+	uint32_t stacks = 0;
+	int error = ht_batch_send_start(recorder);
+
+	if (!error && ht_stacks_pending()) {
+		stacks = ht_stacks_frame(parts);
+		error = stacks ? 0 : send_stacks();
+	}
+	if (error)
+		return error;
+	ht_batch_layout(&batch, recorder->buffer);
+	if (!stacks)
+		return ht_link_send(batch.parts, batch.part_count);
+	memcpy(parts + STACKS_PARTS, batch.parts, batch.part_count * sizeof(parts[0]));
+	error = ht_link_send(parts, STACKS_PARTS + batch.part_count);
+	if (!error)
+		ht_stacks_frame_sent(stacks);
+	return error;
+}
+
 /* A frame taken only in part keeps its events in the buffer, where the daemon finds them should this
  * process die before the rest is sent. */
 int ht_batch_try(struct recorder *recorder)
 {
-	struct batch batch;
 	int error;
 
 	/* A signal handler may have sent it while we waited. */
@@ -176,11 +195,7 @@ int ht_batch_try(struct recorder *recorder)
 		if (error)
 			return error;
 	} else {
-		error = send_before(recorder);
-		if (error)
-			return error;
-		ht_batch_layout(&batch, recorder->buffer);
-		error = ht_link_send(batch.parts, batch.part_count);
+		error = send_events(recorder);
 		if (error)
 			return error;
 		recorder->frame = ht_link.frames;

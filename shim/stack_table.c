@@ -268,14 +268,14 @@ bool ht_stacks_pending(void)
 
 #define NODES_A_FRAME 1024
 
-/* Sends nodes [first, first + count), which are complete. False: not taken. */
-static bool send_nodes(uint32_t first, uint32_t count)
+/* The frame with nodes [first, first + count), which are complete. */
+static void lay_out(struct iovec parts[STACKS_PARTS], uint32_t first, uint32_t count)
 {
 	static uint32_t parents[NODES_A_FRAME];
 	static uint64_t pcs[NODES_A_FRAME];
-	uint8_t heads[3][24];
-	struct iovec parts[5];
+	static uint8_t heads[3][24];
 	struct wire_put put[3];
+	uint32_t payload;
 	size_t body;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -291,19 +291,23 @@ static bool send_nodes(uint32_t first, uint32_t count)
 	       (size_t)(put[2].at - heads[2]) + count * sizeof(pcs[0]);
 	put[0].at += WIRE_HEADER_BYTES;
 	wire_put_head(&put[0], 5, body);
-	{
-		uint32_t payload =
-			(uint32_t)(body + (size_t)(put[0].at - heads[0]) - WIRE_HEADER_BYTES);
-
-		memcpy(heads[0], &payload, sizeof(payload));
-	}
+	payload = (uint32_t)(body + (size_t)(put[0].at - heads[0]) - WIRE_HEADER_BYTES);
+	memcpy(heads[0], &payload, sizeof(payload));
 	wire_put_fixed32(&put[0], 1, first);
 	parts[0] = (struct iovec){ heads[0], (size_t)(put[0].at - heads[0]) };
 	parts[1] = (struct iovec){ heads[1], (size_t)(put[1].at - heads[1]) };
 	parts[2] = (struct iovec){ parents, count * sizeof(parents[0]) };
 	parts[3] = (struct iovec){ heads[2], (size_t)(put[2].at - heads[2]) };
 	parts[4] = (struct iovec){ pcs, count * sizeof(pcs[0]) };
-	return ht_link_send(parts, 5) == 0;
+}
+
+/* False: not taken. */
+static bool send_nodes(uint32_t first, uint32_t count)
+{
+	struct iovec parts[STACKS_PARTS];
+
+	lay_out(parts, first, count);
+	return ht_link_send(parts, STACKS_PARTS) == 0;
 }
 
 static bool node_complete(uint32_t number)
@@ -314,9 +318,36 @@ static bool node_complete(uint32_t number)
 	return false;
 }
 
+/* How many nodes from `first` on, below `to`, are complete; at most a frame's. */
+static uint32_t complete_from(uint32_t first, uint32_t to)
+{
+	uint32_t count = 0;
+
+	while (first + count < to && count < NODES_A_FRAME && node_complete(first + count))
+		count++;
+	return count;
+}
+
+void ht_stacks_frame_sent(uint32_t count)
+{
+	sent_to += count;
+	__atomic_store_n(&head->nodes_sent, holes_used ? holes[0] : sent_to, __ATOMIC_RELAXED);
+}
+
+uint32_t ht_stacks_frame(struct iovec parts[STACKS_PARTS])
+{
+	uint32_t to = __atomic_load_n(&node_next, __ATOMIC_ACQUIRE);
+
+	if (holes_used || ht_modules_pending() || to - sent_to > NODES_A_FRAME ||
+	    complete_from(sent_to, to) != to - sent_to)
+		return 0;
+	lay_out(parts, sent_to, to - sent_to);
+	return to - sent_to;
+}
+
 void ht_stacks_send(void)
 {
-	uint32_t to = __atomic_load_n(&node_next, __ATOMIC_ACQUIRE), first, count;
+	uint32_t to = __atomic_load_n(&node_next, __ATOMIC_ACQUIRE), count;
 
 	if (!ht_stack_depth || !ht_modules_send())
 		return;
@@ -330,21 +361,17 @@ void ht_stacks_send(void)
 		holes[i] = holes[--holes_used];
 	}
 	while (sent_to < to) {
-		first = sent_to;
-		for (count = 0; first + count < to && count < NODES_A_FRAME; count++)
-			if (!node_complete(first + count))
-				break;
+		count = complete_from(sent_to, to);
 		if (count) {
-			if (!send_nodes(first, count))
+			if (!send_nodes(sent_to, count))
 				return;
-			sent_to += count;
 		} else if (holes_used < HOLES_MAX) {
 			/* Another thread is about to fill it in; what it means comes later. */
-			holes[holes_used++] = sent_to++;
+			holes[holes_used++] = sent_to;
+			count = 1;
 		} else {
 			return;
 		}
-		__atomic_store_n(&head->nodes_sent, holes_used ? holes[0] : sent_to,
-				 __ATOMIC_RELAXED);
+		ht_stacks_frame_sent(count);
 	}
 }

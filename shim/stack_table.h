@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "proto/event.h"
 #include "proto/ring.h"
@@ -31,6 +32,16 @@ bool ht_stacks_pending(void);
 
 /* Sends them with ht_link_send(). The caller holds the connection's send lock. */
 void ht_stacks_send(void);
+
+/*
+ * The same for a frame that the caller sends together with another, because each call costs more
+ * than the nodes that a batch usually brings: how many nodes are pending, and the frame with all of
+ * them. 0: they do not go into one frame just now, ht_stacks_send() must be used. Under the send
+ * lock, which is held until ht_stacks_frame_sent() says that they were taken.
+ */
+#define STACKS_PARTS 5
+uint32_t ht_stacks_frame(struct iovec parts[STACKS_PARTS]);
+void ht_stacks_frame_sent(uint32_t count);
 
 /* -- for unwind.c -- */
 
