@@ -11,8 +11,9 @@
 #define PROBES 16 /* a place this far from where it belongs is not found */
 
 static uint64_t first_slots[(1u << FIRST_BITS) + PROBES];
+static uint16_t first_ids[(1u << FIRST_BITS) + PROBES];
 static struct row_table tables[MOST_BITS + 1] = {
-	[FIRST_BITS] = { 64 - FIRST_BITS, first_slots },
+	[FIRST_BITS] = { 64 - FIRST_BITS, first_slots, first_ids },
 };
 
 struct row_table *ht_row_table = &tables[FIRST_BITS];
@@ -88,19 +89,33 @@ static uint32_t row_id(uint64_t row)
 	return id;
 }
 
-/* Puts the entry in its own or a free slot; false when there is none near. */
-static bool table_put(struct row_table *table, uint64_t entry)
+static unsigned row_step(uint64_t row)
 {
-	uint64_t *slot = &table->slots[row_hash(entry >> ROW_ID_BITS, table)];
+	int64_t offset = row_kind(row) == ROW_SP ? row_cfa_offset(row) : 0;
 
-	for (unsigned i = 0; i < PROBES; i++, slot++) {
+	return offset % 8 == 0 && offset >= 8 * ROW_STEP_LEAST && offset <= 8 * (int64_t)ROW_STEP_MOST
+		       ? (unsigned)(offset / 8)
+		       : ROW_STEP_OTHER;
+}
+
+/* Puts the row in the address's own or a free slot; false when there is none near. */
+static bool table_put(struct row_table *table, uint64_t pc, uint32_t id)
+{
+	size_t at = row_hash(pc, table->shift);
+
+	for (size_t end = at + PROBES; at < end; at++) {
+		uint64_t *slot = &table->slots[at];
 		uint64_t found = __atomic_load_n(slot, __ATOMIC_RELAXED);
 
-		if (found && found >> ROW_ID_BITS != entry >> ROW_ID_BITS)
+		if (!found && __atomic_compare_exchange_n(slot, &found, pc << ROW_STEP_BITS, false,
+							  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			found = pc << ROW_STEP_BITS;
+		if (found >> ROW_STEP_BITS != pc)
 			continue;
-		if (__atomic_compare_exchange_n(slot, &found, entry, false, __ATOMIC_RELEASE,
-						__ATOMIC_RELAXED))
-			return true;
+		__atomic_store_n(&table->ids[at], (uint16_t)id, __ATOMIC_RELAXED);
+		__atomic_store_n(slot, pc << ROW_STEP_BITS | row_step(ht_row_values[id]),
+				 __ATOMIC_RELEASE);
+		return true;
 	}
 	return false;
 }
@@ -110,6 +125,7 @@ static bool table_put(struct row_table *table, uint64_t entry)
 static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 {
 	unsigned bits = 64 - old->shift;
+	size_t slots = ((size_t)1 << (bits + 1)) + PROBES;
 	struct row_table *table;
 
 	if (bits + 1 > MOST_BITS || __atomic_exchange_n(&growing, true, __ATOMIC_ACQUIRE))
@@ -117,12 +133,14 @@ static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 	table = &tables[bits + 1];
 	if (ht_row_table == old) {
 		table->shift = old->shift - 1;
-		table->slots = ht_stack_table_pages((((size_t)1 << (bits + 1)) + PROBES) *
-						    sizeof(*table->slots));
+		table->slots = ht_stack_table_pages(
+			slots * (sizeof(*table->slots) + sizeof(*table->ids)));
 		if (table->slots) {
+			table->ids = (uint16_t *)(table->slots + slots);
 			for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++)
-				if (old->slots[i] & (ROW_IDS - 1))
-					table_put(table, old->slots[i]);
+				if (old->slots[i] & ROW_STEP_MOST)
+					table_put(table, old->slots[i] >> ROW_STEP_BITS,
+						  old->ids[i]);
 			__atomic_store_n(&ht_row_table, table, __ATOMIC_RELEASE);
 		}
 	}
@@ -132,17 +150,17 @@ static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 uint64_t ht_row_make(uintptr_t pc, bool keep)
 {
 	struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
-	const uint64_t *slot = &table->slots[row_hash(pc, table)];
+	size_t at = row_hash(pc, table->shift);
 	uint64_t row;
 	uint32_t id;
 
-	if (!keep || pc >> (64 - ROW_ID_BITS))
+	if (!keep || pc >> (64 - ROW_STEP_BITS))
 		return compile(pc, false);
-	for (unsigned i = 0; i < PROBES; i++, slot++) {
-		uint64_t found = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+	for (size_t end = at + PROBES; at < end; at++) {
+		uint64_t found = __atomic_load_n(&table->slots[at], __ATOMIC_ACQUIRE);
 
-		if (found >> ROW_ID_BITS == pc && found & (ROW_IDS - 1))
-			return ht_row_values[found & (ROW_IDS - 1)];
+		if (found >> ROW_STEP_BITS == pc && found & ROW_STEP_MOST)
+			return ht_row_values[table->ids[at]];
 		if (!found)
 			break;
 	}
@@ -151,7 +169,7 @@ uint64_t ht_row_make(uintptr_t pc, bool keep)
 	if (row == ROW_MISSING)
 		return row;
 	id = row_id(row);
-	if (id && !table_put(table, (uint64_t)pc << ROW_ID_BITS | id))
+	if (id && !table_put(table, pc, id))
 		table_grow(table);
 	return row;
 }
@@ -171,10 +189,10 @@ void ht_rows_drop(uintptr_t start, uintptr_t end)
 		if (!table->slots)
 			continue;
 		for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++) {
-			uint64_t pc = table->slots[i] >> ROW_ID_BITS;
+			uint64_t pc = table->slots[i] >> ROW_STEP_BITS;
 
 			if (pc - 1 - start < end - start)
-				__atomic_store_n(&table->slots[i], pc << ROW_ID_BITS,
+				__atomic_store_n(&table->slots[i], pc << ROW_STEP_BITS,
 						 __ATOMIC_RELAXED);
 		}
 	}

@@ -1,9 +1,10 @@
 /*
  * Compiled unwind rows by return address, one table for the process. The walk's cost is the memory
- * this touches, so an entry is one word: the address and the number of its row, of which even a
- * large program has only hundreds. The table grows by copying into one twice the size; entries are
- * only ever added, and lose their row when their object goes away. So a reader needs no lock: a row
- * it finds under an address is the row for that address.
+ * this touches, so an entry is one word: the address, and how far up the caller's frame begins. That
+ * is all the usual walk wants to know; the number of the row, of which even a large program has only
+ * hundreds, lies beside the table. The table grows by copying into one twice the size; entries are
+ * only ever added, and lose their row when their object goes away. So a reader needs no lock: what it
+ * finds under an address is about that address.
  */
 #ifndef HEAPTAPE_SHIM_ROW_CACHE_H
 #define HEAPTAPE_SHIM_ROW_CACHE_H
@@ -12,20 +13,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ROW_ID_BITS 16
+#define ROW_STEP_BITS 16
 #define ROW_IDS 8192
+
+/* The low bits of a slot: the row says "CFA = sp + 8 * n", or one of these. */
+#define ROW_STEP_UNKNOWN 0 /* there is no row */
+#define ROW_STEP_OTHER 1   /* it says something else */
+#define ROW_STEP_LEAST 2
+#define ROW_STEP_MOST ((1u << ROW_STEP_BITS) - 1)
 
 struct row_table {
 	unsigned shift;	 /* 64 - log2 of its slots */
-	uint64_t *slots; /* address << ROW_ID_BITS | row id; row id 0: not known */
+	uint64_t *slots; /* address << ROW_STEP_BITS | step */
+	uint16_t *ids;	 /* rows by slot: numbers in ht_row_values */
 };
 
 extern struct row_table *ht_row_table;
 extern uint64_t ht_row_values[ROW_IDS];
 
-static inline size_t row_hash(uint64_t pc, const struct row_table *table)
+static inline size_t row_hash(uint64_t pc, unsigned shift)
 {
-	return (pc * 0x9e3779b97f4a7c15ull) >> table->shift;
+	return (pc * 0x9e3779b97f4a7c15ull) >> shift;
+}
+
+/* a == b ? yes : no, but never by a jump. */
+static inline uint64_t row_select(uint64_t a, uint64_t b, uint64_t yes, uint64_t no)
+{
+#if defined(__x86_64__)
+	__asm__("cmpq %2, %1\n\tcmoveq %3, %0" : "+r"(no) : "r"(a), "r"(b), "r"(yes) : "cc");
+	return no;
+#else
+	return a == b ? yes : no;
+#endif
 }
 
 /* Compiles the row for a return address, noting its module (shim/modules.h) on the way. keep: put
@@ -39,23 +58,38 @@ uint64_t ht_row_interrupted(uintptr_t pc);
 static inline uint64_t ht_row(uintptr_t pc, bool trust)
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
-	const uint64_t *place = &table->slots[row_hash(pc, table)];
-	uint64_t slot = __atomic_load_n(&place[0], __ATOMIC_RELAXED);
-	uint64_t second = __atomic_load_n(&place[1], __ATOMIC_RELAXED);
+	size_t at = row_hash(pc, table->shift);
 
-	/* Chosen without a jump: which of the two it is cannot be predicted. */
-	slot = second >> ROW_ID_BITS == pc ? second : slot;
-	if (__builtin_expect(trust && slot >> ROW_ID_BITS == pc && (slot & (ROW_IDS - 1)), 1))
-		return ht_row_values[slot & (ROW_IDS - 1)];
+	for (size_t end = at + 2; trust && at < end; at++) {
+		uint64_t slot = __atomic_load_n(&table->slots[at], __ATOMIC_ACQUIRE);
+
+		if (slot >> ROW_STEP_BITS == pc && slot & ROW_STEP_MOST)
+			return ht_row_values[table->ids[at]];
+	}
 	return ht_row_make(pc, trust);
 }
 
-/* Begins to fetch what ht_row() will look at. */
+/*
+ * How far up the caller's frame begins when the row for `pc` says "CFA = sp + n"; less than
+ * 8 * ROW_STEP_LEAST: look at ht_row(). `slots` and `shift` are the table's.
+ */
+static inline size_t row_step_bytes(uintptr_t pc, const uint64_t *slots, unsigned shift)
+{
+	const uint64_t *place = &slots[row_hash(pc, shift)];
+	uint64_t slot = __atomic_load_n(&place[0], __ATOMIC_RELAXED);
+	uint64_t second = __atomic_load_n(&place[1], __ATOMIC_RELAXED);
+
+	/* Which of the two it is cannot be predicted. */
+	slot = row_select(second >> ROW_STEP_BITS, pc, second, slot);
+	return slot >> ROW_STEP_BITS == pc ? (slot & ROW_STEP_MOST) * 8 : 0;
+}
+
+/* Begins to fetch what both will look at. */
 static inline void ht_row_prefetch(uintptr_t pc)
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
 
-	__builtin_prefetch(&table->slots[row_hash(pc, table)]);
+	__builtin_prefetch(&table->slots[row_hash(pc, table->shift)]);
 }
 
 /* Forgets the rows of places in [start, end). */

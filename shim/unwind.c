@@ -2,8 +2,9 @@
  * The walk and its re-use: see unwind.h for the rule.
  *
  * A thread's last capture lies in its walker, outermost frame first, so that what stays the same
- * stays in place. `checks[i]` is the slot that held frame i's pc when the walk came to frame i;
- * `fp_checks` the further slots that frames need to be the same, in order of their frames.
+ * stays in place. `slots[i]` says where frame i begins and what the word below that held when the
+ * walk came to it: its pc. `further` are the further words that frames need to be the same, in order
+ * of their frames.
  *
  * A signal handler may capture in the middle of a capture. The quick path only reads, and notices
  * by `changes`; the other one empties the walker first and marks it busy, so that the handler's
@@ -32,22 +33,16 @@
 /* Not in whole pages, so that the beginnings of a walker's arrays are not in the same cache sets. */
 #define WALKER_FRAMES (STACK_DEPTH_MAX + 24)
 
-struct check {
-	const uintptr_t *at;
-	uintptr_t value;
+/* A frame: the return address into it is the word below its stack pointer. */
+struct slot {
+	uintptr_t sp;
+	uintptr_t pc;
 };
 
-struct fp_check {
+struct further {
 	const uintptr_t *at;
 	uintptr_t value;
 	uint32_t frame;
-};
-
-/* What else is known of a frame. */
-struct frame {
-	struct node_hash hash; /* of the path down to here */
-	uintptr_t fp;
-	bool needs_fp; /* this frame's step, or that of one further out, hangs on fp */
 };
 
 struct taken {
@@ -55,16 +50,11 @@ struct taken {
 	uint64_t row;
 };
 
-/* A frame that the quick walk has taken. */
-struct quick {
-	uintptr_t pc;
-	uintptr_t sp;
-};
-
 struct walker {
 	uint32_t used; /* frames; 0: nothing to re-use */
 	uint32_t node; /* of the innermost */
-	uint32_t fp_used;
+	uint32_t further_used;
+	uint32_t fp_used; /* frames below this may need fp */
 	uint32_t version;
 	uint32_t changes;
 	enum stack_cut cut; /* why frame 0 is the last, STACK_CUT_NONE: it is the outermost */
@@ -72,12 +62,13 @@ struct walker {
 	uintptr_t busy_sp;
 	struct stack_range range;
 	struct walker *nested;
-	struct check always_same[CHECK_STEP]; /* so that checks can go in whole steps */
-	struct check checks[WALKER_FRAMES];
-	uintptr_t sps[1 + WALKER_FRAMES]; /* frame i's is sps[1 + i]; sps[0] is above all */
-	struct frame frames[WALKER_FRAMES];
-	struct quick quick[QUICK_FRAMES];
-	struct fp_check fp_checks[2 * WALKER_FRAMES + 1];
+	struct slot quick[QUICK_FRAMES];       /* taken by the quick walk, innermost first */
+	struct slot always_same[CHECK_STEP];   /* so that checks can go in whole steps */
+	struct slot slots[WALKER_FRAMES];
+	struct node_hash hashes[WALKER_FRAMES]; /* of the path down to each frame */
+	uintptr_t fps[WALKER_FRAMES];		/* where needs_fp */
+	bool needs_fp[WALKER_FRAMES]; /* this frame's step, or that of one further out, hangs on fp */
+	struct further further[3 * WALKER_FRAMES];
 	struct taken taken[WALKER_FRAMES]; /* by the walk, innermost first */
 };
 
@@ -90,25 +81,31 @@ static __thread struct walker *walker_self __attribute__((tls_model("initial-exe
 /* The shim's own code, whose frames are left out. */
 static uintptr_t shim_start, shim_bytes;
 
-/* True when every slot that frames 0 .. top-1 hang on holds what it held. */
+/* Not 0 when the word below the frame is not what it was. */
+static inline uintptr_t differs(const struct slot *slot)
+{
+	return ((const uintptr_t *)slot->sp)[-1] ^ slot->pc;
+}
+
+/* True when everything that frames 0 .. top-1 hang on is as it was. */
 static inline bool same_below(const struct walker *w, unsigned top)
 {
-	const struct check *check = &w->checks[top];
-	const struct fp_check *fp = w->fp_checks;
-	const struct fp_check *fp_end = fp + w->fp_used;
+	const struct slot *slot = &w->slots[top];
+	const struct further *further = w->further;
+	const struct further *end = further + w->further_used;
 	uintptr_t differ = 0;
 
 	/* From the innermost on: it is there that stacks change. */
-	for (int left = (int)top; left > 0; left -= CHECK_STEP, check -= CHECK_STEP) {
-		differ = (*check[-1].at ^ check[-1].value) | (*check[-2].at ^ check[-2].value) |
-			 (*check[-3].at ^ check[-3].value) | (*check[-4].at ^ check[-4].value);
+	for (; slot > w->slots; slot -= CHECK_STEP) {
+		differ = differs(&slot[-1]) | differs(&slot[-2]) | differs(&slot[-3]) |
+			 differs(&slot[-4]);
 		if (unlikely(differ))
 			return false;
 	}
-	while (fp_end > fp && fp_end[-1].frame >= top)
-		fp_end--;
-	for (; fp < fp_end; fp++)
-		differ |= *fp->at ^ fp->value;
+	while (end > further && end[-1].frame >= top)
+		end--;
+	for (; further < end; further++)
+		differ |= *further->at ^ further->value;
 	return differ == 0;
 }
 
@@ -119,39 +116,48 @@ static int first_differing(const struct walker *w, unsigned top)
 
 	if (same_below(w, top))
 		return -1;
-	while (frame >= 0 && *w->checks[frame].at == w->checks[frame].value)
+	while (frame >= 0 && !differs(&w->slots[frame]))
 		frame--;
-	for (int i = (int)w->fp_used - 1; i >= 0 && (int)w->fp_checks[i].frame > frame; i--)
-		if (w->fp_checks[i].frame < top && *w->fp_checks[i].at != w->fp_checks[i].value)
-			return (int)w->fp_checks[i].frame;
+	for (int i = (int)w->further_used - 1; i >= 0 && (int)w->further[i].frame > frame; i--)
+		if (w->further[i].frame < top && *w->further[i].at != w->further[i].value)
+			return (int)w->further[i].frame;
 	return frame;
+}
+
+static inline bool needs_fp(const struct walker *w, unsigned i)
+{
+	return i < w->fp_used && w->needs_fp[i];
 }
 
 static inline bool frame_is(const struct walker *w, unsigned i, const struct stack_state *state)
 {
-	const struct frame *frame = &w->frames[i];
+	return w->slots[i].sp == state->sp && w->slots[i].pc == state->pc &&
+	       (!needs_fp(w, i) || w->fps[i] == state->fp);
+}
 
-	return w->sps[1 + i] == state->sp && w->checks[i].value == state->pc &&
-	       (!frame->needs_fp || frame->fp == state->fp);
+static inline void further_add(struct walker *w, const uintptr_t *at, uintptr_t value, unsigned i)
+{
+	w->further[w->further_used++] = (struct further){ at, value, i };
 }
 
 /* Frame i was entered from the state before `state`: notes what that hangs on. */
-static inline void frame_checks(struct walker *w, unsigned i, const struct stack_state *state)
+static inline void frame_note(struct walker *w, unsigned i, const struct stack_state *state)
 {
-	w->checks[i] = (struct check){ state->pc_at, state->pc };
-	w->frames[i].fp = state->fp;
-	/* Written in any case and kept when it counts: that goes either way too often to predict. */
-	w->fp_checks[w->fp_used] = (struct fp_check){ state->fp_at, state->fp, i };
-	w->fp_used += state->fp_at && w->frames[i].needs_fp;
+	w->slots[i] = (struct slot){ state->sp, state->pc };
+	w->fps[i] = state->fp;
+	if (unlikely(state->pc_at != (const uintptr_t *)state->sp - 1))
+		further_add(w, state->pc_at, state->pc, i);
+	if (state->fp_at && w->needs_fp[i])
+		further_add(w, state->fp_at, state->fp, i);
 	if (unlikely(state->cfa_at != NULL))
-		w->fp_checks[w->fp_used++] = (struct fp_check){ state->cfa_at, state->sp, i };
+		further_add(w, state->cfa_at, state->sp, i);
 }
 
-/* Forgets the checks that hang on how frame kept-1 was left. */
-static inline void fp_checks_cut(struct walker *w, unsigned kept)
+/* Forgets the further words that hang on how frame kept-1 was left. */
+static inline void further_cut(struct walker *w, size_t kept)
 {
-	while (w->fp_used && w->fp_checks[w->fp_used - 1].frame + 1 >= kept)
-		w->fp_used--;
+	while (w->further_used && w->further[w->further_used - 1].frame + 1 >= kept)
+		w->further_used--;
 }
 
 /* The node of the first `count` frames, which are a new stack. 0: the table is full. */
@@ -162,19 +168,19 @@ static __attribute__((noinline, cold)) uint32_t path_intern(const struct walker 
 
 	while (known && !node)
 		if (--known)
-			node = ht_node_find(w->frames[known - 1].hash);
+			node = ht_node_find(w->hashes[known - 1]);
 	for (; known < count; known++) {
-		node = ht_node_intern(node, w->checks[known].value, w->frames[known].hash);
+		node = ht_node_intern(node, w->slots[known].pc, w->hashes[known]);
 		if (!node)
 			return 0;
 	}
-	ht_stack_note(w->frames[count - 1].hash, node);
+	ht_stack_note(w->hashes[count - 1], node);
 	return node;
 }
 
 static inline uint32_t path_node(const struct walker *w, unsigned count)
 {
-	uint32_t node = ht_stack_find(w->frames[count - 1].hash);
+	uint32_t node = ht_stack_find(w->hashes[count - 1]);
 
 	return likely(node) ? node : path_intern(w, count);
 }
@@ -185,27 +191,28 @@ static uint32_t walker_join(struct walker *w, unsigned kept, unsigned taken,
 			    const struct stack_state *join)
 {
 	struct node_hash hash = ht_node_root;
-	bool needs_fp = false;
-	unsigned i = kept, left = taken;
+	bool needs = false;
+	unsigned i = kept;
 
-	fp_checks_cut(w, kept);
+	further_cut(w, kept);
+	w->fp_used = w->fp_used < kept ? w->fp_used : kept;
 	if (kept) {
-		hash = w->frames[kept - 1].hash;
-		needs_fp = w->frames[kept - 1].needs_fp;
-		frame_checks(w, kept - 1, join);
-	}
-	while (left--) {
-		hash = ht_node_hash(hash, w->taken[left].state.pc);
-		w->frames[kept + taken - 1 - left].hash = hash;
+		hash = w->hashes[kept - 1];
+		needs = needs_fp(w, kept - 1);
+		w->needs_fp[kept - 1] = needs;
+		frame_note(w, kept - 1, join);
 	}
 	while (taken--) {
 		const struct taken *from = &w->taken[taken];
-		struct frame *frame = &w->frames[i];
 
-		needs_fp = row_uses_fp(from->row) || (row_fp(from->row) == ROW_FP_SAME && needs_fp);
-		frame->needs_fp = needs_fp;
-		w->sps[1 + i] = from->state.sp;
-		frame_checks(w, i, &from->state);
+		needs = row_uses_fp(from->row) || (row_fp(from->row) == ROW_FP_SAME && needs);
+		while (needs && w->fp_used < i)
+			w->needs_fp[w->fp_used++] = false;
+		w->needs_fp[i] = needs;
+		w->fp_used += needs;
+		hash = ht_node_hash(hash, from->state.pc);
+		w->hashes[i] = hash;
+		frame_note(w, i, &from->state);
 		i++;
 	}
 	return likely(i) ? path_node(w, i) : 0;
@@ -235,7 +242,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	for (;;) {
 		uint64_t row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
 
-		while (kept && w->sps[kept] < state.sp)
+		while (kept && w->slots[kept - 1].sp < state.sp)
 			kept--;
 		if (kept && (int)kept - 1 <= joinable && frame_is(w, kept - 1, &state) &&
 		    kept + taken <= depth &&
@@ -298,33 +305,38 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	}
 }
 
-/*
- * How many of the first `limit` frames hang, with all frames further out, on slots that hold what
- * they held. Goes through all of them, and does not jump by what it finds: this runs beside the
- * walk, which waits for memory.
- */
-static inline size_t same_frames(const struct walker *w, size_t limit)
+static inline bool is_lost(const struct slot *slot, uintptr_t sp)
 {
-	const struct check *check = &w->checks[limit], *low = NULL;
-	size_t same = limit;
+	return (differs(slot) | (slot->sp < sp)) != 0;
+}
 
-	for (; check > w->checks; check -= CHECK_STEP) {
-		uintptr_t differ =
-			(*check[-1].at ^ check[-1].value) | (*check[-2].at ^ check[-2].value) |
-			(*check[-3].at ^ check[-3].value) | (*check[-4].at ^ check[-4].value);
+/*
+ * How many of the last capture's frames are there still, as far as can be seen from here: they begin
+ * at `sp` or above, and the words below them are as they were. Goes through all of them, a fixed
+ * number at a time, and does not jump by what it finds: that cannot be predicted, and each such jump
+ * costs as much as ten frames.
+ */
+static inline size_t same_frames(const struct walker *w, size_t used, uintptr_t sp)
+{
+	const struct slot *slot = &w->slots[used], *low = slot;
+	const struct slot *whole = &w->slots[used % CHECK_STEP];
+	size_t same;
 
-		low = differ ? check : low;
+	for (; slot > whole; slot -= CHECK_STEP) {
+		low = is_lost(&slot[-1], sp) ? &slot[-1] : low;
+		low = is_lost(&slot[-2], sp) ? &slot[-2] : low;
+		low = is_lost(&slot[-3], sp) ? &slot[-3] : low;
+		low = is_lost(&slot[-4], sp) ? &slot[-4] : low;
 	}
-	if (low) {
-		unsigned differ = (unsigned)(*low[-4].at != low[-4].value) |
-				  (unsigned)(*low[-3].at != low[-3].value) << 1 |
-				  (unsigned)(*low[-2].at != low[-2].value) << 2 | 8;
-
-		same = (size_t)(low - w->checks) - CHECK_STEP + (size_t)__builtin_ctz(differ);
+	/* Those that are left over; the outermost stands in for what is not there. */
+	for (int i = CHECK_STEP - 2; i >= 0; i--) {
+		slot = &w->slots[i] < whole ? &w->slots[i] : w->slots;
+		low = is_lost(slot, sp) ? slot : low;
 	}
-	for (size_t i = 0; i < w->fp_used && w->fp_checks[i].frame < same; i++)
-		if (*w->fp_checks[i].at != w->fp_checks[i].value)
-			return w->fp_checks[i].frame;
+	same = (size_t)(low - w->slots);
+	for (size_t i = 0; i < w->further_used && w->further[i].frame < same; i++)
+		if (*w->further[i].at != w->further[i].value)
+			return w->further[i].frame;
 	return same;
 }
 
@@ -336,47 +348,50 @@ static inline size_t same_frames(const struct walker *w, size_t limit)
  */
 static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uintptr_t sp)
 {
+	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
+	const uint64_t *rows = table->slots;
+	unsigned shift = table->shift;
 	uintptr_t end = w->range.end;
-	struct quick *taken = w->quick;
-	size_t kept = used, same; /* frame kept-1 is where the walk may meet the last capture */
+	struct slot *taken = w->quick;
+	size_t kept, same; /* frame kept-1 is where the walk may meet the last capture */
 	struct node_hash hash;
-	struct check *check;
 
-	while (w->sps[kept] < sp)
-		kept--;
-	if (unlikely(!kept))
+	if (unlikely(sp & 7))
 		return 0;
-	same = same_frames(w, kept - 1) + 1;
-	kept = kept < same ? kept : same;
+	same = same_frames(w, used, sp) + 1;
+	kept = used < same ? used : same;
 	for (;;) {
-		uint64_t row;
+		size_t step;
 
-		while (w->sps[kept] < sp)
-			kept--;
-		if (w->sps[kept] == sp && w->checks[kept - 1].value == pc)
+		while (w->slots[kept - 1].sp < sp)
+			if (unlikely(!--kept))
+				return 0;
+		if (w->slots[kept - 1].sp == sp && w->slots[kept - 1].pc == pc)
 			break;
-		row = ht_row(pc, true);
-		if (unlikely(row_kind(row) != ROW_SP || taken == w->quick + QUICK_FRAMES))
-			return 0;
-		*taken++ = (struct quick){ pc, sp };
-		sp += (uintptr_t)row_cfa_offset(row);
-		if (unlikely(sp <= taken[-1].sp || sp > end || sp & 7))
+		step = row_step_bytes(pc, rows, shift);
+		if (unlikely(step < 8 * ROW_STEP_LEAST)) {
+			uint64_t row = ht_row(pc, true);
+
+			step = row_kind(row) == ROW_SP ? (size_t)row_cfa_offset(row) : 0;
+			if (step < 8 * ROW_STEP_LEAST || step > 8 * ROW_STEP_MOST || step & 7)
+				return 0;
+		}
+		*taken++ = (struct slot){ sp, pc };
+		sp += step;
+		if (unlikely(sp > end || taken == w->quick + QUICK_FRAMES))
 			return 0;
 		pc = ((const uintptr_t *)sp)[-1];
 	}
-	if (unlikely(w->frames[kept - 1].needs_fp ||
+	if (unlikely(needs_fp(w, (unsigned)kept - 1) ||
 		     kept + (size_t)(taken - w->quick) > ht_stack_depth))
 		return 0;
-	fp_checks_cut(w, (unsigned)kept);
-	hash = w->frames[kept - 1].hash;
-	check = &w->checks[kept - 1];
-	check->at = (const uintptr_t *)sp - 1;
+	further_cut(w, kept);
+	w->fp_used = w->fp_used < kept ? w->fp_used : (uint32_t)kept;
+	hash = w->hashes[kept - 1];
 	while (taken-- > w->quick) {
 		hash = ht_node_hash(hash, taken->pc);
-		*++check = (struct check){ (const uintptr_t *)taken->sp - 1, taken->pc };
-		w->frames[kept].hash = hash;
-		w->frames[kept].needs_fp = false;
-		w->sps[++kept] = taken->sp;
+		w->slots[kept] = *taken;
+		w->hashes[kept++] = hash;
 	}
 	return kept;
 }
@@ -428,9 +443,9 @@ static __attribute__((noinline)) uint32_t capture_quick(struct walker *w, uintpt
 
 static void walker_start(struct walker *w)
 {
-	w->sps[0] = UINTPTR_MAX;
 	for (unsigned i = 0; i < CHECK_STEP; i++)
-		w->always_same[i].at = &ht_stack_never;
+		w->always_same[i] = (struct slot){ (uintptr_t)(&ht_stack_never + 1),
+						   ht_stack_never };
 }
 
 static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
