@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shim/select.h"
+
 #define ROW_STEP_BITS 16
 #define ROW_IDS 8192
 
@@ -34,17 +36,6 @@ extern uint64_t ht_row_values[ROW_IDS];
 static inline size_t row_hash(uint64_t pc, unsigned shift)
 {
 	return (pc * 0x9e3779b97f4a7c15ull) >> shift;
-}
-
-/* a == b ? yes : no, but never by a jump. */
-static inline uint64_t row_select(uint64_t a, uint64_t b, uint64_t yes, uint64_t no)
-{
-#if defined(__x86_64__)
-	__asm__("cmpq %2, %1\n\tcmoveq %3, %0" : "+r"(no) : "r"(a), "r"(b), "r"(yes) : "cc");
-	return no;
-#else
-	return a == b ? yes : no;
-#endif
 }
 
 /* Compiles the row for a return address, noting its module (shim/modules.h) on the way. keep: put
@@ -80,7 +71,7 @@ static inline size_t row_step_bytes(uintptr_t pc, const uint64_t *slots, unsigne
 	uint64_t second = __atomic_load_n(&place[1], __ATOMIC_RELAXED);
 
 	/* Which of the two it is cannot be predicted. */
-	slot = row_select(second >> ROW_STEP_BITS, pc, second, slot);
+	slot = select_if_same(second >> ROW_STEP_BITS, pc, second, slot);
 	return slot >> ROW_STEP_BITS == pc ? (slot & ROW_STEP_MOST) * 8 : 0;
 }
 

@@ -16,6 +16,7 @@
 
 #include "proto/event.h"
 #include "proto/ring.h"
+#include "shim/select.h"
 
 /*
  * Begins a table in this shared memory: at the start, and again in a fork child, whose connection
@@ -102,10 +103,10 @@ static inline uint64_t slot_place(struct node_hash hash)
 	return hash.place | 1;
 }
 
-/* The high bits of a product, which are its best. */
+/* The high bits of a product, which are its best. A slot and its neighbour are looked at together. */
 static inline size_t slot_home(uint64_t place, const struct stack_index *index)
 {
-	return (size_t)(place * 0xbf58476d1ce4e5b9ull >> (64 - index->bits));
+	return (size_t)(place * 0xbf58476d1ce4e5b9ull >> (64 - index->bits)) & ~(size_t)1;
 }
 
 static inline uint32_t stack_index_find(const struct stack_index *index, struct node_hash hash)
@@ -114,16 +115,20 @@ static inline uint32_t stack_index_find(const struct stack_index *index, struct 
 	size_t mask = ((size_t)1 << index->bits) - 1;
 
 	for (size_t at = slot_home(want, index), left = STACK_PROBES; left;
-	     at = (at + 1) & mask, left--) {
+	     at = (at + 2) & mask, left -= 2) {
 		const struct stack_slot *slot = &index->slots[at];
-		uint64_t found = __atomic_load_n(&slot->place, __ATOMIC_RELAXED), link;
+		uint64_t place = __atomic_load_n(&slot[0].place, __ATOMIC_RELAXED);
+		uint64_t second = __atomic_load_n(&slot[1].place, __ATOMIC_RELAXED);
+		uint64_t link = __atomic_load_n(&slot[0].link, __ATOMIC_ACQUIRE);
 
-		if (__builtin_expect(found == want, 1)) {
-			link = __atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
-			if (__builtin_expect(link >> 32 == hash.proof >> 32 && (uint32_t)link, 1))
-				return (uint32_t)link;
-		}
-		if (!found)
+		/* Which of the two it is cannot be predicted. */
+		link = select_if_same(second, want,
+				      __atomic_load_n(&slot[1].link, __ATOMIC_ACQUIRE), link);
+		place = select_if_same(second, want, want, place);
+		if (__builtin_expect(place == want, 1) &&
+		    __builtin_expect(link >> 32 == hash.proof >> 32 && (uint32_t)link, 1))
+			return (uint32_t)link;
+		if (!place || !second)
 			break;
 	}
 	return 0;
