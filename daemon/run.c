@@ -169,7 +169,8 @@ void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t
 void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost)
 {
 	add_lost(run, process_id, lost,
-		 "programs that were started with an RLIMIT_DATA too low for recording");
+		 "programs that were started where heaptape is out of reach, or with a low "
+		 "RLIMIT_DATA,");
 }
 
 void run_add_process(struct run *run, struct process *process)

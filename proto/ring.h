@@ -88,7 +88,7 @@ struct ring_head {
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
 	uint32_t forks; /* begun, each before its child is there: so many will say Hello */
 	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
-	uint32_t lost_execs; /* programs that were started without the shim for want of memory */
+	uint32_t lost_execs; /* programs started without the shim, which would not work there */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */

@@ -88,37 +88,43 @@ static bool file_can_load(long fd)
 	       !memmem(&file, (size_t)got, "/ld-musl", 8);
 }
 
-/* Else it is counted. */
-static bool has_room(void)
+static bool can_reach(const char *path, int how)
+{
+	return sys_call3(SYS_faccessat, AT_FDCWD, path, how) == 0;
+}
+
+/* Would a program find the shim, the daemon (for another root, user or mount namespace there may be
+ * none) and room in its memory? Else it is counted. */
+static bool can_be_recorded(void)
 {
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	bool connected = ht_link.state == LINK_ON;
 
 	sys_call4(SYS_prlimit64, 0, RLIMIT_DATA, 0, &limit);
-	if (limit.rlim_cur >= RING_LEAST_DATA_BYTES)
+	if (can_reach(shim_path, R_OK) && (!connected || can_reach(ht_settings.socket, W_OK)) &&
+	    limit.rlim_cur >= RING_LEAST_DATA_BYTES)
 		return true;
-	if (ht_link.state == LINK_ON)
+	if (connected)
 		__atomic_fetch_add(&ht_ring.head->lost_execs, 1, __ATOMIC_RELAXED);
 	return false;
 }
 
 static bool can_load(int folder, const char *path)
 {
-	bool can = true;
+	bool can;
 	long fd;
 
 	if (ht_seccomp_forbids_start)
 		return false;
-	if (sys_call3(SYS_faccessat, AT_FDCWD, shim_path, R_OK) < 0)
-		return false;
 	if (!path)
-		return has_room();
+		return can_be_recorded();
 	if (!*path)
-		return file_can_load(folder) && has_room();
+		return file_can_load(folder) && can_be_recorded();
 	fd = sys_call4(SYS_openat, folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
-	if (fd >= 0) {
-		can = file_can_load(fd) && has_room();
-		sys_call1(SYS_close, fd);
-	}
+	if (fd < 0) /* one that cannot be read, or that is not there */
+		return can_reach(shim_path, R_OK);
+	can = file_can_load(fd) && can_be_recorded();
+	sys_call1(SYS_close, fd);
 	return can;
 }
 

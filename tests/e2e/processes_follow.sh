@@ -104,6 +104,9 @@ if chroot root /bin/first >/dev/null 2>&1; then
 	is "chroot: messages" "$(grep -v '^heaptape: run\|^  ' err)" ""
 	is "chroot" "$(query "SELECT command, ending FROM processes WHERE run_id = $last_run")" \
 		"chroot root /bin/first,exec"
+	is "chroot: state" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" incomplete
+	"$heaptape" report >o || fail "report"
+	has "chroot: report" o 'out of reach.* not recorded: 1'
 fi
 
 code=0

@@ -4,6 +4,7 @@
 # counted, and a fork that failed is not waited for.
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] || skip "only root can change its root and its user"
+need setpriv
 mkdir empty
 chmod 755 "$T"
 
@@ -45,6 +46,15 @@ is "no descriptors: forked" "$(query "SELECT count(*) FROM processes WHERE run_i
 	forked")" 0
 "$heaptape" report >o 2>e || fail "report"
 has "no descriptors: report" o 'children .* not recorded: 3'
+
+# What they become by exec cannot be recorded; it is not asked to, and counted.
+as_nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+record sh -c "$as_nobody ls -d /; $as_nobody ls -d /; exit 5"
+is "exec as nobody" "$status:$(tr '\n' ' ' <out)" "5:/ / "
+is "exec as nobody: messages" "$(grep -v '^heaptape: run\|^  ' err)" ""
+is "exec as nobody: state" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" incomplete
+"$heaptape" report >o 2>e || fail "report"
+is "exec as nobody: report" "$(grep -c 'out of reach.* not recorded: 1' o)" 2
 
 # Failed forks: nobody is waited for. A process that runs on is what tells.
 record "$programs/outcast" up "$T/empty" 3
