@@ -13,7 +13,7 @@
 static uint64_t first_slots[(1u << FIRST_BITS) + PROBES];
 static uint16_t first_ids[(1u << FIRST_BITS) + PROBES];
 static struct row_table tables[MOST_BITS + 1] = {
-	[FIRST_BITS] = { 64 - FIRST_BITS, first_slots, first_ids },
+	[FIRST_BITS] = { ((size_t)1 << FIRST_BITS) - 1, first_slots, first_ids },
 };
 
 struct row_table *ht_row_table = &tables[FIRST_BITS];
@@ -93,15 +93,15 @@ static unsigned row_step(uint64_t row)
 {
 	int64_t offset = row_kind(row) == ROW_SP ? row_cfa_offset(row) : 0;
 
-	return offset % 8 == 0 && offset >= 8 * ROW_STEP_LEAST && offset <= 8 * (int64_t)ROW_STEP_MOST
-		       ? (unsigned)(offset / 8)
+	return offset % 8 == 0 && offset >= ROW_STEP_LEAST && offset <= (int64_t)ROW_STEP_MOST
+		       ? (unsigned)offset
 		       : ROW_STEP_OTHER;
 }
 
 /* Puts the row in the address's own or a free slot; false when there is none near. */
 static bool table_put(struct row_table *table, uint64_t pc, uint32_t id)
 {
-	size_t at = row_hash(pc, table->shift);
+	size_t at = row_hash(pc, table->mask);
 
 	for (size_t end = at + PROBES; at < end; at++) {
 		uint64_t *slot = &table->slots[at];
@@ -124,7 +124,7 @@ static bool table_put(struct row_table *table, uint64_t pc, uint32_t id)
  * What others add meanwhile is compiled again. */
 static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 {
-	unsigned bits = 64 - old->shift;
+	unsigned bits = (unsigned)__builtin_popcountll(old->mask);
 	size_t slots = ((size_t)1 << (bits + 1)) + PROBES;
 	struct row_table *table;
 
@@ -132,13 +132,13 @@ static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 		return;
 	table = &tables[bits + 1];
 	if (ht_row_table == old) {
-		table->shift = old->shift - 1;
+		table->mask = old->mask * 2 + 1;
 		table->slots = ht_stack_table_pages(
 			slots * (sizeof(*table->slots) + sizeof(*table->ids)));
 		if (table->slots) {
 			table->ids = (uint16_t *)(table->slots + slots);
 			for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++)
-				if (old->slots[i] & ROW_STEP_MOST)
+				if (old->slots[i] & ROW_STEP_MASK)
 					table_put(table, old->slots[i] >> ROW_STEP_BITS,
 						  old->ids[i]);
 			__atomic_store_n(&ht_row_table, table, __ATOMIC_RELEASE);
@@ -150,7 +150,7 @@ static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 uint64_t ht_row_make(uintptr_t pc, bool keep)
 {
 	struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
-	size_t at = row_hash(pc, table->shift);
+	size_t at = row_hash(pc, table->mask);
 	uint64_t row;
 	uint32_t id;
 
@@ -159,7 +159,7 @@ uint64_t ht_row_make(uintptr_t pc, bool keep)
 	for (size_t end = at + PROBES; at < end; at++) {
 		uint64_t found = __atomic_load_n(&table->slots[at], __ATOMIC_ACQUIRE);
 
-		if (found >> ROW_STEP_BITS == pc && found & ROW_STEP_MOST)
+		if (found >> ROW_STEP_BITS == pc && found & ROW_STEP_MASK)
 			return ht_row_values[table->ids[at]];
 		if (!found)
 			break;

@@ -18,14 +18,15 @@
 #define ROW_STEP_BITS 16
 #define ROW_IDS 8192
 
-/* The low bits of a slot: the row says "CFA = sp + 8 * n", or one of these. */
+/* The low bits of a slot: the row says "CFA = sp + n", n a multiple of 8; or something less. */
 #define ROW_STEP_UNKNOWN 0 /* there is no row */
 #define ROW_STEP_OTHER 1   /* it says something else */
-#define ROW_STEP_LEAST 2
-#define ROW_STEP_MOST ((1u << ROW_STEP_BITS) - 1)
+#define ROW_STEP_LEAST 8
+#define ROW_STEP_MOST ((1u << ROW_STEP_BITS) - 8)
+#define ROW_STEP_MASK ((1u << ROW_STEP_BITS) - 1)
 
 struct row_table {
-	unsigned shift;	 /* 64 - log2 of its slots */
+	size_t mask;	 /* its slots, less 1 */
 	uint64_t *slots; /* address << ROW_STEP_BITS | step */
 	uint16_t *ids;	 /* rows by slot: numbers in ht_row_values */
 };
@@ -33,9 +34,9 @@ struct row_table {
 extern struct row_table *ht_row_table;
 extern uint64_t ht_row_values[ROW_IDS];
 
-static inline size_t row_hash(uint64_t pc, unsigned shift)
+static inline size_t row_hash(uint64_t pc, size_t mask)
 {
-	return (pc * 0x9e3779b97f4a7c15ull) >> shift;
+	return pc * 0x9e3779b97f4a7c15ull >> 32 & mask;
 }
 
 /* Compiles the row for a return address, noting its module (shim/modules.h) on the way. keep: put
@@ -49,12 +50,12 @@ uint64_t ht_row_interrupted(uintptr_t pc);
 static inline uint64_t ht_row(uintptr_t pc, bool trust)
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
-	size_t at = row_hash(pc, table->shift);
+	size_t at = row_hash(pc, table->mask);
 
 	for (size_t end = at + 2; trust && at < end; at++) {
 		uint64_t slot = __atomic_load_n(&table->slots[at], __ATOMIC_ACQUIRE);
 
-		if (slot >> ROW_STEP_BITS == pc && slot & ROW_STEP_MOST)
+		if (slot >> ROW_STEP_BITS == pc && slot & ROW_STEP_MASK)
 			return ht_row_values[table->ids[at]];
 	}
 	return ht_row_make(pc, trust);
@@ -62,17 +63,17 @@ static inline uint64_t ht_row(uintptr_t pc, bool trust)
 
 /*
  * How far up the caller's frame begins when the row for `pc` says "CFA = sp + n"; less than
- * 8 * ROW_STEP_LEAST: look at ht_row(). `slots` and `shift` are the table's.
+ * ROW_STEP_LEAST: look at ht_row(). `slots` and `mask` are the table's.
  */
-static inline size_t row_step_bytes(uintptr_t pc, const uint64_t *slots, unsigned shift)
+static inline size_t row_step_bytes(uintptr_t pc, const uint64_t *slots, size_t mask)
 {
-	const uint64_t *place = &slots[row_hash(pc, shift)];
+	const uint64_t *place = &slots[row_hash(pc, mask)];
 	uint64_t slot = __atomic_load_n(&place[0], __ATOMIC_RELAXED);
 	uint64_t second = __atomic_load_n(&place[1], __ATOMIC_RELAXED);
 
 	/* Which of the two it is cannot be predicted. */
 	slot = select_if_same(second >> ROW_STEP_BITS, pc, second, slot);
-	return slot >> ROW_STEP_BITS == pc ? (slot & ROW_STEP_MOST) * 8 : 0;
+	return slot >> ROW_STEP_BITS == pc ? slot & ROW_STEP_MASK : 0;
 }
 
 /* Begins to fetch what both will look at. */
@@ -80,7 +81,7 @@ static inline void ht_row_prefetch(uintptr_t pc)
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
 
-	__builtin_prefetch(&table->slots[row_hash(pc, table->shift)]);
+	__builtin_prefetch(&table->slots[row_hash(pc, table->mask)]);
 }
 
 /* Forgets the rows of places in [start, end). */

@@ -350,7 +350,7 @@ static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uin
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
 	const uint64_t *rows = table->slots;
-	unsigned shift = table->shift;
+	size_t mask = table->mask;
 	uintptr_t end = w->range.end;
 	struct slot *taken = w->quick;
 	size_t kept, same; /* frame kept-1 is where the walk may meet the last capture */
@@ -368,12 +368,12 @@ static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uin
 				return 0;
 		if (w->slots[kept - 1].sp == sp && w->slots[kept - 1].pc == pc)
 			break;
-		step = row_step_bytes(pc, rows, shift);
-		if (unlikely(step < 8 * ROW_STEP_LEAST)) {
+		step = row_step_bytes(pc, rows, mask);
+		if (unlikely(step < ROW_STEP_LEAST)) {
 			uint64_t row = ht_row(pc, true);
 
 			step = row_kind(row) == ROW_SP ? (size_t)row_cfa_offset(row) : 0;
-			if (step < 8 * ROW_STEP_LEAST || step > 8 * ROW_STEP_MOST || step & 7)
+			if (step < ROW_STEP_LEAST || step > ROW_STEP_MOST || step & 7)
 				return 0;
 		}
 		*taken++ = (struct slot){ sp, pc };
