@@ -38,7 +38,7 @@ for name in "$@"; do
 		continue
 	fi
 	echo "fuzz $name: $limit"
-	if ! build-fuzz/tests/fuzz/fuzz_"$name" "$limit" -timeout=10 -rss_limit_mb=1024 \
+	if ! build-fuzz/tests/fuzz/fuzz_"$name" "$limit" -timeout=60 -rss_limit_mb=1024 \
 		-print_final_stats=1 -artifact_prefix="$found-crash-" "$found" \
 		"tests/fuzz/corpus/$name" >"$found.log" 2>&1; then
 		status=1
