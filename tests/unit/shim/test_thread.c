@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -104,13 +103,16 @@ static unsigned place_of(unsigned body_case, uint32_t thread)
 	return found;
 }
 
-/* Allocates, has nothing left to send, and goes without a word. */
+/* Allocates, has nothing left to send, and goes without a word: as one that ends by a system call of
+ * its own its destructor finds nothing. */
 static void *silent(void *ret_number)
 {
+	static struct recorder none;
+
 	ht_api_free(ht_api_malloc(1));
 	ht_batch_send(ht_recorder);
 	*(uint32_t *)ret_number = ht_recorder->buffer->thread;
-	syscall(SYS_exit, 0);
+	ht_recorder = &none;
 	return NULL;
 }
 
