@@ -21,34 +21,6 @@ static inline void settle(void)
 #endif
 }
 
-void *ht_take_slow(size_t size_bytes, struct span **ret_span)
-{
-	struct heap *heap = ht_heap_enter();
-	struct free_block *block;
-	struct span *span;
-
-	if (!heap)
-		return NULL;
-	for (;;) {
-		span = ht_heap_find(heap, size_class_of(size_bytes));
-		if (!span) {
-			ht_heap_leave(heap);
-			return NULL;
-		}
-		block = span->free;
-		if (likely(block_is_marked(block)))
-			break;
-		ht_list_broken(span);
-	}
-	span->free = block->next;
-	span->used++;
-	block->mark = 0;
-	ht_heap_leave(heap);
-	*ret_span = span;
-	settle();
-	return block;
-}
-
 static void *take_pages(size_t size_bytes, size_t align_pages, struct span **ret_span)
 {
 	struct span *span;
@@ -70,9 +42,64 @@ static void *take_pages(size_t size_bytes, size_t align_pages, struct span **ret
 	return (void *)span->start;
 }
 
-void *ht_take_large(size_t size_bytes, struct span **ret_span)
+void *ht_take_alone(size_t size_bytes, struct span **ret_span)
 {
-	return take_pages(size_bytes, 1, ret_span);
+	void *block;
+
+	if (likely(!ht_page_heap_held))
+		return NULL;
+	block = take_pages(size_bytes ? size_bytes : 1, 1, ret_span);
+	if (!block)
+		return NULL;
+	(*ret_span)->requested_bytes = size_bytes;
+	if ((*ret_span)->zero_from)
+		memset(block, 0, size_bytes);
+	return block;
+}
+
+/* The heap is taken: the thread has none yet, or this is a handler that interrupted work on it. */
+static void *take_inner(size_t size_bytes, struct span **ret_span)
+{
+	struct heap *inner = ht_heap_free(), *heap = ht_heap;
+	void *block;
+
+	if (!inner)
+		return ht_take_alone(size_bytes, ret_span);
+	ht_heap_set(inner);
+	block = block_take(size_bytes, ret_span);
+	ht_heap_set(heap);
+	return block;
+}
+
+void *ht_take_slow(size_t size_bytes, struct span **ret_span)
+{
+	struct heap *heap = ht_heap;
+	struct free_block *block;
+	struct span *span;
+
+	if (size_bytes > SMALL_MAX_BYTES)
+		return take_pages(size_bytes, 1, ret_span);
+	if (unlikely(heap->taken))
+		return take_inner(size_bytes, ret_span);
+	if (unlikely(heap->outer) && ht_heap_back())
+		return block_take(size_bytes, ret_span);
+	ht_heap_rearrange(heap);
+	for (;;) {
+		span = ht_heap_find(heap, size_class_of(size_bytes));
+		if (!span) {
+			heap_give(heap);
+			return ht_take_alone(size_bytes, ret_span);
+		}
+		block = span->free;
+		if (likely(block_is_marked(block)))
+			break;
+		ht_list_broken(span);
+	}
+	span_pop(span, block);
+	heap_give(heap);
+	*ret_span = span;
+	settle();
+	return block;
 }
 
 void *ht_take_zeroed(size_t size_bytes, struct span **ret_span)
@@ -113,28 +140,29 @@ void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_spa
 	class = size_class_of(size_bytes > alignment ? size_bytes : alignment);
 	while (size_class_bytes(class) % alignment != 0)
 		++class;
-	return block_take(size_class_bytes(class), ret_span);
+	block = block_take(size_class_bytes(class), ret_span);
+	if (unlikely(block && !(*ret_span)->class)) /* a block of pages will do, too */
+		(*ret_span)->requested_bytes = size_bytes;
+	return block;
 }
 
 void ht_release_trigger(struct span *span)
 {
-	struct heap *heap;
+	struct heap *heap = ht_heap;
 
-	if (unlikely(ht_page_heap_held)) { /* at the next free, then */
-		if (span->used)
-			span->trigger = span->used - 1;
-		return;
-	}
-	heap = ht_heap_enter();
-	if (!heap)
-		return;
-	ht_heap_trigger(heap, span);
-	ht_heap_leave(heap);
+	ht_heap_rearrange(heap);
+	if (likely(!ht_page_heap_held))
+		ht_heap_trigger(heap, span);
+	else if (span->used) /* at the next free, then */
+		span->trigger = span->used - 1;
+	heap_give(heap);
 }
 
 void ht_release_other(struct span *span, void *block)
 {
-	if (span->class)
+	if (span->class && unlikely(span->owner == ht_heap) && ht_heap_regain(span->owner))
+		block_release_own(span->owner, span, block);
+	else if (span->class)
 		ht_span_push(span, block);
 	else
 		ht_span_large_give(span);

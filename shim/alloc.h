@@ -15,13 +15,14 @@
 #ifndef HEAPTAPE_SHIM_ALLOC_H
 #define HEAPTAPE_SHIM_ALLOC_H
 
+#include "shim/frame.h"
 #include "shim/page_map.h"
 #include "shim/size_class.h"
 #include "shim/types.h"
 
-/* Slow paths, alloc.c. */
+/* Slow paths, alloc.c. ht_release_trigger is called with the heap taken and gives it. */
 void *ht_take_slow(size_t size_bytes, struct span **ret_span);
-void *ht_take_large(size_t size_bytes, struct span **ret_span);
+void *ht_take_alone(size_t size_bytes, struct span **ret_span);
 void *ht_take_zeroed(size_t size_bytes, struct span **ret_span);
 void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_span);
 void ht_release_other(struct span *span, void *block);
@@ -63,7 +64,7 @@ static inline bool block_looks_live(const struct span *span, const void *p)
  * in no cache costs more than the rest of free, so once the heap is large only the block freed last
  * is compared, and malloc notices the second free when it comes across the block again.
  */
-extern bool ht_look_at_marks;
+extern bool ht_look_at_marks HT_HIDDEN;
 
 /* Index of the block that contains the address; the span is small. */
 static inline uint32_t block_index(const struct span *span, const void *p)
@@ -89,33 +90,93 @@ static inline struct block_meta *span_meta_if_any(struct span *span, void *block
  * memory for it. */
 struct block_meta *ht_span_meta_make(struct span *span);
 
+/*
+ * Whatever changes a heap stands between these two, the shortest free list too: a signal handler may
+ * come after any instruction, and sees it by this. heap_take() only when the heap is not taken; a
+ * handler that comes before it has happened leaves all as it was.
+ */
+static inline __attribute__((always_inline)) void heap_take(struct heap *heap)
+{
+	frame_store(&heap->taken);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline __attribute__((always_inline)) void heap_give(struct heap *heap)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	heap->taken = 0;
+}
+
+/* We are a handler that interrupted such work, or it was left by a jump. */
+static inline bool heap_is_interrupted(void)
+{
+	return ht_heap->taken && ht_heap != &ht_heap_none;
+}
+
+/* Where the heap names the span that malloc takes so many bytes from; NULL: it is not a small block. */
+static inline struct span *const *heap_place(const struct heap *heap, size_t size_bytes)
+{
+	if (likely(size_bytes <= DIRECT_MAX_BYTES))
+		return &heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+	if (likely(size_bytes <= SMALL_MAX_BYTES))
+		return &heap->current[size_class_of(size_bytes)];
+	return NULL;
+}
+
+/* Takes the first block off the span's list. Should a handler jump out of it, `used` is one too high
+ * but never too low. */
+static inline void span_pop(struct span *span, struct free_block *block)
+{
+	span->used++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	span->free = block->next;
+	block->mark = 0;
+}
+
+/* The first block of its span's list; NULL, and nothing was changed: it takes more than that. */
+static inline __attribute__((always_inline)) void *block_take_first(size_t size_bytes,
+								    struct span **ret_span)
+{
+	struct heap *heap = ht_heap;
+	struct span *const *place = heap_place(heap, size_bytes);
+	struct free_block *block;
+	struct span *span;
+
+	if (unlikely(!place || heap->taken))
+		return NULL;
+	heap_take(heap);
+	span = *place;
+	block = span->free;
+	if (unlikely(!block || !block_is_marked(block))) {
+		heap_give(heap);
+		return NULL;
+	}
+	span_pop(span, block);
+	heap_give(heap);
+	*ret_span = span;
+	return block;
+}
+
 /* A block of at least size_bytes bytes, NULL when there is no memory or size_bytes is more than
  * PTRDIFF_MAX. *ret_span is its span; untouched on failure. */
 static inline void *block_take(size_t size_bytes, struct span **ret_span)
 {
-	struct free_block *block;
-	struct span *span;
+	void *block = block_take_first(size_bytes, ret_span);
 
-	if (likely(size_bytes <= DIRECT_MAX_BYTES))
-		span = ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
-	else if (likely(size_bytes <= SMALL_MAX_BYTES))
-		span = ht_heap->current[size_class_of(size_bytes)];
-	else
-		return ht_take_large(size_bytes, ret_span);
-	block = span->free;
-	if (unlikely(!block || !block_is_marked(block)))
-		return ht_take_slow(size_bytes, ret_span);
-	span->free = block->next;
-	span->used++;
-	block->mark = 0;
-	*ret_span = span;
-	return block;
+	return likely(block != NULL) ? block : ht_take_slow(size_bytes, ret_span);
 }
 
 /* The same; the block's size_bytes bytes read as zero. */
 static inline void *block_take_zeroed(size_t size_bytes, struct span **ret_span)
 {
 	return ht_take_zeroed(size_bytes, ret_span);
+}
+
+/* In a signal handler that interrupted the page heap: a block of whole pages which needs nothing of it,
+ * and brings the place for its record along; it reads as zero. NULL: no such case, or no memory. */
+static inline void *block_take_alone(size_t size_bytes, struct span **ret_span)
+{
+	return ht_take_alone(size_bytes, ret_span);
 }
 
 /* The same at a multiple of alignment, a power of two. */
@@ -146,22 +207,29 @@ static inline struct span *block_to_realloc(void *p)
 	return ht_block_checked(p, "realloc");
 }
 
-/* Others may take the span over meanwhile, but never to or from the calling thread. */
+/* The span may be changed here and now: it is of the calling thread's heap, and that is not taken.
+ * Others may take the span over meanwhile, but never to or from the calling thread. */
 static inline bool span_is_own(const struct span *span)
 {
-	return __atomic_load_n(&span->owner, __ATOMIC_RELAXED) == ht_heap;
+	const struct heap *heap = ht_heap;
+
+	return __atomic_load_n(&span->owner, __ATOMIC_RELAXED) == heap && !heap->taken;
 }
 
-/* Puts a live block of the calling thread's own small span back. */
-static inline void block_release_own(struct span *span, void *p)
+/* Puts a live block of a small span back; the heap is the span's owner, and span_is_own(). */
+static inline void block_release_own(struct heap *heap, struct span *span, void *p)
 {
 	struct free_block *block = p;
 
+	heap_take(heap);
 	block->next = span->free;
 	block->mark = block_mark(p);
 	span->free = block;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* as in span_pop() */
 	if (unlikely(--span->used == span->trigger))
 		ht_release_trigger(span);
+	else
+		heap_give(heap);
 }
 
 /* Gives back a block that block_to_free() approved, whoever owns it, small or large. Its meta must
@@ -169,7 +237,7 @@ static inline void block_release_own(struct span *span, void *p)
 static inline void block_release(struct span *span, void *p)
 {
 	if (likely(span_is_own(span)))
-		block_release_own(span, p);
+		block_release_own(span->owner, span, p);
 	else
 		ht_release_other(span, p);
 }

@@ -8,7 +8,6 @@
 
 #include "shim/alloc.h"
 #include "shim/api.h"
-#include "shim/emergency.h"
 #include "shim/foreign.h"
 #include "shim/guarded.h"
 #include "shim/heap.h"
@@ -21,11 +20,12 @@ static __attribute__((noinline, cold)) void *no_memory(void)
 	return NULL;
 }
 
-static __attribute__((noinline, cold)) void *malloc_failed(size_t size_bytes)
+static __attribute__((noinline)) void *malloc_slow(size_t size_bytes)
 {
-	void *block = ht_emergency_take(size_bytes);
+	struct span *span;
+	void *block = block_take(size_bytes, &span);
 
-	return block ? block : no_memory();
+	return likely(block != NULL) ? block : no_memory();
 }
 
 HT_EXPORT void *HT_API(malloc)(size_t size_bytes)
@@ -35,8 +35,8 @@ HT_EXPORT void *HT_API(malloc)(size_t size_bytes)
 
 	if (unlikely(ht_traced()))
 		return malloc_recorded(size_bytes);
-	block = block_take(size_bytes, &span);
-	return likely(block != NULL) ? block : malloc_failed(size_bytes);
+	block = block_take_first(size_bytes, &span);
+	return likely(block != NULL) ? block : malloc_slow(size_bytes);
 }
 
 /* Everything but a block of the calling thread's own that was never recorded. */
@@ -59,17 +59,19 @@ static __attribute__((noinline)) void free_other(void *block)
 
 HT_EXPORT void HT_API(free)(void *block)
 {
+	struct heap *heap;
 	struct span *span;
 
 	if (unlikely(ht_traced())) {
 		free_recorded(block);
 		return;
 	}
+	heap = ht_heap;
 	span = span_of(block);
-	if (likely(span && __atomic_load_n(&span->fast_owner, __ATOMIC_RELAXED) == ht_heap &&
-		   block_is_start(span, block) &&
+	if (likely(span && __atomic_load_n(&span->fast_owner, __ATOMIC_RELAXED) == heap &&
+		   !heap->taken && block_is_start(span, block) &&
 		   !(ht_look_at_marks ? block_is_marked(block) : block == span->free)))
-		block_release_own(span, block);
+		block_release_own(heap, span, block);
 	else
 		free_other(block);
 }
@@ -85,7 +87,7 @@ HT_EXPORT void *HT_API(calloc)(size_t count, size_t size_bytes)
 	if (unlikely(__builtin_mul_overflow(count, size_bytes, &bytes)))
 		return no_memory();
 	block = block_take_zeroed(bytes, &span);
-	return likely(block != NULL) ? block : malloc_failed(bytes);
+	return likely(block != NULL) ? block : no_memory();
 }
 
 /* A recorded block that is resized while recording is off says so when it is listed. */
@@ -105,7 +107,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 
 	if (!old) {
 		block = block_take(size_bytes, &span);
-		return likely(block != NULL) ? block : malloc_failed(size_bytes);
+		return likely(block != NULL) ? block : no_memory();
 	}
 	old_span = block_to_realloc(old);
 	if (unlikely(!old_span))

@@ -1,23 +1,20 @@
 /*
  * Blocks for signal handlers that interrupted the page heap: its lock is held by what they
- * interrupted, so they cannot have pages. What they get comes from a small reserve, which is empty
- * again as soon as all of it was freed.
+ * interrupted, so they cannot have its pages. Each has a mapping of its own, its span in a page before
+ * it, and is no part of the page heap's books.
  */
 #ifndef HEAPTAPE_SHIM_EMERGENCY_H
 #define HEAPTAPE_SHIM_EMERGENCY_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "shim/types.h"
 
-#include "shim/record.h"
+/* A huge span of at least so many pages; NULL: no memory. */
+struct span *ht_emergency_take(size_t pages, size_t align_pages);
 
-/* A zeroed block, NULL when this is no such case or there is no room. */
-void *ht_emergency_take(size_t size_bytes);
+/* Gives it back while the lock is held; false: that must wait. */
+bool ht_emergency_keep(struct span *span);
 
-bool ht_emergency_owns(const void *p);
-size_t ht_emergency_bytes(const void *p);
-size_t ht_emergency_usable(const void *p);
-struct block_meta *ht_emergency_meta(void *p);
-void ht_emergency_free(void *p);
+/* The same when it is not; takes it. */
+void ht_emergency_give(struct span *span);
 
 #endif

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 
 #include "shim/api.h"
-#include "shim/emergency.h"
 #include "shim/foreign.h"
 #include "shim/record.h"
 #include "shim/ring.h"
@@ -110,8 +109,6 @@ static bool looks_like_libc(const void *p)
 
 bool ht_foreign_owns(const void *p)
 {
-	if (ht_emergency_owns(p))
-		return true;
 	if (!next_free)
 		return false;
 	if (!libc_info)
@@ -126,21 +123,12 @@ bool ht_foreign_owns(const void *p)
 
 void ht_foreign_free(void *p)
 {
-	if (ht_emergency_owns(p)) {
-		if (ht_recording())
-			ht_record_free(p, 0, ht_emergency_bytes(p), ht_emergency_usable(p),
-				       ht_emergency_meta(p), 0);
-		ht_emergency_free(p);
-		return;
-	}
 	ht_loss_add(LOSS_FOREIGN_FREES, 1);
 	next_free(p);
 }
 
 size_t ht_foreign_usable(void *p)
 {
-	if (ht_emergency_owns(p))
-		return ht_emergency_usable(p);
 	return next_usable ? next_usable(p) : 0;
 }
 

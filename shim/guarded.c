@@ -169,22 +169,22 @@ static void tell(struct misuse *misuse, uint32_t stack)
 /* The link in the first free block may have been written to: better noticed than followed. */
 static void check_link(size_t size_bytes)
 {
+	struct heap *heap = ht_heap;
+	struct span *const *place = heap_place(heap, size_bytes);
 	const struct free_block *block;
 	struct span *span;
 	uintptr_t next;
 
-	if (size_bytes > SMALL_MAX_BYTES)
+	if (!place || heap->taken)
 		return;
-	span = size_bytes <= DIRECT_MAX_BYTES
-		       ? ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]
-		       : ht_heap->current[size_class_of(size_bytes)];
+	heap_take(heap);
+	span = *place;
 	block = span->free;
-	if (!block || !block_is_marked(block) || !block->next)
-		return;
-	next = (uintptr_t)block->next;
-	if (next - span->start >= span->carved * span->block_bytes ||
-	    (next - span->start) % span->block_bytes != 0)
+	next = block && block_is_marked(block) ? (uintptr_t)block->next : 0;
+	if (next && (next - span->start >= span->carved * span->block_bytes ||
+		     (next - span->start) % span->block_bytes != 0))
 		ht_list_broken(span);
+	heap_give(heap);
 }
 
 /* A small block that comes from the free list. */
@@ -215,6 +215,15 @@ static void *take(unsigned kind, size_t alignment, size_t size_bytes, uint32_t s
 		block = block_take(bytes, ret_span);
 	if (!block)
 		return NULL;
+	if (unlikely(!span_meta(*ret_span, block))) {
+		struct span *span = *ret_span;
+		void *other = block_take_alone(bytes, ret_span);
+
+		if (other) {
+			block_release(span, block);
+			return other;
+		}
+	}
 	check_poison(*ret_span, block, stack);
 	if (kind == EVENT_CALLOC && (*ret_span)->class)
 		memset(block, 0, size_bytes);
@@ -476,7 +485,8 @@ void ht_guard_check_all(void)
 	static struct findings findings;
 	uint64_t signals;
 
-	if (!ht_guard_on)
+	/* Held: exit in a signal handler, or after a jump out of one, that interrupted the page heap. */
+	if (!ht_guard_on || ht_page_heap_held)
 		return;
 	/* While pages are looked at they must not go away; and nobody who would like some may be
 	 * called meanwhile. */

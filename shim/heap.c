@@ -15,22 +15,20 @@
 
 struct span ht_span_none;
 struct heap ht_heap_none = {
+	.taken = UINTPTR_MAX,
 	.direct = { [0 ... DIRECT_COUNT - 1] = &ht_span_none },
 	.current = { [0 ... CLASS_COUNT] = &ht_span_none },
 };
 __thread struct heap *ht_heap __attribute__((tls_model("initial-exec"))) = &ht_heap_none;
+uint32_t ht_heaps_left;
 
-static struct heap *heaps;	  /* in use; under the page heap's lock */
-static struct heap *unused_heaps; /* of threads that ended */
-static bool several_threads;	  /* more than one heap was ever made */
+static struct heap *unused_heaps; /* of threads that ended; under the page heap's lock */
+static bool several_heaps;	  /* more than one was ever made */
 static pthread_key_t end_key;
 static bool have_end_key;
 
 /* Signal handlers in the middle of one another's work on heaps. */
-#define HEAP_NESTING 3
-
-static __thread struct heap *own_heaps[HEAP_NESTING] __attribute__((tls_model("initial-exec")));
-static __thread unsigned heaps_entered __attribute__((tls_model("initial-exec")));
+#define HEAP_NESTING 8
 
 /* Makes `span` what malloc takes from. */
 static void set_current(struct heap *heap, unsigned class, struct span *span)
@@ -47,14 +45,18 @@ static void set_current(struct heap *heap, unsigned class, struct span *span)
 
 static void abandon(struct heap *heap);
 
-static void thread_end_cb(void *heap)
+static void thread_end_cb(void *user)
 {
-	(void)heap;
-	heaps_entered = 0;
-	for (unsigned i = 0; i < HEAP_NESTING; i++) {
-		if (own_heaps[i])
-			abandon(own_heaps[i]);
-		own_heaps[i] = NULL;
+	struct heap *heap = ht_heap, *inner;
+
+	(void)user;
+	while (heap->outer)
+		heap = heap->outer;
+	/* From here on this thread's frees are remote ones. */
+	ht_heap_set(&ht_heap_none);
+	for (; heap && heap != &ht_heap_none; heap = inner) {
+		inner = heap->inner;
+		abandon(heap);
 	}
 }
 
@@ -68,64 +70,92 @@ static __attribute__((constructor(101))) void heap_start(void)
 		pthread_setspecific(end_key, ht_heap);
 }
 
-struct heap *ht_heap_get(void)
+/* A new heap, for handlers that interrupt work on `outer`; NULL: the thread's own. */
+static struct heap *make_heap(struct heap *outer)
 {
-	struct heap *heap = ht_heap;
+	struct heap **place = outer ? &outer->inner : &ht_heap, *heap;
+	unsigned depth = 0;
 
-	if (likely(heap != &ht_heap_none))
-		return heap;
-	if (unlikely(heaps_entered >= HEAP_NESTING))
-		return NULL;
-	heap = own_heaps[heaps_entered];
-	if (heap)
-		return ht_heap = heap;
-	if (unlikely(ht_page_heap_held))
+	for (heap = outer; heap; heap = heap->outer)
+		depth++;
+	if (unlikely(ht_page_heap_held || depth >= HEAP_NESTING))
 		return NULL;
 	ht_page_heap_lock();
+	heap = *place;
+	if (heap && heap != &ht_heap_none) { /* a signal handler was first */
+		ht_page_heap_unlock();
+		return heap;
+	}
 	heap = unused_heaps;
 	if (heap)
 		unused_heaps = heap->next;
 	else
 		heap = ht_records_locked(sizeof(*heap));
 	if (heap) {
+		static bool made;
+
+		if (made)
+			__atomic_store_n(&several_heaps, true, __ATOMIC_RELAXED);
+		made = true;
 		*heap = ht_heap_none;
-		heap->tid = prim_tid();
-		heap->in_use = true;
-		heap->next = heaps;
-		if (heaps) {
-			heaps->prev = heap;
-			__atomic_store_n(&several_threads, true, __ATOMIC_RELAXED);
-		}
-		heaps = heap;
+		heap->taken = 0;
+		heap->outer = outer;
+		*place = heap;
 	}
 	ht_page_heap_unlock();
-	if (!heap)
-		return NULL;
-	own_heaps[heaps_entered] = heap;
-	ht_heap = heap;
-	if (have_end_key)
+	if (heap && have_end_key)
 		pthread_setspecific(end_key, heap);
 	return heap;
 }
 
-struct heap *ht_heap_enter(void)
+/* Was the call that took the heap left for good? */
+static bool was_left(const struct heap *heap)
 {
-	struct heap *heap = ht_heap_get();
-
-	if (unlikely(!heap))
-		return NULL;
-	heaps_entered++;
-	ht_heap = &ht_heap_none;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return heap;
+	return heap->taken && ht_frame_was_left((uint32_t)heap->taken);
 }
 
-void ht_heap_leave(struct heap *heap)
+bool ht_heap_regain(struct heap *heap)
 {
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	ht_heap = heap;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	heaps_entered--;
+	if (!was_left(heap))
+		return false;
+	__atomic_fetch_add(&ht_heaps_left, 1, __ATOMIC_RELAXED);
+	if (!(heap->taken & HEAP_REARRANGED)) {
+		heap->taken = 0;
+		return true;
+	}
+	/* Its lists are as they were caught. Blocks of it can be freed as remote ones, but nobody
+	 * allocates from it, or those within, again. */
+	if (heap->outer)
+		heap->outer->inner = NULL;
+	ht_heap_set(heap->outer ? heap->outer : &ht_heap_none);
+	return false;
+}
+
+struct heap *ht_heap_free(void)
+{
+	struct heap *heap;
+
+	for (;;) {
+		heap = ht_heap;
+		if (heap == &ht_heap_none)
+			return make_heap(NULL);
+		if (!was_left(heap))
+			return heap->inner ? heap->inner : make_heap(heap);
+		if (ht_heap_regain(heap))
+			return heap;
+	}
+}
+
+bool ht_heap_back(void)
+{
+	struct heap *heap = NULL;
+
+	for (struct heap *each = ht_heap->outer; each; each = each->outer)
+		if (!each->taken || was_left(each))
+			heap = each;
+	if (heap)
+		ht_heap_set(heap);
+	return heap != NULL;
 }
 
 /* Moves an exhausted span to the full list. False: it is not exhausted after all. */
@@ -259,7 +289,7 @@ struct span *ht_heap_find(struct heap *heap, unsigned class)
 		make_first(heap, spans, span);
 		return span;
 	}
-	if (__atomic_load_n(&several_threads, __ATOMIC_RELAXED)) {
+	if (__atomic_load_n(&several_heaps, __ATOMIC_RELAXED)) {
 		span = look_at_full(heap, spans);
 		if (span) {
 			make_first(heap, spans, span);
@@ -319,15 +349,13 @@ void ht_heap_trigger(struct heap *heap, struct span *span)
 
 void ht_heap_flush(void)
 {
-	struct heap *heap;
+	struct heap *heap = ht_heap;
 
-	if (ht_heap == &ht_heap_none || ht_page_heap_held)
+	if (heap->taken || ht_page_heap_held)
 		return;
-	heap = ht_heap_enter();
-	if (!heap)
-		return;
+	ht_heap_rearrange(heap);
 	flush(heap);
-	ht_heap_leave(heap);
+	heap_give(heap);
 }
 
 /* One span of a thread that ends. Locked. */
@@ -358,8 +386,8 @@ static void abandon_span(struct span *span, struct span_list *list)
 
 static void abandon(struct heap *heap)
 {
-	/* From here on this thread's frees are remote ones. */
-	ht_heap = &ht_heap_none;
+	if (heap->taken & HEAP_REARRANGED) /* and left like that */
+		return;
 	ht_page_heap_lock();
 	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		struct class_spans *spans = &heap->classes[class];
@@ -369,14 +397,6 @@ static void abandon(struct heap *heap)
 		while (spans->full.first)
 			abandon_span(spans->full.first, &spans->full);
 	}
-	if (heap->prev)
-		heap->prev->next = heap->next;
-	else
-		heaps = heap->next;
-	if (heap->next)
-		heap->next->prev = heap->prev;
-	heap->in_use = false;
-	heap->prev = NULL;
 	heap->next = unused_heaps;
 	unused_heaps = heap;
 	ht_page_heap_unlock();
@@ -407,6 +427,7 @@ void ht_alloc_fork_parent(void)
  * but nobody allocates from them again. */
 void ht_alloc_fork_child(void)
 {
+	ht_page_map_fork_child();
 	if (fork_locked || !ht_page_heap_held) {
 		prim_lock_reset(&ht_page_heap.lock);
 		ht_page_heap_held = false;

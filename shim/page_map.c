@@ -1,6 +1,7 @@
 #include "shim/page_map.h"
 
 #include "shim/prim.h"
+#include "shim/sys.h"
 
 /* Read-only and without bytes in the file. So great an alignment gets it a segment of its own; among
  * the writable ones it would work as well, and count. */
@@ -22,14 +23,32 @@ static inline size_t root_index(uintptr_t page)
 	return page >> PAGE_MAP_LEAF_SHIFT & (PAGE_MAP_ROOT_COUNT - 1);
 }
 
+/* What was in a part would be lost if it were made writable again, so handlers that came in between
+ * must not: shim/emergency.h. They do without the page heap's lock. */
+static struct prim_lock writable_lock;
+
 static bool make_writable(uint64_t *writable, size_t part, void *start, size_t bytes)
 {
-	if (!(*writable >> part & 1)) {
-		if (!prim_make_writable(start, bytes))
-			return false;
-		*writable |= 1ull << part;
+	uint64_t bit = 1ull << part, signals;
+	bool done = true;
+
+	if (__atomic_load_n(writable, __ATOMIC_ACQUIRE) & bit)
+		return true;
+	sys_signals_block(&signals);
+	prim_lock(&writable_lock);
+	if (!(*writable & bit)) {
+		done = prim_make_writable(start, bytes);
+		if (done)
+			__atomic_store_n(writable, *writable | bit, __ATOMIC_RELEASE);
 	}
-	return true;
+	prim_unlock(&writable_lock);
+	sys_signals_restore(&signals);
+	return done;
+}
+
+void ht_page_map_fork_child(void)
+{
+	prim_lock_reset(&writable_lock);
 }
 
 static struct leaf *make_leaf(void)
@@ -48,6 +67,7 @@ static struct leaf *leaf_for(uintptr_t page)
 {
 	size_t root = root_index(page), part = root / ROOT_PART;
 	struct leaf *leaf = (struct leaf *)ht_page_map[root];
+	struct span **expect = NULL;
 
 	if (leaf)
 		return leaf;
@@ -55,8 +75,12 @@ static struct leaf *leaf_for(uintptr_t page)
 			   ROOT_PART * sizeof(*ht_page_map)))
 		return NULL;
 	leaf = make_leaf();
-	if (leaf)
-		__atomic_store_n(&ht_page_map[root], leaf->spans, __ATOMIC_RELEASE);
+	if (leaf && !__atomic_compare_exchange_n(&ht_page_map[root], &expect, leaf->spans, false,
+						 __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+		/* A handler that interrupted us was first: shim/emergency.h. */
+		prim_unmap(leaf, sizeof(*leaf));
+		leaf = (struct leaf *)expect;
+	}
 	return leaf;
 }
 

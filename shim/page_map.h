@@ -31,8 +31,12 @@ static inline struct span *span_of(const void *p)
 			       __ATOMIC_RELAXED);
 }
 
-/* Makes the leaves for a range; false: no memory for them. Called before pages are used. */
+/* Makes the leaves for a range; false: no memory for them. Called before pages are used; locked, or by
+ * a signal handler that interrupted who has the lock. */
 bool ht_page_map_reserve(uintptr_t start, size_t pages);
+
+/* Another thread may have been at that when the process was copied. */
+void ht_page_map_fork_child(void);
 
 /* Enters `span` (NULL: nothing) for the pages of a reserved range. */
 void ht_page_map_set(uintptr_t start, size_t pages, struct span *span);

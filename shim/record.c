@@ -1,5 +1,3 @@
-#include <signal.h>
-
 #include "shim/batch.h"
 #include "shim/fork.h"
 #include "shim/guarded.h"
@@ -7,7 +5,6 @@
 #include "shim/record.h"
 #include "shim/resume.h"
 #include "shim/ring.h"
-#include "shim/sys.h"
 #include "shim/thread.h"
 
 /* Signal handlers that interrupt the recording of one another's events. */
@@ -40,20 +37,6 @@ static struct ring_buffer *unrecorded(void)
 	return NULL;
 }
 
-/* A signal's own frame is larger than this, our functions' frames down to here are smaller. */
-#define SIGNAL_FRAME_BYTES 640
-
-/* Was the frame that made the buffer busy left for good? A handler's frames lie below those it
- * interrupted, except on an alternate signal stack, which may be anywhere. */
-static bool was_left(const struct ring_buffer *buffer)
-{
-	stack_t stack = { .ss_flags = 0 };
-
-	if ((int32_t)(record_token() + SIGNAL_FRAME_BYTES - buffer->busy) < 0)
-		return false;
-	return sys_call2(SYS_sigaltstack, 0, &stack) == 0 && !(stack.ss_flags & SS_ONSTACK);
-}
-
 /* The recorder whose buffer may be written now: the thread's own, or that of its signal handlers. */
 static struct recorder *free_recorder(struct recorder *recorder)
 {
@@ -62,7 +45,7 @@ static struct recorder *free_recorder(struct recorder *recorder)
 			recorder->buffer->busy = 0;
 			return recorder;
 		}
-		if (was_left(recorder->buffer)) {
+		if (ht_frame_was_left(recorder->buffer->busy)) {
 			recorder->buffer->busy = 0;
 			return recorder;
 		}

@@ -336,8 +336,8 @@ static bool notice(uint32_t turn)
 	for (struct recorder *each = recorder; each; each = each->nested)
 		if (each->buffer->busy == RING_PARKED)
 			each->buffer->busy = 0;
-	/* A signal handler, in the middle of an event: not now. */
-	if (recorder->buffer->busy || (resume.begun != turn && !begin(turn)))
+	/* A signal handler, in the middle of an event or a call: not now. */
+	if (recorder->buffer->busy || heap_is_interrupted() || (resume.begun != turn && !begin(turn)))
 		return false;
 	if (recorder->noticed != turn)
 		look_at_heads(ht_heap);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "shim/emergency.h"
+
 /* Classes up to these sizes have spans of at most 16, 32 pages; larger ones 64. */
 #define SPAN_16_BYTES 1024
 #define SPAN_32_BYTES 4096
@@ -80,13 +82,25 @@ void ht_span_small_give(struct span *span)
 	ht_page_heap_unlock();
 }
 
+static struct span *large_begin(struct span *span, size_t size_bytes)
+{
+	span->block_bytes = span->pages * PAGE_BYTES;
+	span->requested_bytes = size_bytes;
+	span->capacity = span->carved = span->used = 1;
+	span->reciprocal = 1;
+	tell_span(EVENT_SPAN, span);
+	return span;
+}
+
 struct span *ht_span_large(size_t size_bytes, size_t align_pages)
 {
 	size_t pages = PAGES_OF(size_bytes);
 	struct span *span;
 
-	if (unlikely(ht_page_heap_held))
-		return NULL;
+	if (unlikely(ht_page_heap_held)) {
+		span = ht_emergency_take(pages, align_pages);
+		return span ? large_begin(span, size_bytes) : NULL;
+	}
 	if (pages + align_pages > HUGE_LEAST_PAGES) {
 		span = ht_huge_take(pages, align_pages);
 		if (!span)
@@ -98,13 +112,8 @@ struct span *ht_span_large(size_t size_bytes, size_t align_pages)
 		if (span)
 			span->state = SPAN_LARGE;
 	}
-	if (span) {
-		span->block_bytes = pages * PAGE_BYTES;
-		span->requested_bytes = size_bytes;
-		span->capacity = span->carved = span->used = 1;
-		span->reciprocal = 1;
-		tell_span(EVENT_SPAN, span);
-	}
+	if (span)
+		large_begin(span, size_bytes);
 	ht_page_heap_unlock();
 	return span;
 }
@@ -127,7 +136,10 @@ static void give_large(struct span *span)
 	tell_span(EVENT_UNSPAN, span);
 	if (span->state == SPAN_HUGE) {
 		ht_page_heap_unlock();
-		ht_huge_give(span);
+		if (unlikely(span->alone))
+			ht_emergency_give(span);
+		else
+			ht_huge_give(span);
 		return;
 	}
 	span->zero_from = span->emptied ? 0 : span->pages;
@@ -140,7 +152,8 @@ void ht_span_large_give(struct span *span)
 	struct span *next;
 
 	if (unlikely(ht_page_heap_held)) {
-		park(span);
+		if (!span->alone || !ht_emergency_keep(span))
+			park(span);
 		return;
 	}
 	give_large(span);
@@ -194,7 +207,7 @@ bool ht_span_large_resize(struct span *span, size_t size_bytes)
 		span->requested_bytes = size_bytes;
 		return true;
 	}
-	if (unlikely(ht_page_heap_held))
+	if (unlikely(ht_page_heap_held || span->alone))
 		return false;
 	if (span->state == SPAN_HUGE) {
 		if (pages < HUGE_LEAST_PAGES / 2 || pages > (SIZE_MAX >> PAGE_SHIFT) / 4)
@@ -354,6 +367,9 @@ void ht_span_push(struct span *span, void *p)
 		if (unlikely(word & (REMOTE_CLAIMED | REMOTE_DEAD))) {
 			/* Every block of it is free: the program freed this one twice. */
 			if (word & REMOTE_DEAD)
+				return;
+			/* A handler may have interrupted just that: it cannot wait, the block is lost. */
+			if (unlikely(ht_page_heap_held))
 				return;
 			prim_relax(round++);
 			word = remote_load(span);

@@ -2,7 +2,6 @@
 
 #include "shim/alloc.h"
 #include "shim/capture.h"
-#include "shim/emergency.h"
 #include "shim/foreign.h"
 #include "shim/freed.h"
 #include "shim/guarded.h"
@@ -32,23 +31,19 @@ static inline void *pages_done(void *block)
 static __attribute__((noinline, cold)) void *failed(unsigned kind, size_t size_bytes,
 						    uint32_t stack)
 {
-	void *block = kind == EVENT_MEMALIGN ? NULL : ht_emergency_take(size_bytes);
-
-	ht_record_alloc(kind, block, size_bytes, 0, block ? ht_emergency_usable(block) : 0,
-			block ? ht_emergency_meta(block) : NULL, stack);
-	if (!block)
-		errno = ENOMEM;
-	return pages_done(block);
+	ht_record_alloc(kind, NULL, size_bytes, 0, 0, NULL, stack);
+	errno = ENOMEM;
+	return pages_done(NULL);
 }
 
 /* A block whose birth there is no memory to note is not handed out: whatever a program was given is
- * in its record. */
-static inline bool is_noted(struct span *span, void *block)
+ * in its record. NULL: there is no other. */
+static inline void *noted(void *block, size_t size_bytes, struct span **span)
 {
-	if (likely(span_meta(span, block) != NULL))
-		return true;
-	block_release(span, block);
-	return false;
+	if (likely(!block || span_meta(*span, block)))
+		return block;
+	block_release(*span, block);
+	return block_take_alone(size_bytes, span);
 }
 
 static inline void *record_taken(unsigned kind, void *block, size_t size_bytes, struct span *span,
@@ -67,8 +62,6 @@ static __attribute__((noinline, cold)) void *guarded(unsigned kind, size_t align
 
 	if (!block && ht_recording())
 		return failed(kind, size_bytes, stack);
-	if (!block && kind != EVENT_MEMALIGN)
-		block = ht_emergency_take(size_bytes);
 	if (!block)
 		errno = ENOMEM;
 	return pages_done(block);
@@ -84,8 +77,8 @@ static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t s
 	pages_for(stack);
 	if (unlikely(ht_guard_on))
 		return guarded(EVENT_MALLOC, 0, size_bytes, stack);
-	block = block_take(size_bytes, &span);
-	if (unlikely(!block || !is_noted(span, block)))
+	block = noted(block_take(size_bytes, &span), size_bytes, &span);
+	if (unlikely(!block))
 		return failed(EVENT_MALLOC, size_bytes, stack);
 	return record_taken(EVENT_MALLOC, block, size_bytes, span, stack);
 }
@@ -97,21 +90,25 @@ static __attribute__((noinline)) void *malloc_slow(size_t size_bytes, uint32_t s
 static inline __attribute__((always_inline)) void *malloc_here(size_t size_bytes, uint32_t stack)
 {
 	struct ring_buffer *buffer = record_ready();
+	struct heap *heap = ht_heap;
+	struct span *const *place = heap_place(heap, size_bytes);
 	struct block_meta *meta;
 	struct span *span;
 	unsigned class;
 	void *block;
 
-	if (unlikely(!buffer || !ht_quick_malloc || size_bytes > SMALL_MAX_BYTES))
+	if (unlikely(!buffer || !ht_quick_malloc || !place || heap->taken))
 		return malloc_slow(size_bytes, stack);
-	span = size_bytes <= DIRECT_MAX_BYTES
-		       ? ht_heap->direct[(size_bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]
-		       : ht_heap->current[size_class_of(size_bytes)];
+	heap_take(heap);
+	span = *place;
 	block = span->free;
 	meta = span->meta;
-	if (unlikely(!block || !meta))
+	if (unlikely(!block || !meta || !block_is_marked(block))) {
+		heap_give(heap);
 		return malloc_slow(size_bytes, stack);
-	block = block_take(size_bytes, &span);
+	}
+	span_pop(span, block);
+	heap_give(heap);
 	class = span_class(span);
 	if (class == 0)
 		__builtin_unreachable();
@@ -145,8 +142,8 @@ RECORDED void *calloc_recorded(size_t count, size_t size_bytes)
 		return failed(EVENT_CALLOC, SIZE_MAX, stack);
 	if (unlikely(ht_guard_on))
 		return guarded(EVENT_CALLOC, 0, bytes, stack);
-	block = block_take_zeroed(bytes, &span);
-	if (unlikely(!block || !is_noted(span, block)))
+	block = noted(block_take_zeroed(bytes, &span), bytes, &span);
+	if (unlikely(!block))
 		return failed(EVENT_CALLOC, bytes, stack);
 	return record_taken(EVENT_CALLOC, block, bytes, span, stack);
 }
@@ -160,8 +157,8 @@ RECORDED void *memalign_recorded(size_t alignment, size_t size_bytes)
 
 	if (unlikely(ht_guard_on))
 		return guarded(EVENT_MEMALIGN, alignment, size_bytes, stack);
-	block = block_take_aligned(alignment, size_bytes, &span);
-	if (unlikely(!block || !is_noted(span, block)))
+	block = noted(block_take_aligned(alignment, size_bytes, &span), size_bytes, &span);
+	if (unlikely(!block))
 		return failed(EVENT_MEMALIGN, size_bytes, stack);
 	return record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
 }
@@ -181,8 +178,8 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 			ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
 		return block ? 0 : ENOMEM;
 	}
-	block = block_take_aligned(alignment, size_bytes, &span);
-	if (unlikely(!block || !is_noted(span, block))) {
+	block = noted(block_take_aligned(alignment, size_bytes, &span), size_bytes, &span);
+	if (unlikely(!block)) {
 		ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
 		pages_done(NULL);
 		return ENOMEM;
@@ -255,7 +252,7 @@ RECORDED void free_recorded(void *block)
 	size_t size_bytes;
 	unsigned class;
 
-	if (unlikely(!buffer || !ht_quick_free || !span || span->owner != ht_heap ||
+	if (unlikely(!buffer || !ht_quick_free || !span || !span_is_own(span) ||
 		     !block_looks_live(span, block) || !span->meta)) {
 		free_slow(block);
 		return;
@@ -270,7 +267,7 @@ RECORDED void free_recorded(void *block)
 	if (class == 0)
 		__builtin_unreachable();
 	record_free_into(buffer, true, block, class, size_bytes, 0, meta_take(meta), 0);
-	block_release_own(span, block);
+	block_release_own(span->owner, span, block);
 }
 
 /* The old block as the event will name it, looked at before anything changes. */
@@ -294,9 +291,9 @@ static inline void *realloc_nothing(size_t size_bytes, uint32_t stack)
 {
 	static const struct realloc_old none;
 	struct span *span;
-	void *block = block_take(size_bytes, &span);
+	void *block = noted(block_take(size_bytes, &span), size_bytes, &span);
 
-	if (unlikely(!block || !is_noted(span, block))) {
+	if (unlikely(!block)) {
 		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &none, stack);
 		errno = ENOMEM;
 		return NULL;
@@ -321,8 +318,8 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 		block_trim(old_span);
 		return old_block;
 	}
-	block = block_take(size_bytes, &span);
-	if (unlikely(!block || !is_noted(span, block))) {
+	block = noted(block_take(size_bytes, &span), size_bytes, &span);
+	if (unlikely(!block)) {
 		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &old, stack);
 		errno = ENOMEM;
 		return NULL;

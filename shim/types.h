@@ -13,11 +13,14 @@
  *                the remote free that completes the count may give the span back
  *   husk         a span struct whose pages were given back by a remote free while its owner still
  *                has it in a list
+ *   taken        its thread is in the middle of changing the heap; a signal handler that finds it so
+ *                allocates from the heap's inner one, and frees as another thread would
  *
  * Invariants (checked by ht_check_span, ht_check_heap and ht_check_page_heap in shim/check.c):
  *
  *   used + length(free) == carved                    of a span with an owner; blocks on the remote
- *                                                    list still count as used
+ *                                                    list still count as used. A handler that jumps
+ *                                                    out of a call may leave `used` one too high
  *   remote count == length(remote list) <= used
  *   carved <= capacity, capacity == pages * PAGE_BYTES / block_bytes
  *   trigger is 0 or TRIGGER_NEVER in a partial list; in a full list it is below capacity
@@ -49,6 +52,9 @@
 #define HT_API(name) name
 #endif
 #define HT_EXPORT __attribute__((visibility("default")))
+#ifndef HT_HIDDEN
+#define HT_HIDDEN __attribute__((visibility("hidden"))) /* see shim/record.h */
+#endif
 
 #define PAGE_SHIFT 12
 #define PAGE_BYTES ((size_t)1 << PAGE_SHIFT)
@@ -123,6 +129,7 @@ struct span {
 	uint64_t own_meta[2];	/* a large block's struct block_meta */
 	struct span *meta_span; /* the pages `meta` points to; NULL for a large block */
 	bool from_break;	/* pages lie in the break's heap */
+	bool alone;		/* not in the page heap's books: emergency.h */
 };
 
 /* A wholly free span is kept while it is the first of its list. */
@@ -146,17 +153,22 @@ struct class_spans {
 };
 
 struct heap {
+	/* 0, or the stack pointer of the call that changes the heap; HEAP_REARRANGED: not only one
+	 * span's free list. */
+	uintptr_t taken;
 	/* The span malloc takes from, by (size + 15) / 16; never NULL. */
 	struct span *direct[DIRECT_COUNT];
 	struct span *current[CLASS_COUNT + 1]; /* the same by class; never NULL */
 	struct class_spans classes[CLASS_COUNT + 1];
-	struct heap *next; /* every heap that has a thread, or the unused ones */
-	struct heap *prev;
-	int tid;
-	bool in_use;
+	struct heap *inner; /* for handlers that interrupt what is done to this one, or NULL */
+	struct heap *outer; /* NULL: the thread's own */
+	struct heap *next;  /* of the unused ones */
 };
 
-/* The calling thread's heap; ht_heap_none when it has none (yet, or any more). */
+#define HEAP_REARRANGED ((uintptr_t)1)
+
+/* The calling thread's heap; ht_heap_none, which always looks taken, when it has none (yet, or any
+ * more). */
 extern __thread struct heap *ht_heap __attribute__((tls_model("initial-exec")));
 extern struct heap ht_heap_none;
 extern struct span ht_span_none;

@@ -227,7 +227,7 @@ static void ended_threads_leave_nothing(void **state)
 			used = ht_page_heap.system_pages - ht_page_heap.free_pages;
 	}
 	assert_true(ht_page_heap.system_pages - ht_page_heap.free_pages <= used + 16);
-	for (unsigned class = 1; class <= CLASS_COUNT; class++)
+	for (unsigned class = 1; class <= CLASS_COUNT; class ++)
 		assert_int_equal(ht_page_heap.abandoned_count[class], 0);
 }
 
@@ -288,6 +288,86 @@ static void program_moves_the_break(void **state)
 	check_all();
 }
 
+/* As a signal handler finds the heap that interrupted malloc or free. */
+static void handlers_leave_a_taken_heap_alone(void **state)
+{
+	struct heap *heap = ht_heap;
+	void *before = ht_api_malloc(48), *inside;
+	struct span *span = span_of(before);
+	uint32_t used = span->used;
+
+	(void)state;
+	assert_ptr_equal(span->owner, heap);
+	heap->taken = (uintptr_t)__builtin_frame_address(0) + (64 << 10);
+	inside = memset(ht_api_malloc(48), 1, 48);
+	assert_ptr_not_equal(span_of(inside)->owner, heap);
+	assert_ptr_equal(ht_heap, heap);
+	ht_api_free(before);
+	assert_int_equal(span->used, used);
+	assert_int_equal(remote_count(remote_load(span)), 1);
+	ht_api_malloc_trim(0);
+	heap->taken = 0;
+	ht_api_free(inside);
+	check_all();
+}
+
+/* A handler jumped out of malloc: nothing but the block in hand is lost. */
+static void a_heap_that_was_left_is_used_again(void **state)
+{
+	struct heap *heap = ht_heap;
+	uint32_t used;
+	void *block;
+
+	(void)state;
+	heap->taken = (uintptr_t)__builtin_frame_address(0) - (64 << 10);
+	block = ht_api_malloc(48);
+	assert_ptr_equal(span_of(block)->owner, heap);
+	assert_int_equal(heap->taken, 0);
+	heap->taken = (uintptr_t)__builtin_frame_address(0) - (64 << 10);
+	used = span_of(block)->used;
+	ht_api_free(block);
+	assert_int_equal(heap->taken, 0);
+	assert_int_equal(span_of(block)->used, used - 1);
+	check_all();
+	/* The same in the middle of its lists: nobody knows what they are like. */
+	heap->taken = ((uintptr_t)__builtin_frame_address(0) - (64 << 10)) | HEAP_REARRANGED;
+	block = ht_api_malloc(48);
+	assert_ptr_not_equal(span_of(block)->owner, heap);
+	assert_ptr_equal(span_of(block)->owner, ht_heap);
+	ht_api_free(block);
+	check_all();
+}
+
+/* As a signal handler finds the page heap that interrupted its lock's holder. */
+static void handlers_need_no_page_heap(void **state)
+{
+	const size_t sizes[] = { 0, 24, 5000, 100000, 40u << 20 };
+	void *blocks[5], *aligned;
+
+	(void)state;
+	ht_page_heap_held = true;
+	for (size_t i = 0; i < 5; i++) {
+		/* Of a class that has no span yet. */
+		blocks[i] = ht_api_malloc(i == 2 ? 31000 : sizes[i]);
+		assert_non_null(blocks[i]);
+		memset(blocks[i], (int)i, sizes[i]);
+	}
+	aligned = ht_api_memalign(1 << 16, 1000);
+	assert_int_equal((uintptr_t)aligned % (1 << 16), 0);
+	blocks[2] = ht_api_realloc(blocks[2], 200000);
+	for (size_t i = 0; i < 200000; i++)
+		assert_int_equal(((char *)blocks[2])[i], i < 5000 ? 2 : 0);
+	ht_api_free(blocks[3]);
+	ht_page_heap_held = false;
+	check_all();
+	ht_api_free(blocks[0]);
+	ht_api_free(blocks[1]);
+	ht_api_free(blocks[2]);
+	ht_api_free(blocks[4]);
+	ht_api_free(aligned);
+	check_all();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +381,9 @@ int main(void)
 		cmocka_unit_test(ended_threads_leave_nothing),
 		cmocka_unit_test(misuse_is_noticed),
 		cmocka_unit_test(program_moves_the_break),
+		cmocka_unit_test(handlers_leave_a_taken_heap_alone),
+		cmocka_unit_test(handlers_need_no_page_heap),
+		cmocka_unit_test(a_heap_that_was_left_is_used_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

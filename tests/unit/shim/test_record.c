@@ -208,7 +208,7 @@ static void busy_buffer_refuses(void **state)
 {
 	struct block_meta meta = { 1, 1 };
 	uint64_t words[2] = { 1, 2 };
-	uint32_t token = record_token() + (64 << 10);
+	uint32_t token = frame_token() + (64 << 10);
 
 	(void)state;
 	buffer->busy = token;
@@ -227,7 +227,7 @@ static void left_buffer_is_used_again(void **state)
 	struct block_meta meta = { 0, 0 };
 
 	(void)state;
-	buffer->busy = record_token() - (64 << 10);
+	buffer->busy = frame_token() - (64 << 10);
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
 	check_details(1);
 }

@@ -427,7 +427,7 @@ static void *other_thread(void *unused)
 	sem_post(&answers);
 	wait_for(&asks);
 	/* What is left of a call of free that saw recording off. */
-	block_release_own(span_of(its_block), its_block);
+	block_release_own(ht_heap, span_of(its_block), its_block);
 	ht_api_free(ht_api_malloc(10));
 	buffer = ht_recorder->buffer;
 	assert_non_null(buffer);
