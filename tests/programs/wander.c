@@ -4,8 +4,6 @@
  * does depends on a few seeds alone, not on who called it, so that the same inner frames are met
  * again and again beneath others: that is where re-use of the last stack could go wrong.
  *
- * A signal handler that interrupted an allocation makes page calls instead.
- *
  * usage: wander FOLDER ROUNDS THREADS [SEED]
  */
 #include <alloca.h>
@@ -44,7 +42,6 @@ struct jump {
 static __thread uint64_t random_state, round_seed;
 static __thread int left; /* allocations in this round */
 static __thread struct jump *jump;
-static __thread bool busy, page_calls_only; /* allocating; in a handler that interrupted that */
 static __thread void *kept[KEPT];
 static __thread struct coroutine coroutines[COROUTINES];
 static __thread struct coroutine *inside;
@@ -135,15 +132,11 @@ static void *(*const allocations[])(void) = { by_malloc,  by_malloc,  by_calloc,
 static SHADOW_NOINLINE void allocate(void)
 {
 	SHADOW_ENTER();
-	if (page_calls_only) {
+	if (roll(16) == 0)
 		by_advice();
-	} else {
-		busy = true;
-		SHADOW_KEEP;
+	else
 		keep(allocations[roll(COUNT(allocations))]());
-		SHADOW_KEEP;
-		busy = false;
-	}
+	SHADOW_KEEP;
 	left--;
 	SHADOW_LEAVE();
 }
@@ -175,12 +168,10 @@ static SHADOW_NOINLINE void jump_out(void)
                                                                                           \
 		while (roll(4) == 0)                                                      \
 			allocate();                                                       \
-		if (roll(4) == 0 && !page_calls_only) {                                   \
-			busy = true;                                                      \
+		if (roll(4) == 0) {                                                       \
 			SHADOW_KEEP;                                                      \
 			keep(malloc(shadow_note(shadow_get(), SHADOW_ANY_FRAME)));        \
 			SHADOW_KEEP;                                                      \
-			busy = false;                                                     \
 			left--;                                                           \
 		}                                                                         \
 		if (roll(300) == 0)                                                       \
@@ -377,11 +368,9 @@ static SHADOW_NOINLINE void catching(int depth)
 	static SHADOW_NOINLINE void name(void) \
 	{                                      \
 		SHADOW_ENTER();                \
-		busy = true;                   \
 		SHADOW_KEEP;                   \
 		keep(by_malloc());             \
 		SHADOW_KEEP;                   \
-		busy = false;                  \
 		SHADOW_LEAVE();                \
 	}
 LEAF(leaf_one)
@@ -391,8 +380,7 @@ static void (*const leaves[])(void) = { leaf_one, leaf_two };
 
 #define SHIFTED_BODY(depth)                                     \
 	for (unsigned times_ = 1 + roll(3); times_; times_--) { \
-		if (!page_calls_only)                           \
-			leaves[roll(COUNT(leaves))]();          \
+		leaves[roll(COUNT(leaves))]();                  \
 		left--;                                         \
 	}                                                       \
 	if (roll(6) == 0)                                       \
@@ -656,14 +644,11 @@ static void on_signal(int number)
 	uint64_t state = random_state;
 	struct jump *outer_jump = jump;
 	int outer_left = left, depth = library_depth;
-	bool outer_busy = busy, outer_only = page_calls_only;
 	int unsure = shadow_signal_enter();
 	sigset_t other;
 
 	SHADOW_ENTER();
 	jump = NULL;
-	page_calls_only = outer_only || outer_busy;
-	busy = false;
 	left = 6;
 	allocate();
 	if (number == SIGUSR1) {
@@ -676,8 +661,6 @@ static void on_signal(int number)
 		pthread_sigmask(SIG_BLOCK, &other, NULL);
 	SHADOW_LEAVE();
 	shadow_signal_leave(unsure);
-	page_calls_only = outer_only;
-	busy = outer_busy;
 	left = outer_left;
 	library_depth = depth;
 	jump = outer_jump;
