@@ -160,8 +160,11 @@ void ht_release_trigger(struct span *span)
 
 void ht_release_other(struct span *span, void *block)
 {
-	if (span->class && unlikely(span->owner == ht_heap) && ht_heap_regain(span->owner))
-		block_release_own(span->owner, span, block);
+	struct heap *heap = ht_heap;
+
+	if (span->class && unlikely(__atomic_load_n(&span->owner, __ATOMIC_RELAXED) == heap) &&
+	    ht_heap_regain(heap))
+		block_release_own(heap, span, block);
 	else if (span->class)
 		ht_span_push(span, block);
 	else
