@@ -29,8 +29,8 @@ void ht_follow_init(char *const envp[]);
 bool ht_follow_leaves_out(void);
 
 /* What is to be done to `envp` for a program at `path`, seen from `folder` (as for execveat; NULL:
- * to be searched for). child: not this process becomes it, but a new one. Returns the bytes of memory that ht_follow_make() needs; 0: pass it as it
- * is. */
+ * to be searched for). child: not this process becomes it, but a new one. Returns the bytes of memory
+ * that ht_follow_make() needs; 0: pass it as it is. */
 size_t ht_follow_plan(struct follow_plan *plan, int folder, const char *path, char *const envp[],
 		      bool child);
 

@@ -42,8 +42,8 @@ static void parent(void)
 	ht_forking = false;
 }
 
-/* The parent's shared memory is never written again, but for the two counts: from the copied pages on which recorders lie
- * nothing is left, so no thread here has a buffer until this is done. */
+/* The parent's shared memory is never written again, but for the two counts: from the copied pages on
+ * which recorders lie nothing is left, so no thread here has a buffer until this is done. */
 static void begin_anew(bool announced)
 {
 	static const uint32_t off;

@@ -309,7 +309,7 @@ static void look_at_heads(const struct heap *heap)
 	struct span *span = NULL;
 
 	ht_page_heap_lock(); /* no span goes away */
-	for (unsigned class = 1; class <= CLASS_COUNT && !span; class ++) {
+	for (unsigned class = 1; class <= CLASS_COUNT && !span; class++) {
 		span = freed_meanwhile(&heap->classes[class].partial);
 		if (!span)
 			span = freed_meanwhile(&heap->classes[class].full);

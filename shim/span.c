@@ -49,7 +49,7 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	if (span) {
 		span->block_bytes = size_class_bytes(class);
 		span->capacity = (uint32_t)(span->pages * PAGE_BYTES / span->block_bytes);
-		span->class = (uint8_t) class;
+		span->class = (uint8_t)class;
 		span->state = SPAN_SMALL;
 		span->reciprocal = UINT64_MAX / span->block_bytes + 1;
 		tell_span(EVENT_SPAN, span);

@@ -50,7 +50,8 @@ static bool query(int fd, uintptr_t address, struct stack_range *ret)
 	return true;
 }
 
-/* The same from the text of /proc/thread-self/maps (self is the main thread, which may be gone); joins neighbours on the way. */
+/* The same from the text of /proc/thread-self/maps (self is the main thread, which may be gone);
+ * joins neighbours on the way. */
 static bool scan(int fd, uintptr_t address, struct stack_range *ret)
 {
 	enum { START, END, READABLE, REST } field = START;

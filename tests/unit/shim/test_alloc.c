@@ -227,7 +227,7 @@ static void ended_threads_leave_nothing(void **state)
 			used = ht_page_heap.system_pages - ht_page_heap.free_pages;
 	}
 	assert_true(ht_page_heap.system_pages - ht_page_heap.free_pages <= used + 16);
-	for (unsigned class = 1; class <= CLASS_COUNT; class ++)
+	for (unsigned class = 1; class <= CLASS_COUNT; class++)
 		assert_int_equal(ht_page_heap.abandoned_count[class], 0);
 }
 
