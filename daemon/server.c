@@ -392,6 +392,17 @@ static void free_events(struct server *server)
 		event_base_free(server->base);
 }
 
+/* What programs have sent by now is taken in before we go. */
+static void read_all(struct server *server)
+{
+	struct peer *peer, *next_peer;
+
+	for (peer = server->peers; peer; peer = next_peer) {
+		next_peer = peer->next;
+		peer_read(peer);
+	}
+}
+
 int server_run(const struct server_options *options)
 {
 	struct server server = { .options = options, .listen_fd = -1, .spare_fd = -1 };
@@ -440,6 +451,7 @@ int server_run(const struct server_options *options)
 		resolver_request(&server.resolver, 0);
 	event_base_dispatch(server.base);
 	status = 0;
+	read_all(&server);
 	daemon->stopping = true;
 	while (server.peers)
 		peer_free(server.peers);
