@@ -14,7 +14,7 @@ outcast() {
 	is "$1: status" "$status" 7
 	is "$1: messages" "$(grep -v '^heaptape: run\|^  ' err)" ""
 	for _ in $(seq 100); do # of one that was not waited for
-		[ "$(query "SELECT state FROM runs WHERE run_id = $last_run")" = running ] || break
+		[ "$(query "SELECT state FROM runs WHERE run_id = $last_run")" = complete ] && break
 		sleep 0.1
 	done
 	is "$1: children" "$(query "SELECT count(*), sum(exit_code) FROM processes p WHERE run_id = $last_run
