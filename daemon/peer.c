@@ -13,7 +13,6 @@
 #include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/frame.h"
-#include "daemon/pace.h"
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/server.h"
@@ -104,11 +103,11 @@ int peer_new(struct server *server, int fd, pid_t pid)
 	peer->passed_fd = -1;
 	peer->ring.fd = -1;
 	peer->connected_ns = clock_monotonic_ns();
-	if (!pace_begin(peer)) {
+	peer->readable = server_watch(server, peer);
+	if (!peer->readable) {
 		free(peer);
 		return -ENOMEM;
 	}
-	server->had_run = true;
 	while (*end)
 		end = &(*end)->next;
 	*end = peer;
@@ -151,7 +150,7 @@ void peer_free(struct peer *peer)
 	while (*link != peer)
 		link = &(*link)->next;
 	*link = peer->next;
-	pace_end(peer);
+	event_free(peer->readable);
 	if (peer->state == PEER_PROGRAM) {
 		children_count(peer);
 		peer_end_process(peer);
@@ -409,7 +408,6 @@ static bool read_some(struct peer *peer)
 			closed = true;
 			break;
 		}
-		peer->read_bytes += (uint64_t)got;
 		if (peer->state == PEER_LEFT)
 			continue; /* a child's; nobody knows it */
 		have += (size_t)got - apart;
