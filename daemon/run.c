@@ -457,7 +457,9 @@ void run_check(struct run *run, bool strangers)
 	if (!run->ended)
 		return;
 	/* A child may be on its way that its parent did not wait for. */
-	if (run->running == 0 && run->left)
+	if (run->running == 0 &&
+	    (run->left ||
+	     (lingering && run->forks > run->forks_seen + run->lost_forks)))
 		return;
 	if (run->running == 0 && !(lingering && (strangers || !known))) {
 		finish(run);
