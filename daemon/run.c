@@ -16,8 +16,11 @@
 #include "daemon/text.h"
 
 /* How long processes may take to close their connections after the program has ended, before the
- * command is told that they go on. */
+ * command is told that they go on. Also how long the kernel may take to say how one ended that has
+ * closed its connection. */
 #define LINGER_NS 200000000u
+/* How long a child may be on its way that its parent has announced. */
+#define FORKED_NS 2000000000u
 #define RETRY_NS 2000000000u
 
 static int add_row(struct run *run, const char *label, const char *command, const char *cwd,
@@ -307,6 +310,7 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		if (run->processes[i].process == process)
 			ended = &run->processes[i];
 	run->running--;
+	run->quiet_ns = clock_monotonic_ns();
 	run->has_stacks = run->has_stacks || process->node_count > 1;
 	if (process->cut || process->how == PROCESS_CUT)
 		run->cut = true;
@@ -337,7 +341,7 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	sqlite3_stmt *set;
 
 	run->ended = true;
-	run->ended_mono_ns = clock_monotonic_ns();
+	run->ended_ns = run->quiet_ns = clock_monotonic_ns();
 	run->status_pid = (pid_t)message->pid;
 	run->status_code = message->exit_code;
 	run->status_signal = (int)message->exit_signal;
@@ -380,6 +384,7 @@ void run_command_gone(struct run *run)
 {
 	run->command = NULL;
 	run->ended = true;
+	run->quiet_ns = clock_monotonic_ns();
 }
 
 static void leave(struct run *run)
@@ -446,8 +451,8 @@ static void finish(struct run *run)
 
 void run_check(struct run *run, bool strangers)
 {
-	uint64_t since_ns = clock_monotonic_ns() - run->ended_mono_ns;
-	bool lingering = since_ns < LINGER_NS, known;
+	uint64_t now = clock_monotonic_ns();
+	bool awaited = run->forks > run->forks_seen + run->lost_forks, known;
 
 	if (run->unwritten) {
 		finish_again(run);
@@ -456,16 +461,16 @@ void run_check(struct run *run, bool strangers)
 	known = learn_endings(run);
 	if (!run->ended)
 		return;
-	/* A child may be on its way that its parent did not wait for. */
-	if (run->running == 0 &&
-	    (run->left ||
-	     (lingering && run->forks > run->forks_seen + run->lost_forks)))
-		return;
-	if (run->running == 0 && !(lingering && (strangers || !known))) {
-		finish(run);
+	if (run->running == 0) {
+		uint64_t quiet_ns = now - run->quiet_ns;
+
+		/* A child may be on its way that its parent did not wait for. */
+		if (!run->left && !(awaited && quiet_ns < FORKED_NS) &&
+		    !((strangers || !known) && quiet_ns < LINGER_NS))
+			finish(run);
 		return;
 	}
-	if (run->running && run->command && !run->told && !lingering) {
+	if (run->command && !run->told && now - run->ended_ns >= LINGER_NS) {
 		run->told = true;
 		writer_commit(&run->daemon->writer);
 		peer_run_done(run->command, run->run_id, run->running);

@@ -40,7 +40,8 @@ struct run {
 	bool told;	      /* RunDone was sent */
 	bool unwritten;	      /* it is over, but the database did not take that */
 	uint64_t retry_ns;
-	uint64_t ended_mono_ns;
+	uint64_t ended_ns; /* CLOCK_MONOTONIC: of RunEnd */
+	uint64_t quiet_ns; /* ... of the last word about how it ends: RunEnd, a process's end */
 	bool lost, cut;
 	bool has_stacks;
 	unsigned running;

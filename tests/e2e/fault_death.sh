@@ -151,4 +151,24 @@ is "command killed: the program's end" "$(query "SELECT exit_signal, lost_events
 "$heaptape" report >o
 has "command killed: report" o 'SIGKILL'
 checked
+
+# The kernel closes a dying program's connection before it says how it died.
+rm -f heaptape.db*
+for i in $(seq 40); do
+	rm -f counts
+	"$heaptape" run -- "$programs/mortal" counts kill=$((1000 + 200 * i)) >/dev/null 2>&1 &
+	recorder=$!
+	for _ in $(seq 1000); do
+		[ -e counts ] && break
+		sleep 0.002
+	done
+	kill -KILL $recorder
+	wait $recorder 2>/dev/null
+done
+for _ in $(seq 100); do
+	[ "$(query "SELECT count(*) FROM runs WHERE state = 'running'")" = 0 ] && break
+	sleep 0.1
+done
+is "commands killed: the programs' ends" "$(query "SELECT count(*) > 30, sum(exit_signal IS NOT 9)
+	FROM processes")" 1,0
 pass
