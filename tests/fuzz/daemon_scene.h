@@ -87,7 +87,7 @@ static inline void scene_end(void)
 	while (server.daemon.runs) {
 		struct run *run = server.daemon.runs;
 
-		run->ended_mono_ns = 0;
+		run->quiet_ns = 0;
 		run_check(run, false);
 		if (server.daemon.runs == run)
 			abort();
