@@ -13,6 +13,7 @@
 #include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/frame.h"
+#include "daemon/pace.h"
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/server.h"
@@ -103,11 +104,11 @@ int peer_new(struct server *server, int fd, pid_t pid)
 	peer->passed_fd = -1;
 	peer->ring.fd = -1;
 	peer->connected_ns = clock_monotonic_ns();
-	peer->readable = server_watch(server, peer);
-	if (!peer->readable) {
+	if (!pace_begin(peer)) {
 		free(peer);
 		return -ENOMEM;
 	}
+	server->had_run = true;
 	while (*end)
 		end = &(*end)->next;
 	*end = peer;
@@ -150,7 +151,7 @@ void peer_free(struct peer *peer)
 	while (*link != peer)
 		link = &(*link)->next;
 	*link = peer->next;
-	event_free(peer->readable);
+	pace_end(peer);
 	if (peer->state == PEER_PROGRAM) {
 		children_count(peer);
 		peer_end_process(peer);
@@ -408,6 +409,7 @@ static bool read_some(struct peer *peer)
 			closed = true;
 			break;
 		}
+		peer->read_bytes += (uint64_t)got;
 		if (peer->state == PEER_LEFT)
 			continue; /* a child's; nobody knows it */
 		have += (size_t)got - apart;

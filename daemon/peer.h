@@ -41,6 +41,10 @@ struct peer {
 	struct peer *next;
 	int fd;
 	struct event *readable;
+	struct event *rested; /* while `readable` is off: when it is read again; pace.c */
+	uint64_t read_bytes;  /* so far, */
+	uint64_t read_ns;     /* and when it was last looked, CLOCK_MONOTONIC */
+	unsigned looks;	      /* in vain, that are left before it is to wake us */
 	struct event *gone; /* the process has ended; NULL: that cannot be watched */
 	bool is_gone;	    /* it had when we looked first */
 	enum peer_state state;

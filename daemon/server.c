@@ -86,26 +86,6 @@ void server_changed(struct server *server)
 	event_active(server->settle, EV_TIMEOUT, 0);
 }
 
-static void readable_cb(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	peer_read(context);
-}
-
-struct event *server_watch(struct server *server, struct peer *peer)
-{
-	struct event *event =
-		event_new(server->base, peer->fd, EV_READ | EV_PERSIST, readable_cb, peer);
-
-	if (event && event_add(event, NULL) != 0) {
-		event_free(event);
-		return NULL;
-	}
-	server->had_run = true;
-	return event;
-}
-
 static void gone_cb(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;

@@ -40,9 +40,7 @@ struct server {
 /* Runs until it is told to stop. Returns the exit status; has said why on stderr. */
 int server_run(const struct server_options *options);
 
-/* For peer.c: the event that tells of new bytes. */
-struct event *server_watch(struct server *server, struct peer *peer);
-/* And the one that tells of its process's end; NULL when it cannot be told. */
+/* For peer.c: the event that tells of its process's end; NULL when it cannot be told. */
 struct event *server_watch_end(struct server *server, struct peer *peer, int pidfd);
 /* Somebody left, or a run may be done: what follows from that happens soon. */
 void server_changed(struct server *server);
