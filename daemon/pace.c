@@ -8,7 +8,7 @@
 
 #define REST_NS 1000000u
 /* What may gather meanwhile: a socket whose program is not root's holds some 400 KiB. */
-#define GATHER_BYTES (96u << 10)
+#define GATHER_BYTES (192u << 10)
 /* So many looks in vain, and we wait to be woken. */
 #define LOOKS 8
 

@@ -28,7 +28,6 @@
 
 #define NEST_LEVELS 2
 #define CHECK_STEP 4
-#define NEAR_FRAMES 8
 #define QUICK_FRAMES 64
 
 /* Not in whole pages, so that the beginnings of a walker's arrays are not in the same cache sets. */
@@ -64,7 +63,7 @@ struct walker {
 	struct stack_range range;
 	struct walker *nested;
 	struct slot quick[QUICK_FRAMES];       /* taken by the quick walk, innermost first */
-	struct slot always_same[NEAR_FRAMES];  /* so that checks can go in whole steps */
+	struct slot always_same[CHECK_STEP];   /* so that checks can go in whole steps */
 	struct slot slots[WALKER_FRAMES];
 	struct node_hash hashes[WALKER_FRAMES]; /* of the path down to each frame */
 	uintptr_t fps[WALKER_FRAMES];		/* where needs_fp */
@@ -306,41 +305,35 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	}
 }
 
+static inline bool is_lost(const struct slot *slot, uintptr_t sp)
+{
+	return (differs(slot) | (slot->sp < sp)) != 0;
+}
+
 /*
  * How many of the last capture's frames are there still, as far as can be seen from here: they begin
- * at `sp` or above, and the words below them are as they were. Where the stack has changed, which is
- * near its top, nothing jumps by what it finds: that cannot be predicted, and each such jump costs as
- * much as ten frames.
+ * at `sp` or above, and the words below them are as they were. Goes through all of them, a fixed
+ * number at a time, and does not jump by what it finds: that cannot be predicted, and each such jump
+ * costs as much as ten frames.
  */
 static inline size_t same_frames(const struct walker *w, size_t used, uintptr_t sp)
 {
-	const struct slot *top = &w->slots[used], *low, *far;
-	uintptr_t differ = 0;
-	size_t same = 0;
+	const struct slot *slot = &w->slots[used], *low = slot;
+	const struct slot *whole = &w->slots[used % CHECK_STEP];
+	size_t same;
 
-	if (unlikely(used < NEAR_FRAMES)) {
-		while (same < used && w->slots[same].sp >= sp && !differs(&w->slots[same]))
-			same++;
-	} else {
-		size_t left;
-
-		do {
-			left = 0;
-			for (int i = 1; i <= NEAR_FRAMES; i++)
-				left += top[-i].sp < sp;
-			top -= left;
-		} while (unlikely(left == NEAR_FRAMES && top >= w->slots + NEAR_FRAMES));
-		low = top;
-		for (int i = 1; i <= NEAR_FRAMES; i++)
-			low = differs(&top[-i]) ? &top[-i] : low;
-		for (far = top - NEAR_FRAMES; far > w->slots; far -= CHECK_STEP)
-			differ |= differs(&far[-1]) | differs(&far[-2]) | differs(&far[-3]) |
-				  differs(&far[-4]);
-		if (unlikely(differ))
-			for (low = w->slots; !differs(low);)
-				low++;
-		same = (size_t)(low - w->slots);
+	for (; slot > whole; slot -= CHECK_STEP) {
+		low = is_lost(&slot[-1], sp) ? &slot[-1] : low;
+		low = is_lost(&slot[-2], sp) ? &slot[-2] : low;
+		low = is_lost(&slot[-3], sp) ? &slot[-3] : low;
+		low = is_lost(&slot[-4], sp) ? &slot[-4] : low;
 	}
+	/* Those that are left over; the outermost stands in for what is not there. */
+	for (int i = CHECK_STEP - 2; i >= 0; i--) {
+		slot = &w->slots[i] < whole ? &w->slots[i] : w->slots;
+		low = is_lost(slot, sp) ? slot : low;
+	}
+	same = (size_t)(low - w->slots);
 	for (size_t i = 0; i < w->further_used && w->further[i].frame < same; i++)
 		if (*w->further[i].at != w->further[i].value)
 			return w->further[i].frame;
@@ -357,29 +350,24 @@ static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uin
 {
 	const struct row_table *table = __atomic_load_n(&ht_row_table, __ATOMIC_ACQUIRE);
 	const uint64_t *rows = table->slots;
-	size_t mask = table->mask, kept;
+	size_t mask = table->mask;
 	uintptr_t end = w->range.end;
 	struct slot *taken = w->quick;
-	const struct slot *join; /* where the walk may meet the last capture */
+	size_t kept, same; /* frame kept-1 is where the walk may meet the last capture */
 	struct node_hash hash;
 
 	if (unlikely(sp & 7))
 		return 0;
-	kept = same_frames(w, used, sp);
-	if (unlikely(!kept))
-		return 0;
-	join = &w->slots[kept - 1];
+	same = same_frames(w, used, sp) + 1;
+	kept = used < same ? used : same;
 	for (;;) {
 		size_t step;
 
-		if (sp >= join->sp) {
-			if (likely(sp == join->sp && pc == join->pc))
-				break;
-			if (unlikely(join == w->slots))
+		while (w->slots[kept - 1].sp < sp)
+			if (unlikely(!--kept))
 				return 0;
-			join--;
-			continue;
-		}
+		if (w->slots[kept - 1].sp == sp && w->slots[kept - 1].pc == pc)
+			break;
 		step = row_step_bytes(pc, rows, mask);
 		if (unlikely(step < ROW_STEP_LEAST)) {
 			uint64_t row = ht_row(pc, true);
@@ -394,7 +382,6 @@ static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uin
 			return 0;
 		pc = ((const uintptr_t *)sp)[-1];
 	}
-	kept = (size_t)(join - w->slots) + 1;
 	if (unlikely(needs_fp(w, (unsigned)kept - 1) ||
 		     kept + (size_t)(taken - w->quick) > ht_stack_depth))
 		return 0;
@@ -456,7 +443,7 @@ static __attribute__((noinline)) uint32_t capture_quick(struct walker *w, uintpt
 
 static void walker_start(struct walker *w)
 {
-	for (unsigned i = 0; i < NEAR_FRAMES; i++)
+	for (unsigned i = 0; i < CHECK_STEP; i++)
 		w->always_same[i] = (struct slot){ (uintptr_t)(&ht_stack_never + 1),
 						   ht_stack_never };
 }
