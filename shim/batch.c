@@ -16,20 +16,22 @@ enum { BATCH_THREAD = 1, BATCH_FIRST_SEQ = 2, BATCH_COUNT = 3, BATCH_FIRST_COLUM
 /* Bytes of BATCH_THREAD, BATCH_FIRST_SEQ and BATCH_COUNT with their tags. */
 #define BATCH_FIXED_BYTES (1 + 4 + 1 + 8 + 1 + 4)
 
-void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer)
+void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer, uint64_t from,
+		     uint64_t to)
 {
-	size_t count = buffer->count;
+	uint32_t at = fill_count(from), word = fill_details(from);
+	size_t count = fill_count(to) - at, words = fill_details(to) - word;
 	const struct {
 		const void *data;
 		size_t bytes;
 	} columns[BATCH_COLUMNS] = {
-		{ buffer->kinds, count },
-		{ buffer->classes, count },
-		{ buffer->ticks, count * sizeof(buffer->ticks[0]) },
-		{ buffer->addresses, count * sizeof(buffer->addresses[0]) },
-		{ buffer->sizes, count * sizeof(buffer->sizes[0]) },
-		{ buffer->stacks, count * sizeof(buffer->stacks[0]) },
-		{ buffer->details, buffer->details_used * sizeof(buffer->details[0]) },
+		{ buffer->kinds + at, count },
+		{ buffer->classes + at, count },
+		{ buffer->ticks + at, count * sizeof(buffer->ticks[0]) },
+		{ buffer->addresses + at, count * sizeof(buffer->addresses[0]) },
+		{ buffer->sizes + at, count * sizeof(buffer->sizes[0]) },
+		{ buffer->stacks + at, count * sizeof(buffer->stacks[0]) },
+		{ buffer->details + word, words * sizeof(buffer->details[0]) },
 	};
 	struct wire_put put = { batch->heads, batch->heads + sizeof(batch->heads), 0 };
 	uint8_t *head = put.at;
@@ -42,7 +44,7 @@ void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer)
 	wire_put_raw(&put, &length, sizeof(length));
 	wire_put_head(&put, FRAME_BATCH, bytes);
 	wire_put_fixed32(&put, BATCH_THREAD, buffer->thread);
-	wire_put_fixed64(&put, BATCH_FIRST_SEQ, buffer->first_seq);
+	wire_put_fixed64(&put, BATCH_FIRST_SEQ, buffer->first_seq + at);
 	wire_put_fixed32(&put, BATCH_COUNT, (uint32_t)count);
 	batch->part_count = 0;
 	for (unsigned i = 0; i < BATCH_COLUMNS; i++) {
@@ -96,23 +98,31 @@ size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer)
 
 /* A reader that sees the new first_seq also sees that the buffer is empty; one that sees it empty
  * with the old first_seq would take what was just sent for events that never were. */
-static void restart(struct ring_buffer *buffer)
+static void restart(struct recorder *recorder)
 {
+	struct ring_buffer *buffer = recorder->buffer;
 	uint64_t next = buffer->first_seq + buffer->count;
 
+	recorder->sent = 0;
 	buffer->last_ticks = last_ticks(buffer);
 	__atomic_store_n(&buffer->fill, RING_RESTARTS, __ATOMIC_RELEASE);
 	__atomic_store_n(&buffer->first_seq, next, __ATOMIC_RELEASE);
 	__atomic_store_n(&buffer->fill, 0, __ATOMIC_RELEASE);
 }
 
-static void drop(struct ring_buffer *buffer)
+/* Instead of sending. */
+static void drop(struct recorder *recorder)
 {
-	ht_loss_add(LOSS_DROPPED, buffer->count);
-	if (buffer->first_seq != buffer->dropped_to)
-		__atomic_store_n(&buffer->dropped_from, buffer->first_seq, __ATOMIC_RELEASE);
-	__atomic_store_n(&buffer->dropped_to, buffer->first_seq + buffer->count, __ATOMIC_RELEASE);
-	restart(buffer);
+	struct ring_buffer *buffer = recorder->buffer;
+	uint64_t fill = __atomic_load_n(&buffer->fill, __ATOMIC_ACQUIRE);
+	uint64_t from = buffer->first_seq + fill_count(recorder->sent);
+	uint64_t to = buffer->first_seq + fill_count(fill);
+
+	ht_loss_add(LOSS_DROPPED, to - from);
+	if (from != buffer->dropped_to)
+		__atomic_store_n(&buffer->dropped_from, from, __ATOMIC_RELEASE);
+	__atomic_store_n(&buffer->dropped_to, to, __ATOMIC_RELEASE);
+	recorder->sent = fill;
 }
 
 int ht_batch_send_start(struct recorder *recorder)
@@ -157,8 +167,9 @@ static int send_stacks(void)
 	return ht_link.state == LINK_ON ? -EAGAIN : -EPIPE;
 }
 
-/* The events, and what must precede them: the thread's start and the stacks they name. */
-static int send_events(struct recorder *recorder)
+/* The events up to `to` that no frame has taken, and what must precede them: the thread's start and
+ * the stacks they name. */
+static int send_events(struct recorder *recorder, uint64_t to)
 {
 	struct iovec parts[STACKS_PARTS + BATCH_PARTS];
 	struct batch batch;
@@ -171,7 +182,7 @@ static int send_events(struct recorder *recorder)
 	}
 	if (error)
 		return error;
-	ht_batch_layout(&batch, recorder->buffer);
+	ht_batch_layout(&batch, recorder->buffer, recorder->sent, to);
 	if (!stacks)
 		return ht_link_send(batch.parts, batch.part_count);
 	memcpy(parts + STACKS_PARTS, batch.parts, batch.part_count * sizeof(parts[0]));
@@ -181,45 +192,69 @@ static int send_events(struct recorder *recorder)
 	return error;
 }
 
-/* A frame taken only in part keeps its events in the buffer, where the daemon finds them should this
- * process die before the rest is sent. */
+/*
+ * Sends the events of the buffer, which keeps them: the daemon finds them there should this process
+ * die before all have arrived. While a frame waits for room in the socket, the lock is not held and
+ * signal handlers may add events; these go in a frame of their own.
+ */
+static int send_all(struct recorder *recorder)
+{
+	uint64_t fill = __atomic_load_n(&recorder->buffer->fill, __ATOMIC_ACQUIRE);
+	int error = 0;
+
+	while (!error && (recorder->frame || recorder->sent != fill)) {
+		if (recorder->frame) {
+			error = arrived(recorder) ? 0 : ht_link_push();
+			if (!error)
+				recorder->frame = 0;
+			continue;
+		}
+		error = send_events(recorder, fill);
+		if (!error) {
+			recorder->sent = fill;
+			/* What may be dropped is not waited for: the rest goes before the next frame. */
+			recorder->frame = ht_link.drop_when_full ? 0 : ht_link.frames;
+		}
+	}
+	return error;
+}
+
+/* A signal handler may have sent the events while we waited. It may also have forked, or hidden the
+ * buffer (shim/resume.h). */
+static bool has_events(const struct recorder *recorder)
+{
+	return recorder->buffer && recorder->buffer->count;
+}
+
 int ht_batch_try(struct recorder *recorder)
 {
 	int error;
 
-	/* A signal handler may have sent it while we waited. */
-	if (!recorder->buffer->count)
+	if (!has_events(recorder))
 		return 0;
-	if (recorder->frame) {
-		error = arrived(recorder) ? 0 : ht_link_push();
-		if (error)
-			return error;
-	} else {
-		error = send_events(recorder);
-		if (error)
-			return error;
-		recorder->frame = ht_link.frames;
-		if (!ht_link.drop_when_full && !arrived(recorder))
-			return -EAGAIN;
-	}
-	recorder->frame = 0;
-	restart(recorder->buffer);
-	return 0;
+	error = send_all(recorder);
+	if (!error)
+		restart(recorder);
+	return error;
 }
 
-void ht_batch_send(struct recorder *recorder)
+static void send_waiting(struct recorder *recorder, bool keep)
 {
 	bool waited = false;
 
 	for (;;) {
 		struct link_hold hold;
-		int error;
+		int error = 0;
 
 		ht_link_lock(&hold);
-		error = ht_batch_try(recorder);
-		if (error == -EAGAIN && ht_link.drop_when_full && !recorder->frame) {
-			drop(recorder->buffer);
-			error = 0;
+		if (has_events(recorder)) {
+			error = send_all(recorder);
+			if (error == -EAGAIN && ht_link.drop_when_full) {
+				drop(recorder);
+				error = 0;
+			}
+			if (!error && !keep)
+				restart(recorder);
 		}
 		ht_link_unlock(&hold);
 		if (error != -EAGAIN)
@@ -229,4 +264,14 @@ void ht_batch_send(struct recorder *recorder)
 		waited = true;
 		ht_link_wait();
 	}
+}
+
+void ht_batch_send(struct recorder *recorder)
+{
+	send_waiting(recorder, false);
+}
+
+void ht_batch_send_kept(struct recorder *recorder)
+{
+	send_waiting(recorder, true);
 }

@@ -20,8 +20,10 @@ struct batch {
 	unsigned part_count;
 };
 
-/* Lays out the frame of what the buffer holds. The buffer must not change until it is sent. */
-void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer);
+/* Lays out the frame of the buffer's events from one `fill` up to another. They must not change until
+ * the frame is sent. */
+void ht_batch_layout(struct batch *batch, const struct ring_buffer *buffer, uint64_t from,
+		     uint64_t to);
 
 /* A ThreadStart or ThreadEnd frame; return the frame's bytes, its length included. */
 #define THREAD_FRAME_BYTES 64
@@ -34,6 +36,10 @@ size_t ht_thread_end_frame(uint8_t *out, const struct ring_buffer *buffer);
  * The buffer is empty afterwards unless the recording is over.
  */
 void ht_batch_send(struct recorder *recorder);
+
+/* The same for another thread's recorder: the events stay in its buffer, where that thread may be
+ * adding more. They are not sent a second time. */
+void ht_batch_send_kept(struct recorder *recorder);
 
 /* The parts of it, each one attempt with the lock held, returning as ht_link_send:
  * the thread's start, unless it was sent already; */

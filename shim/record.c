@@ -31,12 +31,6 @@ static bool has_room(const struct ring_buffer *buffer, uint32_t events, uint32_t
 	return buffer->count < events && buffer->details_used <= details;
 }
 
-static struct ring_buffer *unrecorded(void)
-{
-	ht_loss_add(LOSS_UNRECORDED, 1);
-	return NULL;
-}
-
 /* The recorder whose buffer may be written now: the thread's own, or that of its signal handlers. */
 static struct recorder *free_recorder(struct recorder *recorder)
 {
@@ -56,7 +50,9 @@ static struct recorder *free_recorder(struct recorder *recorder)
 	return NULL;
 }
 
-static struct ring_buffer *make_room(uint32_t events, uint32_t details)
+/* The recorder to write with, which may have to begin. NULL: nothing is to be recorded, or it was
+ * counted. */
+static struct recorder *find_recorder(void)
 {
 	struct recorder *recorder = ht_recorder;
 
@@ -71,21 +67,31 @@ static struct ring_buffer *make_room(uint32_t events, uint32_t details)
 		if (!ht_fork_seen_to())
 			return NULL;
 		recorder = ht_thread_begin();
-		if (!recorder)
-			return ht_link.state == LINK_OFF ? NULL : unrecorded();
 	}
-	recorder = free_recorder(recorder);
-	if (!recorder)
-		return unrecorded();
-	if (has_room(recorder->buffer, events, details))
-		return recorder->buffer;
-	if (ht_link.state == LINK_ON) {
+	recorder = recorder ? free_recorder(recorder) : NULL;
+	if (!recorder && ht_link.state != LINK_OFF)
+		ht_loss_add(LOSS_UNRECORDED, 1);
+	return recorder;
+}
+
+/* Signal handlers may come while the buffer is sent: they may fill it again, or fork, and then this
+ * thread has another one. */
+static struct ring_buffer *make_room(uint32_t events, uint32_t details)
+{
+	struct recorder *recorder;
+
+	while ((recorder = find_recorder())) {
+		if (has_room(recorder->buffer, events, details))
+			return recorder->buffer;
+		if (ht_link.state != LINK_ON) {
+			if (ht_link.state != LINK_OFF)
+				ht_loss_add(LOSS_UNRECORDED, 1);
+			return NULL;
+		}
 		ht_thread_name(recorder->buffer);
 		ht_batch_send(recorder);
 	}
-	if (has_room(recorder->buffer, events, details))
-		return recorder->buffer;
-	return ht_link.state == LINK_OFF ? NULL : unrecorded();
+	return NULL;
 }
 
 struct ring_buffer *ht_record_room(void)

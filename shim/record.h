@@ -93,13 +93,25 @@ static inline uint32_t meta_stack(uint64_t site)
 struct recorder {
 	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
 	struct recorder *nested;    /* of signal handlers that interrupt this one, or NULL */
-	uint64_t frame; /* the frame its events are in while not all of it is sent, or 0 */
+	uint64_t sent;		    /* `fill` up to which events of the buffer are in a frame */
+	uint64_t frame;		    /* the latest such frame while not all of it is sent, or 0 */
 	struct ring_buffer *hidden; /* `buffer` while blocks are listed and it is not; resume.h */
 	uint32_t slot;
 	uint32_t turn;	  /* of the control word: joined, */
 	uint32_t noticed; /* and known of */
 	bool announced;	  /* ThreadStart went through the socket */
 } __attribute__((aligned(64)));
+
+/* The parts of ring_buffer.fill. */
+static inline uint32_t fill_count(uint64_t fill)
+{
+	return (uint32_t)fill;
+}
+
+static inline uint32_t fill_details(uint64_t fill)
+{
+	return (uint32_t)(fill >> 32);
+}
 
 extern __thread struct recorder *ht_recorder __attribute__((tls_model("initial-exec")));
 

@@ -281,7 +281,6 @@ void ht_threads_send_all(void)
 {
 	for (uint32_t slot = 0; slot < ht_ring.head->buffers_used; slot++) {
 		show_buffer(&ht_ring.recorders[slot]);
-		if (ht_ring.recorders[slot].buffer && ht_ring.recorders[slot].buffer->count)
-			ht_batch_send(&ht_ring.recorders[slot]);
+		ht_batch_send_kept(&ht_ring.recorders[slot]);
 	}
 }

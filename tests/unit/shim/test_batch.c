@@ -103,7 +103,7 @@ static void batches_of_every_length(void **state)
 
 		buffer->count = counts[i];
 		buffer->details_used = 2 * counts[i];
-		ht_batch_layout(&batch, buffer);
+		ht_batch_layout(&batch, buffer, 0, buffer->fill);
 		frame = decode(batch.parts, batch.part_count);
 		assert_int_equal(frame->body_case, HEAPTAPE__FRAME__BODY_BATCH);
 		check_columns(frame->batch, buffer);
@@ -121,7 +121,7 @@ static void batch_without_details(void **state)
 	(void)state;
 	buffer->count = 3;
 	buffer->kinds[0] = buffer->kinds[1] = buffer->kinds[2] = EVENT_MALLOC;
-	ht_batch_layout(&batch, buffer);
+	ht_batch_layout(&batch, buffer, 0, buffer->fill);
 	frame = decode(batch.parts, batch.part_count);
 	check_columns(frame->batch, buffer);
 	heaptape__frame__free_unpacked(frame, NULL);
