@@ -18,6 +18,7 @@
 #include "viewer/cli.h"
 #include "viewer/link.h"
 #include "viewer/program.h"
+#include "viewer/signals.h"
 
 extern char **environ;
 
@@ -317,25 +318,6 @@ void recorder_end(struct recorder *recorder, bool leave_running)
 	recorder->folder = recorder->socket = recorder->database = NULL;
 }
 
-/* Signals that someone may send to the command when the program is meant. */
-static const int passed_signals[] = {
-	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH
-};
-#define PASSED_SIGNALS (sizeof(passed_signals) / sizeof(*passed_signals))
-
-static volatile pid_t program_pid;
-
-static void pass_signal_cb(int number, siginfo_t *info, void *context)
-{
-	int saved = errno;
-
-	(void)context;
-	/* From the terminal the kernel has signalled the whole foreground group already. */
-	if (info->si_code <= 0 && program_pid > 0)
-		kill(program_pid, number);
-	errno = saved;
-}
-
 int64_t launch_clock_ns(void)
 {
 	struct timespec now;
@@ -347,51 +329,31 @@ int64_t launch_clock_ns(void)
 void launch_program(const char *path, char **argv, char **environment, pid_t *ret_pid,
 		    struct program_end *ret_end)
 {
-	struct sigaction passing = { .sa_sigaction = pass_signal_cb,
-				     .sa_flags = SA_SIGINFO | SA_RESTART };
-	struct sigaction before[PASSED_SIGNALS], child_before;
-	struct sigaction child_default = { .sa_handler = SIG_DFL };
-	sigset_t blocked, mask_before;
+	struct signals signals;
 	int failure[2], error = 0;
 	pid_t pid;
 
 	*ret_end = (struct program_end){ 0 };
 	if (pipe2(failure, O_CLOEXEC))
 		die("cannot make a pipe: %s", strerror(errno));
-	/* Nothing is passed on, or lost, before the program's number is known. */
-	sigfillset(&blocked);
-	sigprocmask(SIG_BLOCK, &blocked, &mask_before);
-	sigaction(SIGCHLD, &child_default, &child_before);
-	for (size_t i = 0; i < PASSED_SIGNALS; i++) {
-		sigaction(passed_signals[i], NULL, &before[i]);
-		/* What was ignored (nohup) stays ignored. */
-		if (before[i].sa_handler != SIG_IGN)
-			sigaction(passed_signals[i], &passing, NULL);
-	}
+	signals_begin(&signals);
 	pid = fork();
 	if (pid < 0)
 		die("cannot start a process: %s", strerror(errno));
 	if (!pid) {
-		for (size_t i = 0; i < PASSED_SIGNALS; i++)
-			sigaction(passed_signals[i], &before[i], NULL);
-		sigaction(SIGCHLD, &child_before, NULL);
-		sigprocmask(SIG_SETMASK, &mask_before, NULL);
+		signals_give_back(&signals);
 		error = -program_exec(path, argv, environment);
 		if (write(failure[1], &error, sizeof(error)) < 0)
 			_exit(PROGRAM_NOT_EXECUTABLE);
 		_exit(PROGRAM_NOT_EXECUTABLE);
 	}
-	program_pid = pid;
-	sigprocmask(SIG_SETMASK, &mask_before, NULL);
+	signals_pass_to(pid);
 	close(failure[1]);
 	if (read(failure[0], &error, sizeof(error)) == (ssize_t)sizeof(error))
 		ret_end->exec_error = error;
 	close(failure[0]);
-	while (wait4(pid, &ret_end->status, 0, &ret_end->usage) < 0 && errno == EINTR)
-		;
-	program_pid = 0;
+	signals_wait(pid, &ret_end->status, &ret_end->usage);
 	ret_end->monotonic_ns = launch_clock_ns();
 	*ret_pid = pid;
-	for (size_t i = 0; i < PASSED_SIGNALS; i++)
-		sigaction(passed_signals[i], &before[i], NULL);
+	signals_end(&signals);
 }

@@ -50,8 +50,7 @@ struct program_end {
 	int exec_error;	      /* not 0: it was never started, and this errno says why */
 };
 
-/* Runs the program to its end. Signals sent to the command are passed on; those of the terminal
- * reach the program by themselves. */
+/* Runs the program to its end, with the signals that it would get alone (signals.h). */
 void launch_program(const char *path, char **argv, char **environment, pid_t *ret_pid,
 		    struct program_end *ret_end);
 
