@@ -202,6 +202,10 @@ $(B)/tests/programs/%: tests/programs/%.c $(B)/flags
 $(B)/tests/stress/%: tests/stress/%.c $(B)/flags
 	$(compile)
 	$(CC) -D_GNU_SOURCE -I. $(BASE) -fno-builtin $(test_depend) -o $@ $< -ldl -lm
+# Where the shim has nothing to do.
+$(B)/tests/programs/launcher: tests/programs/launcher.c $(B)/flags
+	$(compile)
+	$(CC) -D_GNU_SOURCE $(BASE) -static -o $@ $<
 $(B)/tests/programs/%: tests/programs/%.cc $(B)/flags
 	$(compile)
 	$(CXX) -I. -std=gnu++17 -Wall -Wextra $(OPTIMIZE) $(CFLAGS) -pthread $(test_depend) -o $@ $<

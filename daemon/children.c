@@ -4,11 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/clock.h"
 #include "daemon/run.h"
 #include "daemon/server.h"
-
-#define WAIT_NS 2000000000u
 
 static int option(int fd, int name)
 {
@@ -55,32 +52,16 @@ void children_count(struct peer *parent)
 	parent->lost_execs = ring->head.lost_execs;
 }
 
-bool children_await(struct peer *parent)
+void children_await(struct peer *parent)
 {
-	struct ring ring;
+	struct ring ring = parent->process->ring;
 
 	children_count(parent);
-	if (!parent->forks)
-		return false;
-	ring = parent->process->ring;
 	ring.fd = fcntl(ring.fd, F_DUPFD_CLOEXEC, 0);
-	if (ring.fd < 0)
-		return false;
 	peer_end_process(parent);
 	parent->ring = ring;
 	parent->state = PEER_LEFT;
-	parent->left_ns = clock_monotonic_ns();
 	parent->run->left++;
-	return true;
-}
-
-bool children_all_here(struct peer *parent)
-{
-	const struct run *run = parent->run;
-
-	children_count(parent);
-	return (run->running == 0 && run->forks <= run->forks_seen + run->lost_forks) ||
-	       clock_monotonic_ns() - parent->left_ns > WAIT_NS;
 }
 
 void children_done(struct peer *parent)

@@ -1,11 +1,11 @@
 /*
  * Forked children on their way: the ring of each process says how many there are, in `forks`.
  *
- * One that cannot connect by the socket's name sends us an end of a pair of sockets through the
+ * A child that cannot connect by the socket's name sends us an end of a pair of sockets through the
  * connection it has from its parent (proto/wire.h), or counts itself there in `lost_forks`. Either
- * way it closes that connection only then. So after the end of a process that forked, the
- * connection stays open, in state PEER_LEFT, until its last holder has closed it; or for a while only,
- * as that may be a child that was made behind the shim's back.
+ * way it closes that connection only then. So when a process has ended and its connection is still
+ * open, a child of it lives that has not said Hello: the connection stays, in state PEER_LEFT, until
+ * its last holder has closed it.
  */
 #ifndef HEAPTAPE_DAEMON_CHILDREN_H
 #define HEAPTAPE_DAEMON_CHILDREN_H
@@ -23,12 +23,8 @@ void children_lost(struct peer *parent);
 /* Takes over what the process has counted by now. */
 void children_count(struct peer *parent);
 
-/* The process has ended: when there may be children on their way, its rows are final now and its
- * connection is left open to them. */
-bool children_await(struct peer *parent);
-
-/* For such a connection: nobody is waited for any more. */
-bool children_all_here(struct peer *parent);
+/* The process has ended: its rows are final now, and its connection is left open to its children. */
+void children_await(struct peer *parent);
 
 /* It is about to be closed. */
 void children_done(struct peer *parent);

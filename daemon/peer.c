@@ -437,10 +437,11 @@ void peer_gone(struct peer *peer)
 		if (!read_some(peer))
 			return;
 	}
-	if (peer->state == PEER_PROGRAM && children_await(peer))
-		server_changed(peer->server);
+	if (peer->state == PEER_PROGRAM)
+		children_await(peer);
 	else
 		peer_free(peer);
+	server_changed(peer->server);
 }
 
 #define ELDERS_NS 1000000000u

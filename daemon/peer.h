@@ -45,8 +45,8 @@ struct peer {
 	uint64_t read_bytes;  /* so far, */
 	uint64_t read_ns;     /* and when it was last looked, CLOCK_MONOTONIC */
 	unsigned looks;	      /* in vain, that are left before it is to wake us */
-	struct event *gone; /* the process has ended; NULL: that cannot be watched */
-	bool is_gone;	    /* it had when we looked first */
+	struct event *gone;   /* the process has ended; NULL: that cannot be watched */
+	bool is_gone;	      /* it had when we looked first */
 	enum peer_state state;
 	const char *bad; /* not NULL: why it is not listened to any more */
 	pid_t pid;	 /* as the kernel says; 0 unknown */
@@ -64,8 +64,7 @@ struct peer {
 	/* children.c */
 	int64_t process_id;
 	uint32_t forks, lost_forks, lost_execs; /* as its memory says; taken over by the run */
-	struct ring ring;	    /* PEER_LEFT: its memory */
-	uint64_t left_ns;
+	struct ring ring;			/* PEER_LEFT: its memory */
 };
 
 /* Takes over `fd`. -ENOMEM. */

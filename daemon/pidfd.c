@@ -1,6 +1,7 @@
 #include "daemon/pidfd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,6 +35,13 @@ uint64_t pidfd_identity(int pidfd)
 	    fstat(pidfd, &status) != 0)
 		return 0;
 	return status.st_ino;
+}
+
+bool pidfd_has_ended(int pidfd)
+{
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd < 0 || poll(&poll_fd, 1, 0) > 0;
 }
 
 pid_t pid_parent(pid_t pid)

@@ -15,12 +15,9 @@
 #include "daemon/pidfd.h"
 #include "daemon/text.h"
 
-/* How long processes may take to close their connections after the program has ended, before the
- * command is told that they go on. Also how long the kernel may take to say how one ended that has
- * closed its connection. */
+/* How long processes may go on after the program has ended, before the command is told that they do.
+ * Also how long the kernel may take to say how one ended that has closed its connection. */
 #define LINGER_NS 200000000u
-/* How long a child may be on its way that its parent has announced. */
-#define FORKED_NS 2000000000u
 #define RETRY_NS 2000000000u
 
 static int add_row(struct run *run, const char *label, const char *command, const char *cwd,
@@ -62,6 +59,7 @@ static struct run *run_new(struct daemon *daemon)
 	if (run) {
 		run->daemon = daemon;
 		run->started_ns = clock_monotonic_ns();
+		run->pending.pidfd = -1;
 	}
 	return run;
 }
@@ -71,6 +69,7 @@ static void run_free(struct run *run)
 	for (uint32_t i = 0; i < run->process_count; i++)
 		if (run->processes[i].pidfd >= 0)
 			close(run->processes[i].pidfd);
+	pending_release(&run->pending);
 	free(run->processes);
 	free(run);
 }
@@ -233,7 +232,8 @@ static void save_ending(struct run *run, int64_t process_id, uint64_t ended_ns,
 /* A number that is used again is another process. */
 static bool is_same(const struct run_process *former, const struct process *process)
 {
-	return former->identity ? former->identity == process->identity : former->execs;
+	return former->identity ? former->identity == process->identity
+				: former->how == PROCESS_EXEC;
 }
 
 /* What a process was before it became what it is now. */
@@ -266,7 +266,7 @@ int64_t run_parent(struct run *run, const struct process *process, pid_t parent_
 
 	if (!former)
 		return parent ? parent : find_by_kernel(run, process->peer_pid);
-	former->execs = true;
+	former->how = PROCESS_EXEC;
 	if (!former->process)
 		save_ending(run, former->process_id, former->ended_ns, PROCESS_EXEC, 0);
 	if (former->pidfd >= 0)
@@ -283,18 +283,19 @@ static bool learn_endings(struct run *run)
 
 	for (uint32_t i = 0; i < run->process_count; i++) {
 		struct run_process *ended = &run->processes[i];
-		int status, result;
+		int status, result = 0;
 
-		if (ended->pidfd < 0)
+		if (ended->pidfd < 0 || !pidfd_has_ended(ended->pidfd))
 			continue;
-		result = exit_status_get(ended->pidfd, ended->peer_pid, &status);
+		if (ended->how == PROCESS_VANISHED)
+			result = exit_status_get(ended->pidfd, ended->peer_pid, &status);
 		if (result == -EAGAIN) {
 			all = false;
 			continue;
 		}
 		close(ended->pidfd);
 		ended->pidfd = -1;
-		if (result == 0)
+		if (result == 0 && ended->how == PROCESS_VANISHED)
 			save_ending(run, ended->process_id, ended->ended_ns,
 				    WIFSIGNALED(status) ? PROCESS_SIGNALED : PROCESS_EXITED,
 				    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -305,6 +306,7 @@ static bool learn_endings(struct run *run)
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns)
 {
 	struct run_process *ended = NULL;
+	bool succeeded; /* by the program it has become */
 
 	for (uint32_t i = run->process_count; i-- > 0 && !ended;)
 		if (run->processes[i].process == process)
@@ -320,15 +322,16 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		process->how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
 		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
 	}
-	if (ended && ended->execs && process->how == PROCESS_VANISHED)
+	if (ended && ended->how == PROCESS_EXEC && process->how == PROCESS_VANISHED)
 		process->how = PROCESS_EXEC;
 	save_ending(run, process->process_id, ended_ns, process->how, process->exit_code);
 	if (!ended)
 		return;
-	ended->execs = process->how == PROCESS_EXEC;
+	succeeded = ended->how == PROCESS_EXEC;
+	ended->how = process->how;
 	ended->process = NULL;
 	ended->ended_ns = ended_ns;
-	if (process->how == PROCESS_VANISHED && !run->daemon->stopping) {
+	if (process->how != PROCESS_EXITED && !succeeded && !run->daemon->stopping) {
 		ended->pidfd = process->pidfd;
 		process->pidfd = -1;
 		learn_endings(run);
@@ -370,7 +373,8 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	for (uint32_t i = 0; i < run->process_count; i++) {
 		struct run_process *ended = &run->processes[i];
 
-		if (ended->pid != run->status_pid || ended->pidfd < 0)
+		if (ended->pid != run->status_pid || ended->pidfd < 0 ||
+		    ended->how != PROCESS_VANISHED)
 			continue;
 		close(ended->pidfd);
 		ended->pidfd = -1;
@@ -449,30 +453,49 @@ static void finish(struct run *run)
 		leave(run);
 }
 
+void run_look(struct run *run)
+{
+	run->others = run->left;
+	for (uint32_t i = 0; i < run->process_count; i++)
+		run->others +=
+			run->processes[i].pidfd >= 0 && !pidfd_has_ended(run->processes[i].pidfd);
+	if (run->ended && !run->running && !run->others)
+		run->others = pending_count(&run->pending, run->token);
+}
+
+/* Processes go on that nobody will record any more. */
+static void cut_short(struct run *run)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "heaptaped was stopped while processes went on: %u",
+		 run->others);
+	writer_note(&run->daemon->writer, run->run_id, 0, clock_monotonic_ns() - run->started_ns,
+		    text);
+	run->cut = true;
+}
+
 void run_check(struct run *run, bool strangers)
 {
+	bool known = learn_endings(run);
 	uint64_t now = clock_monotonic_ns();
-	bool awaited = run->forks > run->forks_seen + run->lost_forks, known;
 
-	if (run->unwritten) {
-		finish_again(run);
-		return;
-	}
-	known = learn_endings(run);
 	if (!run->ended)
 		return;
-	if (run->running == 0) {
-		uint64_t quiet_ns = now - run->quiet_ns;
-
-		/* A child may be on its way that its parent did not wait for. */
-		if (!run->left && !(awaited && quiet_ns < FORKED_NS) &&
-		    !((strangers || !known) && quiet_ns < LINGER_NS))
-			finish(run);
+	if (run->daemon->stopping && run->others && !run->running)
+		cut_short(run);
+	else if (run->running || run->others || run->left) {
+		if (run->command && !run->told && now - run->ended_ns >= LINGER_NS) {
+			run->told = true;
+			writer_commit(&run->daemon->writer);
+			peer_run_done(run->command, run->run_id, run->running + run->others);
+		}
 		return;
 	}
-	if (run->command && !run->told && now - run->ended_ns >= LINGER_NS) {
-		run->told = true;
-		writer_commit(&run->daemon->writer);
-		peer_run_done(run->command, run->run_id, run->running);
-	}
+	if (!run->daemon->stopping && (strangers || !known) && now - run->quiet_ns < LINGER_NS)
+		return;
+	if (run->unwritten)
+		finish_again(run);
+	else
+		finish(run);
 }

@@ -1,6 +1,12 @@
 /*
  * A run: what one `heaptape run` records, or one program started by hand and its children. It ends
- * when the command has said how the program ended (or has gone away) and no process is left.
+ * when the command has said how the program ended (or has gone away) and no process of it is alive.
+ *
+ * A process is alive while
+ *   - it is connected (`running`),
+ *   - its connection is open after its end, in a child that has not connected (`left`; children.h),
+ *   - its connection is closed, but it goes on, after exec for one (run_process.pidfd),
+ *   - it has the run's token in its environment (pending.h).
  */
 #ifndef HEAPTAPE_DAEMON_RUN_H
 #define HEAPTAPE_DAEMON_RUN_H
@@ -9,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/pending.h"
 #include "daemon/process.h"
 #include "proto/event.pb-c.h"
 
@@ -20,10 +27,10 @@ struct run_process {
 	pid_t peer_pid;	   /* as the kernel calls it here; 0 unknown */
 	uint64_t identity; /* as pidfd_identity() */
 	int64_t process_id, parent_process_id;
-	struct process *process; /* NULL: ended */
-	bool execs;		 /* it went on as another program */
-	uint64_t ended_ns;
-	int pidfd; /* of one that ended without a word, while that may still be learnt; else -1 */
+	struct process *process; /* NULL: its record has ended, */
+	enum process_end how;	 /* in this way, */
+	uint64_t ended_ns;	 /* then */
+	int pidfd; /* of one that may go on, or whose exit status may still be learnt; else -1 */
 };
 
 struct run {
@@ -45,6 +52,8 @@ struct run {
 	bool lost, cut;
 	bool has_stacks;
 	unsigned running;
+	unsigned others; /* alive and not connected, when run_look() looked */
+	struct pending pending;
 	/* By processes that ended; children that said Hello, that counted themselves as lost;
 	 * connections that are left to those on their way. */
 	uint64_t forks, forks_seen, lost_forks;
@@ -82,6 +91,9 @@ int64_t run_parent(struct run *run, const struct process *process, pid_t parent_
 void run_end(struct run *run, const Heaptape__RunEnd *message);
 /* The command's connection is gone. */
 void run_command_gone(struct run *run);
+/* Looks for processes that are alive and not connected. Connections that were made until then are to be
+ * accepted before run_check(). */
+void run_look(struct run *run);
 /* Ends the run if that is due; the run may be gone afterwards. `strangers`: somebody is connected
  * who has not yet said to which run he belongs. */
 void run_check(struct run *run, bool strangers);

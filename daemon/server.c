@@ -192,8 +192,8 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 }
 
 /*
- * Ends runs that are over. A program's last child may have connected, written and gone before we
- * looked; its connection still waits to be accepted, so that comes first.
+ * Ends runs that are over: no process of them is alive, and the connections that were waiting to be
+ * accepted after that was seen are none of theirs.
  */
 static void settle_cb(evutil_socket_t fd, short what, void *context)
 {
@@ -204,6 +204,8 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	for (run = server->daemon.runs; run; run = run->next)
+		run_look(run);
 	accept_cb(server->listen_fd, EV_READ, server);
 	for (peer = server->peers; peer; peer = next_peer) {
 		next_peer = peer->next;
@@ -211,11 +213,6 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 			peer_gone(peer);
 		else if (peer->state == PEER_NEW)
 			peer_read(peer);
-	}
-	for (peer = server->peers; peer; peer = next_peer) {
-		next_peer = peer->next;
-		if (peer->state == PEER_LEFT && children_all_here(peer))
-			peer_free(peer);
 	}
 	for (peer = server->peers; peer; peer = peer->next)
 		strangers = strangers || peer->state == PEER_NEW;

@@ -87,6 +87,9 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	else
 		line(out, "program", "%s after %s", run_ending(run),
 		     format_duration(run_duration(run)));
+	if (context->still_running)
+		line(out, "", "%s still running; the run goes on",
+		     format_plural(context->still_running, "process is", "processes are"));
 	if (!run->processes) {
 		line(out, "recorded", "nothing%s%s", context->obstacle ? ": " : "",
 		     context->obstacle ? context->obstacle : "");
@@ -100,9 +103,6 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 		     context->still_running
 			     ? ""
 			     : ", counted together; the peak is that of the largest");
-	if (context->still_running)
-		line(out, "", "%s still running and recorded on",
-		     format_plural(context->still_running, "process is", "processes are"));
 	if (gaps_nothing(run)) {
 		line(out, "recorded", "%s", gaps_nothing(run));
 		return;

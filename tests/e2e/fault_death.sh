@@ -24,6 +24,7 @@ dies() {
 	rm -f counts
 	record "$programs/mortal" counts "$@"
 	is "$what: status" "$status" "$expected"
+	runs_over
 	counted "$what"
 	# Where memory ends, page events may find no room; they are counted.
 	[ "${what%% (*}" = "limited memory" ] || is "$what: lost" "$(query "SELECT state,

@@ -162,6 +162,15 @@ ours() {
 	done
 }
 
+# runs_over: waits until no run in the database goes on.
+runs_over() {
+	for _ in $(seq 600); do
+		[ "$(query "SELECT count(*) FROM runs WHERE state = 'running'")" != 0 ] || return 0
+		sleep 0.1
+	done
+	fail "a run goes on for ever: $(query "SELECT command FROM runs WHERE state = 'running'")"
+}
+
 # nothing_left: soon no process of ours runs, and no file is left but the database.
 nothing_left() {
 	for _ in $(seq 100); do

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/server.h"
 #include "tests/fuzz/daemon_scene.h"
@@ -503,7 +502,7 @@ static void tick(unsigned how)
 		server_commit(&server);
 	for (peer = server.peers; peer; peer = next) {
 		next = peer->next;
-		if (peer->state == PEER_LEFT && (how & 32 || children_all_here(peer)))
+		if (peer->state == PEER_LEFT && how & 32)
 			peer_free(peer);
 	}
 	for (struct run *run = server.daemon.runs, *next_run; run; run = next_run) {

@@ -12,7 +12,8 @@
  *               after N calls a recursion without end: of the first thread, of another one onto its
  *               guard page, one that calls at each depth, and that with a handler on a stack of its
  *               own, which calls before it lets the program die
- *   heir=N      a child made by a bare system call keeps all descriptors open; then SIGKILL
+ *   heir=N      a child made by a bare system call keeps all descriptors open for a while;
+ *               then SIGKILL
  *   as=MIB data=MIB eat=0
  *               keeps what it allocates until there is no more, with RLIMIT_AS or RLIMIT_DATA so
  *               much above what it has, or somebody else's limit; then writes to what malloc
@@ -171,7 +172,7 @@ static void die(struct blocks *blocks, _Atomic uint64_t *calls)
 	else if (is("heir") && syscall(SYS_fork) > 0)
 		raise(SIGKILL);
 	else if (is("heir"))
-		_exit((int)sleep(8));
+		_exit((int)sleep(2));
 }
 
 static void die_after(long microseconds)
