@@ -61,23 +61,23 @@ static int fail_sqlite(struct store_error *error, int rc, const char *detail, in
 	case SQLITE_CORRUPT:
 		return fail(error, -EUCLEAN,
 			    "cannot %s '%s': the file is damaged (%s). Keep it, record into a new "
-			    "file (-o FILE), and save what can be read with: "
+			    "file (run -o FILE), and save what can be read with: "
 			    "sqlite3 '%s' .recover | sqlite3 saved.db",
 			    what, path, detail, path);
 	case SQLITE_NOTADB:
 		return fail(error, -EMEDIUMTYPE,
 			    "cannot %s '%s': it is not a heaptape database (not an SQLite file at "
-			    "all). Name another file with -o or --db",
+			    "all). Name another file with --db",
 			    what, path);
 	case SQLITE_FULL:
 		return fail(error, -ENOSPC,
 			    "cannot %s '%s': no space left on its file system. Free some space, or "
-			    "name a file elsewhere with -o",
+			    "name a file elsewhere with --db",
 			    what, path);
 	case SQLITE_READONLY:
 		return fail(error, -EROFS,
 			    "cannot %s '%s': it may not be written. Check the permissions of the "
-			    "file and its folder, or name another file with -o",
+			    "file and its folder, or name another file with --db",
 			    what, path);
 	case SQLITE_NOMEM:
 		return fail(error, -ENOMEM, "cannot %s '%s': out of memory", what, path);
@@ -169,7 +169,7 @@ static int check_path(const char *path, enum store_mode mode, struct store_error
 			return fail(error, -errno, "cannot read '%s': %s", path, strerror(errno));
 		if (mode != STORE_READ && access(path, W_OK) != 0)
 			return fail(error, -errno,
-				    "cannot write '%s': %s. Name another file with -o", path,
+				    "cannot write '%s': %s. Name another file with --db", path,
 				    strerror(errno));
 		if (mode == STORE_READ && info.st_size == 0)
 			return fail(error, -EMEDIUMTYPE,
@@ -188,12 +188,12 @@ static int check_path(const char *path, enum store_mode mode, struct store_error
 		if (access(folder, F_OK) != 0)
 			return fail(error, -errno,
 				    "cannot create '%s': the folder '%s' does not exist. Make it, "
-				    "or name another file with -o",
+				    "or name another file with --db",
 				    path, folder);
 		if (access(folder, W_OK | X_OK) != 0)
 			return fail(error, -errno,
 				    "cannot create files in the folder '%s': %s. Name a file in "
-				    "a folder you may write to with -o",
+				    "a folder you may write to with --db",
 				    folder, strerror(errno));
 	}
 	return 0;
@@ -215,7 +215,7 @@ static int check_version(sqlite3 *db, const char *path, int64_t *ret_version,
 	if (application != STORE_APPLICATION_ID)
 		return fail(error, -EMEDIUMTYPE,
 			    "cannot open '%s': an SQLite file, but not one of heaptape's. Name "
-			    "another file with -o or --db",
+			    "another file with --db",
 			    path);
 	if (version > STORE_VERSION)
 		return fail(error, -EPROTO,
@@ -328,6 +328,20 @@ static int open_reader(const char *path, sqlite3 **ret_db, struct store_error *e
 	return 0;
 }
 
+/* A new database is its owner's alone: it holds command lines. SQLite gives the files beside it the
+ * same permissions. Where this fails, SQLite fails next and says why. */
+static void create_private(const char *path)
+{
+	struct stat info;
+	int fd;
+
+	if (stat(path, &info) == 0 || errno != ENOENT)
+		return;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
 static int open_writer(const char *path, enum store_mode mode, sqlite3 **ret_db,
 		       struct store_error *error)
 {
@@ -335,7 +349,11 @@ static int open_writer(const char *path, enum store_mode mode, sqlite3 **ret_db,
 	sqlite3 *db = NULL;
 	int64_t version = 0;
 	char pragmas[160];
-	int code, rc = sqlite3_open_v2(path, &db, flags, NULL);
+	int code, rc;
+
+	if (mode == STORE_CREATE)
+		create_private(path);
+	rc = sqlite3_open_v2(path, &db, flags, NULL);
 
 	if (rc != SQLITE_OK) {
 		code = fail_sqlite(error, rc, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc),

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "viewer/output.h"
+
 struct shared_options shared;
 int die_status = STATUS_FAILED;
 
@@ -186,7 +188,12 @@ int cli_run(const struct command *command, int argc, char **argv)
 		} else if (found == ':') {
 			status = usage_error(command->name, "%s needs a value", argv[optind - 1]);
 		} else if (found == '?') {
-			status = optopt && optopt < 1000
+			status = optopt == 'o'
+					 ? usage_error(
+						   command->name,
+						   "unknown option -o; --db FILE or -d FILE names "
+						   "the database to read")
+				 : optopt && optopt < 1000
 					 ? usage_error(command->name, "unknown option -%c", optopt)
 				 : optopt ? usage_error(command->name, "%s takes no value",
 							argv[optind - 1])
@@ -212,7 +219,7 @@ int cli_run(const struct command *command, int argc, char **argv)
 	status = command->main(argc - optind, argv + optind);
 	if (fflush(stdout) || ferror(stdout)) {
 		if (errno != EPIPE)
-			complain("cannot write to standard output: %s", strerror(errno));
+			complain("cannot write to %s: %s", output_name(), strerror(errno));
 		return STATUS_FAILED;
 	}
 	return status;

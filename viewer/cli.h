@@ -48,7 +48,7 @@ extern struct shared_options shared;
 
 #define OPTION_DB                                                                                  \
 	{                                                                                          \
-		"db", 'o', "FILE", "database (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT, \
+		"db", 'd', "FILE", "database (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT, \
 			&shared.db                                                                 \
 	}
 #define OPTION_JSON                                                      \

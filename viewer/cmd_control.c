@@ -11,6 +11,7 @@
 #include "viewer/format.h"
 #include "viewer/json.h"
 #include "viewer/link.h"
+#include "viewer/moment.h"
 #include "viewer/run.h"
 #include "viewer/summary.h"
 
@@ -178,6 +179,10 @@ control_main(const char *name, enum _Heaptape__RunControlAction action, int argc
 		return usage_error(name, "--wait is a number of seconds, at most %d", WAIT_MOST_S);
 	if (options.label && (!*options.label || strlen(options.label) > 200))
 		return usage_error(name, "a label has 1 to 200 bytes");
+	if (options.label && moment_is_word(options.label))
+		return usage_error(name,
+				   "'%s' already means a moment of every run; choose another label",
+				   options.label);
 	db = db_open();
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
 	if (snapshot && options.label &&

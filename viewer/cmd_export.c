@@ -17,8 +17,7 @@ static struct {
 } options = { .of = "allocated" };
 
 static const struct option_row rows[] = {
-	{ "db", 0, "FILE", "database (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
-	  &shared.db },
+	OPTION_DB,
 	{ "format", 'f', "FORMAT", "folded, pprof or speedscope", OPTION_TEXT, &options.format },
 	{ "of", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.of },
 	{ "output", 'o', "FILE", "write FILE (default: standard output)", OPTION_TEXT,

@@ -10,6 +10,7 @@
 #include "viewer/json.h"
 #include "viewer/metric.h"
 #include "viewer/output.h"
+#include "viewer/table.h"
 #include "viewer/tree.h"
 
 static struct {
@@ -19,8 +20,7 @@ static struct {
 } options = { .of = "allocated" };
 
 static const struct option_row rows[] = {
-	{ "db", 0, "FILE", "database (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
-	  &shared.db },
+	OPTION_DB,
 	{ "of", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.of },
 	{ "output", 'o', "FILE", "write FILE (default: heaptape-RUN.html; -: standard output)",
 	  OPTION_TEXT, &options.output },
@@ -87,38 +87,51 @@ static void write_frames(FILE *out, const struct profile *profile, const struct 
 	fputs("],\n", out);
 }
 
-static void write_node(FILE *out, const struct tree *tree, uint32_t node, const bool *drawn,
-		       const uint32_t *numbers)
+/* One flat array: a tree as nested arrays would be deeper than a browser's parser goes. A caller
+ * stands before those it calls. */
+static void write_nodes(FILE *out, const struct tree *tree, const bool *drawn,
+			const uint32_t *numbers)
 {
-	bool first = true;
+	uint32_t *places = must_alloc(tree->count * sizeof(*places));
+	uint32_t *callers = must_alloc(tree->count * sizeof(*callers));
+	uint32_t *waiting = must_alloc(tree->count * sizeof(*waiting));
+	uint32_t left = 0, written = 0;
 
-	fprintf(out, "[%u,[", node ? numbers[tree->nodes[node].label] : 0);
-	for (size_t i = 0; i < measure_count; i++)
-		fprintf(out, "%s%s", i ? "," : "",
-			format_plain(tree->nodes[node].values[measures[i].metric]));
-	fputc(']', out);
-	for (uint32_t child = tree->nodes[node].first_child; child; child = tree->nodes[child].next)
-		if (drawn[child]) {
-			fputs(first ? ",[" : ",", out);
-			write_node(out, tree, child, drawn, numbers);
-			first = false;
-		}
-	fputs(first ? "]" : "]]", out);
+	fputs("nodes:[", out);
+	waiting[left++] = 0;
+	while (left) {
+		uint32_t node = waiting[--left];
+
+		places[node] = written++;
+		fprintf(out, "%s[%u,%u", node ? ",\n" : "", node ? places[callers[node]] : 0,
+			node ? numbers[tree->nodes[node].label] : 0);
+		for (size_t i = 0; i < measure_count; i++)
+			fprintf(out, ",%s",
+				format_plain(tree->nodes[node].values[measures[i].metric]));
+		fputc(']', out);
+		for (uint32_t child = tree->nodes[node].first_child; child;
+		     child = tree->nodes[child].next)
+			if (drawn[child]) {
+				callers[child] = node;
+				waiting[left++] = child;
+			}
+	}
+	fputs("]", out);
+	free(places);
+	free(callers);
+	free(waiting);
 }
 
 static void html_text(FILE *out, const char *text)
 {
-	for (; *text; text++)
-		switch (*text) {
-		case '<':
-			fputs("&lt;", out);
-			break;
-		case '&':
-			fputs("&amp;", out);
-			break;
-		default:
-			fputc(*text, out);
-		}
+	while (*text) {
+		size_t length = strcspn(text, "<&");
+
+		text_write(out, text, length, true);
+		text += length;
+		if (*text)
+			fputs(*text++ == '<' ? "&lt;" : "&amp;", out);
+	}
 }
 
 static void write_page(FILE *out, const struct run *run, const struct profile *profile,
@@ -129,10 +142,11 @@ static void write_page(FILE *out, const struct run *run, const struct profile *p
 	char *title = must_print("heaptape run %s%s%s%s: %s", format_plain(run->run_id),
 				 *run->label ? " '" : "", run->label, *run->label ? "'" : "",
 				 run->command);
-	char *subtitle = must_print("%s · %s allocations, %s · peak %s · still live %s",
-				    format_when(run->started_at), format_count(run->allocations),
-				    format_bytes(run->allocated_bytes),
-				    format_bytes(run->peak_bytes), format_bytes(run->live_bytes));
+	char *subtitle =
+		must_print("%s · %s, %s · peak %s · still live %s", format_when(run->started_at),
+			   format_plural(run->allocations, "allocation", "allocations"),
+			   format_bytes(run->allocated_bytes), format_bytes(run->peak_bytes),
+			   format_bytes(run->live_bytes));
 
 	for (uint32_t node = 0; node < tree->count; node++)
 		drawn[node] = worth_drawing(tree, node);
@@ -152,8 +166,7 @@ static void write_page(FILE *out, const struct run *run, const struct profile *p
 			measures[i].unit);
 	fputs("],\n", out);
 	write_frames(out, profile, tree, drawn, numbers);
-	fputs("tree:", out);
-	write_node(out, tree, 0, drawn, numbers);
+	write_nodes(out, tree, drawn, numbers);
 	fputs("};\n</script>\n<script>\n", out);
 	fwrite(asset_flame_js, 1, asset_flame_js_bytes(), out);
 	fputs("\n</script>\n</body>\n</html>\n", out);

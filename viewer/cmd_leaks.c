@@ -23,8 +23,8 @@ static const struct option_row rows[] = {
 	{ "top", 'n', "N", "rows (default: 20; 0: all)", OPTION_NUMBER, &options.top },
 	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
 	  &options.stacks },
-	{ "since", 0, "MOMENT", "only blocks allocated after a snapshot (its label), or a time",
-	  OPTION_TEXT, &options.since },
+	{ "since", 0, "MOMENT", "only blocks allocated after that moment", OPTION_TEXT,
+	  &options.since },
 	{ "at", 0, "MOMENT", "what was live then, instead of now", OPTION_TEXT, &options.at },
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
@@ -115,8 +115,8 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
  * Returns the blocks whose age is not known. */
 static int64_t load_moments(sqlite3 *db, const struct run *run, struct profile *profile)
 {
-	int64_t since = options.since ? moment_select(db, run->run_id, options.since) : -1;
-	int64_t at = options.at ? moment_select(db, run->run_id, options.at) : INT64_MAX;
+	int64_t since = options.since ? moment_select(db, run, options.since) : -1;
+	int64_t at = options.at ? moment_select(db, run, options.at) : INT64_MAX;
 	int64_t ageless = 0;
 	sqlite3_stmt *row;
 
@@ -194,8 +194,8 @@ const struct command command_leaks = {
 		   "'Of' is\n"
 		   "how many blocks the call site allocated in all. With --since, only blocks\n"
 		   "allocated after a moment: what a program that goes on keeps and should not.\n"
-		   "A MOMENT is a snapshot's label ('heaptape snapshot') or a time since the run\n"
-		   "began, like 12.5s.",
+		   "\n"
+		   "A MOMENT is " MOMENT_HELP,
 	.options = rows,
 	.main = leaks_main,
 };

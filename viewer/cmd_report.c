@@ -8,12 +8,14 @@
 #include "viewer/format.h"
 #include "viewer/gaps.h"
 #include "viewer/misuses.h"
+#include "viewer/output.h"
 #include "viewer/report_tables.h"
 #include "viewer/summary.h"
 
 static struct {
 	bool stacks;
 	int64_t top;
+	const char *output;
 } options = { .top = 5 };
 
 static const struct option_row rows[] = {
@@ -21,6 +23,8 @@ static const struct option_row rows[] = {
 	{ "top", 'n', "N", "rows of each list (default: 5)", OPTION_NUMBER, &options.top },
 	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
 	  &options.stacks },
+	{ "output", 'o', "FILE", "write FILE (default: standard output)", OPTION_TEXT,
+	  &options.output },
 	OPTION_JSON,
 	{ "csv", 0, NULL, "print the call sites as CSV, all of them", OPTION_FLAG, &shared.csv },
 	OPTIONS_END
@@ -429,6 +433,7 @@ static int report_main(int argc, char **argv)
 	db = db_open();
 	db_snapshot(db);
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
+	output_redirect(options.output);
 	if (shared.json || shared.csv)
 		report_data(db, &run);
 	else

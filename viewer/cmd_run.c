@@ -41,8 +41,9 @@ static struct {
 } options = { .on_full = "wait", .depth = DEPTH_DEFAULT, .follow = "exec" };
 
 static const struct option_row rows[] = {
-	{ "db", 'o', "FILE", "record into FILE (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT,
-	  &shared.db },
+	{ "output", 'o', "FILE", "record into FILE (default: $HEAPTAPE_DB or heaptape.db)",
+	  OPTION_TEXT, &shared.db },
+	{ "db", 'd', "FILE", "the same as --output", OPTION_TEXT, &shared.db },
 	{ "label", 'l', "TEXT", "a name for the run, to find it again", OPTION_TEXT,
 	  &options.label },
 	{ "socket", 0, "PATH", "use the daemon that listens there", OPTION_TEXT, &options.socket },

@@ -11,6 +11,7 @@
 #include "viewer/export.h"
 #include "viewer/intern.h"
 #include "viewer/profile.pb-c.h"
+#include "viewer/table.h"
 
 /* Everything allocated for one export. Message arrays are arrays of pointers in protobuf-c. */
 struct pprof {
@@ -185,7 +186,7 @@ static void add_strings(struct pprof *pprof)
 
 	pprof->message.string_table = must_alloc(count * sizeof(char *));
 	for (size_t i = 0; i < count; i++)
-		pprof->message.string_table[i] = must_copy(intern_text(pprof->strings, i));
+		pprof->message.string_table[i] = text_utf8(intern_text(pprof->strings, i));
 	pprof->message.n_string_table = count;
 }
 

@@ -26,12 +26,12 @@ void json_quote(FILE *out, const char *text, size_t bytes)
 			fputs("\\n", out);
 		else if (*at == '\t')
 			fputs("\\t", out);
-		else if (*at < 0x20 || *at == 0x7f)
-			fprintf(out, "\\u%04x", *at);
+		else if (utf8_is_control(at, length))
+			fprintf(out, "\\u%04x", length == 2 ? at[1] : at[0]);
 		else if (length)
 			fwrite(at, 1, length, out);
 		else
-			fputs("\xef\xbf\xbd", out);
+			fputs(UTF8_REPLACEMENT, out);
 		at += length ? length : 1;
 	}
 	fputc('"', out);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "viewer/cli.h"
 #include "viewer/format.h"
@@ -357,32 +358,39 @@ void table_lines(const struct table *table, FILE *out)
 	}
 }
 
-/* One CSV field, quoted where it must be. */
-static void csv_field(FILE *out, const char *text, size_t bytes)
+/* One CSV field, quoted where it must be; without control characters on a terminal. */
+static void csv_field(FILE *out, bool terminal, const char *text, size_t bytes)
 {
-	if (bytes && !memchr(text, '"', bytes) && !memchr(text, ',', bytes) &&
-	    !memchr(text, '\n', bytes) && !memchr(text, '\r', bytes)) {
-		fwrite(text, 1, bytes, out);
-		return;
-	}
-	fputc('"', out);
-	for (size_t i = 0; i < bytes; i++) {
-		if (text[i] == '"')
+	bool quoted = !bytes;
+	const char *end = text + bytes;
+
+	for (const char *at = text; at < end && !quoted; at++)
+		quoted = strchr("\",\n\r", *at) && *at;
+	if (quoted)
+		fputc('"', out);
+	while (text < end) {
+		const char *quote = memchr(text, '"', (size_t)(end - text));
+		size_t length = (size_t)((quote ? quote + 1 : end) - text);
+
+		text_write(out, text, length, terminal);
+		if (quote)
 			fputc('"', out);
-		fputc(text[i], out);
+		text += length;
 	}
-	fputc('"', out);
+	if (quoted)
+		fputc('"', out);
 }
 
 void table_csv(const struct table *table, FILE *out)
 {
 	size_t count = table->column_count;
-	bool first = true;
+	bool first = true, terminal = isatty(fileno(out));
 
 	for (size_t i = 0; i < count; i++)
 		if (!(table->columns[i].flags & COLUMN_SCREEN)) {
 			fprintf(out, "%s", first ? "" : ",");
-			csv_field(out, table->columns[i].name, strlen(table->columns[i].name));
+			csv_field(out, terminal, table->columns[i].name,
+				  strlen(table->columns[i].name));
 			first = false;
 		}
 	fputs("\n", out);
@@ -392,7 +400,7 @@ void table_csv(const struct table *table, FILE *out)
 void table_csv_rows(const struct table *table, FILE *out)
 {
 	size_t count = table->column_count;
-	bool first = true;
+	bool first = true, terminal = isatty(fileno(out));
 
 	for (size_t at = 0; at < table->cell_count; at++) {
 		const struct cell *cell = &table->cells[at];
@@ -404,7 +412,7 @@ void table_csv_rows(const struct table *table, FILE *out)
 				fputc(',', out);
 			first = false;
 			if (cell->type == TYPE_TEXT)
-				csv_field(out, cell->text, cell->bytes);
+				csv_field(out, terminal, cell->text, cell->bytes);
 			else if (cell->type == TYPE_NUMBER)
 				fprintf(out, "%" PRId64, cell->number);
 			else if (cell->type == TYPE_REAL)

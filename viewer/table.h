@@ -70,6 +70,10 @@ int table_show(struct table *table, FILE *out);
 
 /* Columns that text takes on a terminal. */
 size_t text_width(const char *text);
+/* Writes text as valid UTF-8, with U+FFFD for each byte that is not; with `no_controls` control
+ * characters, which could steer a terminal, are written as '?'. */
+void text_write(FILE *out, const char *text, size_t bytes, bool no_controls);
+char *text_utf8(const char *text); /* a heap copy, valid UTF-8 */
 /* A heap copy without control characters, shortened with … to `width` columns (0: no limit). */
 char *text_fit(const char *text, size_t width, int keep_end);
 

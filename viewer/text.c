@@ -39,32 +39,58 @@ size_t text_width(const char *text)
 	return width;
 }
 
-/* Control characters become '?', bytes that are no UTF-8 become U+FFFD. */
+void text_write(FILE *out, const char *text, size_t bytes, bool no_controls)
+{
+	const unsigned char *at = (const unsigned char *)text, *end = at + bytes;
+
+	while (at < end) {
+		size_t length = utf8_length(at, (size_t)(end - at));
+
+		if (no_controls && utf8_is_control(at, length))
+			fputc('?', out);
+		else if (length)
+			fwrite(at, 1, length, out);
+		else
+			fputs(UTF8_REPLACEMENT, out);
+		at += length ? length : 1;
+	}
+}
+
+char *text_utf8(const char *text)
+{
+	char *valid = NULL;
+	size_t bytes;
+	FILE *memory = open_memstream(&valid, &bytes);
+
+	if (memory)
+		text_write(memory, text, strlen(text), false);
+	if (!memory || fclose(memory))
+		die("out of memory");
+	return valid;
+}
+
+/* One line for a screen: line breaks and tabs become blanks, other control characters '?', bytes
+ * that are not UTF-8 U+FFFD. */
 static char *text_clean(const char *text)
 {
-	const unsigned char *at = (const unsigned char *)text;
-	size_t left = strlen(text);
-	char *clean = must_alloc(3 * left + 1), *to = clean;
+	char *clean = NULL;
+	size_t bytes;
+	FILE *memory = open_memstream(&clean, &bytes);
 
-	while (left) {
-		size_t length = utf8_length(at, left);
+	if (!memory)
+		die("out of memory");
+	for (const char *at = text; *at;) {
+		size_t length = strcspn(at, "\n\t");
 
-		if (*at == '\n' || *at == '\t') {
-			*to++ = ' ';
-		} else if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && length && at[1] < 0xa0)) {
-			*to++ = '?';
-		} else if (length) {
-			memcpy(to, at, length);
-			to += length;
-		} else {
-			memcpy(to, "\xef\xbf\xbd", 3);
-			to += 3;
-		}
-		length = length ? length : 1;
+		text_write(memory, at, length, true);
 		at += length;
-		left -= length;
+		if (*at) {
+			fputc(' ', memory);
+			at++;
+		}
 	}
-	*to = 0;
+	if (fclose(memory))
+		die("out of memory");
 	return clean;
 }
 

@@ -1,9 +1,13 @@
-/* Bytes of the UTF-8 character at `text`; 0 when there is none that is well formed. */
+/* UTF-8 in text that programs have made: it may be anything. */
 #ifndef HEAPTAPE_VIEWER_UTF8_H
 #define HEAPTAPE_VIEWER_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, in the place of a byte that is not UTF-8 */
+
+/* Bytes of the UTF-8 character at `text`; 0 when there is none that is well formed. */
 static inline size_t utf8_length(const unsigned char *text, size_t bytes)
 {
 	size_t length;
@@ -30,6 +34,13 @@ static inline size_t utf8_length(const unsigned char *text, size_t bytes)
 	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
 		return 0;
 	return length;
+}
+
+/* Whether the character of `length` bytes is a control character (C0, DEL or C1). */
+static inline bool utf8_is_control(const unsigned char *text, size_t length)
+{
+	return text[0] < 0x20 || text[0] == 0x7f ||
+	       (length == 2 && text[0] == 0xc2 && text[1] < 0xa0);
 }
 
 #endif

@@ -2,7 +2,7 @@
 # What the commands print: --json is JSON, --csv has one width, nothing is wider than the terminal,
 # and nothing in a name can steer it.
 . "$(dirname "$0")/lib.sh"
-need jq python3
+need jq python3 script
 
 "$heaptape" run -q --label first -- sh -c 'ls / | sort >/dev/null'
 "$heaptape" run -q --label 'a "quoted", label' -- sh -c 'exit 2; echo "a,b" $(printf "\033[31m")'
@@ -62,6 +62,16 @@ for line in open("o", encoding="utf-8"):
     if len(line) > 80 and "heaptape " not in line and "heaptaped " not in line: sys.exit("too long: " + line)
     if any(unicodedata.category(c) == "Cc" for c in line): sys.exit("control: " + repr(line))' ||
 		fail "$command in 80 columns"
+done
+
+# To a terminal not even data has control characters; to a file they are what was recorded.
+"$heaptape" sql --csv 'SELECT label FROM runs' >o
+python3 -c 'import sys; sys.exit("\033" not in open("o").read())' || fail "CSV in a file is not what was recorded"
+for command in 'sql --csv' 'sql --json'; do
+	script -qec "'$heaptape' $command \"SELECT label, char(27), char(155), char(7) FROM runs\"" /dev/null >o </dev/null
+	python3 -c 'import sys, unicodedata
+text = open("o", encoding="utf-8", newline="").read().replace("\r\n", "").replace("\n", "")
+sys.exit(any(unicodedata.category(c) == "Cc" for c in text))' || fail "$command writes control characters to a terminal"
 done
 
 # Who asks for a run that is not there.

@@ -1,12 +1,14 @@
 // The page of `heaptape flame`. The command writes window.heaptape: { title, subtitle, first, metrics:
-// [{ name, unit }], frames: [[name, place, module]], tree: [frame, [value per metric], [children]] }.
+// [{ name, unit }], frames: [[name, place, module]], nodes: [[caller's place in nodes, frame, a value per
+// metric...]] }. nodes[0] is the whole, and a caller stands before those it calls.
 import { flamegraph } from 'd3-flame-graph';
 import { select } from 'd3-selection';
 import graphStyle from 'd3-flame-graph/dist/d3-flamegraph.css';
 import pageStyle from './flame.css';
 
 const data = window.heaptape;
-const FRAME = 0, VALUES = 1, CHILDREN = 2;
+const CALLER = 0, FRAME = 1, VALUES = 2;
+const whole = (metric) => data.nodes[0][VALUES + metric];
 
 const style = document.createElement('style');
 style.textContent = graphStyle + pageStyle;
@@ -28,13 +30,15 @@ function amount(value, unit) {
 }
 
 // One metric's tree as the chart takes it; branches without any of it are left out.
-function branch(node, metric) {
-	const frame = data.frames[node[FRAME]];
-	return {
-		name: frame[0], place: frame[1], module: frame[2], value: node[VALUES][metric],
-		children: (node[CHILDREN] || []).filter((child) => child[VALUES][metric] > 0)
-			.map((child) => branch(child, metric)),
-	};
+function branch(metric) {
+	const made = [];
+	data.nodes.forEach((node, at) => {
+		const frame = data.frames[node[FRAME]], value = node[VALUES + metric], caller = made[node[CALLER]];
+		if (at && !(value > 0 && caller)) return;
+		made[at] = { name: frame[0], place: frame[1], module: frame[2], value, children: [] };
+		if (at) caller.children.push(made[at]);
+	});
+	return made[0];
 }
 
 // The same module has the same hue, the same function the same shade of it.
@@ -63,7 +67,7 @@ document.body.append(
 let chart = null, found = '';
 
 function describe(node) {
-	const metric = data.metrics[measure.value], all = data.tree[VALUES][measure.value];
+	const metric = data.metrics[measure.value], all = whole(Number(measure.value));
 	details.replaceChildren();
 	if (!node) {
 		details.append('Each box is a function; its width is its share of ',
@@ -84,7 +88,7 @@ function draw() {
 	const metric = Number(measure.value);
 	place.replaceChildren();
 	found = '';
-	if (!(data.tree[VALUES][metric] > 0)) {
+	if (!(whole(metric) > 0)) {
 		details.replaceChildren();
 		place.append(element('div', { id: 'none', textContent: `Nothing here: this run has no ${data.metrics[metric].name}.` }));
 		chart = null;
@@ -93,39 +97,43 @@ function draw() {
 	chart = flamegraph().width(Math.max(300, place.clientWidth - 32)).cellHeight(19).inverted(inverted)
 		.minFrameSize(1).transitionDuration(200).sort((a, b) => b.data.value - a.data.value)
 		.tooltip(false).label(() => '').setColorMapper(colour).onHover(describe);
-	chart.setSearchHandler((results, sum, total) => {
-		const text = search.value.trim();
-		found = !text ? '' : results.length ? `Found in ${(100 * sum / total).toFixed(2)} % of all.` :
-			'No function has such a name.';
-		describe(null);
-	});
-	select(place).datum(branch(data.tree, metric)).call(chart);
+	select(place).datum(branch(metric)).call(chart);
 	describe(null);
 	if (search.value.trim()) find();
+}
+// Marks what `matches`, and says its share; the chart's own search is recursive and fails on deep stacks.
+function mark(matches) {
+	const root = select(place).datum();
+	let sum = 0, count = 0;
+	root.each((node) => {
+		const inside = node.parent && (node.parent.inside || node.parent.highlight);
+		node.highlight = Boolean(matches) && matches(node.data.name);
+		node.inside = inside;
+		if (!node.highlight) return;
+		count++;
+		if (!inside) sum += node.data.value;
+	});
+	found = !matches ? '' : count ? `Found in ${(100 * sum / root.data.value).toFixed(2)} % of all.` :
+		'No function has such a name.';
+	chart.update();
+	describe(null);
 }
 function find() {
 	if (!chart) return;
 	const text = search.value.trim();
-	if (!text) {
-		chart.clear();
-		found = '';
-		describe(null);
-		return;
-	}
+	let pattern = null;
 	try {
-		new RegExp(text);
-		chart.search(text);
+		pattern = new RegExp(text, 'i');
 	} catch {
-		chart.search(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+		pattern = null;
 	}
+	mark(!text ? null : (name) => pattern ? pattern.test(name) : name.includes(text));
 }
 function clear() {
 	search.value = '';
 	if (!chart) return;
-	chart.clear();
 	chart.resetZoom();
-	found = '';
-	describe(null);
+	mark(null);
 }
 
 measure.value = data.first;
