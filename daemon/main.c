@@ -11,6 +11,8 @@
 
 static const char help[] =
 	"Usage: heaptaped --socket PATH --db FILE [OPTIONS]\n"
+	"       heaptaped --symbols FILE RUN [--again]\n"
+	"\n"
 	"Records programs that run with heaptape's library into FILE, until it is told to stop\n"
 	"(SIGTERM, SIGINT). `heaptape run` starts one by itself; start one by hand to record many\n"
 	"programs, or programs that run for long.\n"
@@ -25,8 +27,17 @@ static const char help[] =
 	"  --ready-fd N    write a line to descriptor N when programs may connect\n"
 	"  --help, --version\n"
 	"\n"
-	"Programs find it by HEAPTAPE_SOCKET=PATH. Exit status: 0 stopped as told, 2 wrong use,\n"
-	"3 could not start.\n";
+	"Programs find it by HEAPTAPE_SOCKET=PATH.\n"
+	"\n"
+	"  --symbols FILE RUN   look up the functions and lines of run RUN in the database FILE "
+	"(0: of\n"
+	"                       all runs). The daemon does this by itself; by hand it helps where "
+	"the\n"
+	"                       daemon was killed.\n"
+	"  --again              also look up what had no name or line before, for instance after\n"
+	"                       debug information was installed\n"
+	"\n"
+	"Exit status: 0 stopped as told, 2 wrong use, 3 could not start.\n";
 
 static int wrong_use(const char *what)
 {

@@ -51,13 +51,13 @@ int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
 		    symbols_progress_fn *progress, void *context, struct symbols_result *ret_result,
 		    struct store_error *ret_error);
 
-/* `heaptaped --symbols DB RUN [--again]`: symbols_resolve() as a program, "DONE TOTAL" lines on
- * stdout. main() calls it when argv[1] is "--symbols" and exits with its value. */
+/* `heaptaped --symbols FILE RUN [--again]`: symbols_resolve() as a program; a sentence on stdout says
+ * what was found. main() calls it when argv[1] is "--symbols" and exits with its value. */
 #define SYMBOLS_OPTION "--symbols"
 int symbols_main(int argc, char **argv);
 
-/* Starts that program from this one's executable. The caller reads *ret_fd (non-blocking: "DONE
- * TOTAL" lines, then end of file) and reaps the returned pid. Negative errno when it cannot. */
+/* Starts that program from this one's executable. The caller reads *ret_fd (non-blocking;
+ * what comes before its end of file does not matter) and reaps the returned pid. Negative errno when it cannot. */
 pid_t symbols_spawn(const char *db_path, int64_t run_id, int *ret_fd);
 
 /* Path and build id of the module row for a process's code outside of every module. */

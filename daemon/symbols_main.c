@@ -15,14 +15,29 @@ extern char **environ;
 static void print_progress(void *context, uint64_t done, uint64_t total)
 {
 	(void)context;
-	printf("%llu %llu\n", (unsigned long long)done, (unsigned long long)total);
-	fflush(stdout);
+	fprintf(stderr, "\rheaptaped: looked up %llu of %llu places in the code",
+		(unsigned long long)done, (unsigned long long)total);
+}
+
+static void print_result(const struct symbols_result *result)
+{
+	if (!result->pending) {
+		printf("nothing to look up: every place in the code has been looked up before\n");
+		return;
+	}
+	printf("looked up %llu %s in the code of %llu %s: %llu with function and line, %llu "
+	       "with the function, %llu unknown\n",
+	       (unsigned long long)result->pending, result->pending == 1 ? "place" : "places",
+	       (unsigned long long)result->modules, result->modules == 1 ? "file" : "files",
+	       (unsigned long long)result->resolved, (unsigned long long)result->symbol,
+	       (unsigned long long)result->unknown);
 }
 
 int symbols_main(int argc, char **argv)
 {
 	struct symbols_result result;
 	struct store_error error;
+	bool terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
 	unsigned flags = 0;
 	char *end;
 	long long run_id;
@@ -31,15 +46,21 @@ int symbols_main(int argc, char **argv)
 		flags = SYMBOLS_AGAIN;
 	run_id = argc >= 4 ? strtoll(argv[3], &end, 10) : -1;
 	if (argc < 4 || argc > 5 || (argc == 5 && !flags) || run_id < 0 || *end) {
-		fprintf(stderr, "usage: heaptaped " SYMBOLS_OPTION " DB RUN [--again]\n");
+		fprintf(stderr, "heaptaped: wrong use of " SYMBOLS_OPTION "\n"
+				"Usage: heaptaped " SYMBOLS_OPTION " FILE RUN [--again]\n"
+				"Try 'heaptaped --help'.\n");
 		return 2;
 	}
-	/* Whoever reads the progress may stop reading; the work goes on. */
+	/* A reader of the output may go away; the work goes on. */
 	signal(SIGPIPE, SIG_IGN);
-	if (symbols_resolve(argv[2], run_id, flags, print_progress, NULL, &result, &error) < 0) {
-		fprintf(stderr, "heaptaped: %s\n", error.text);
+	if (symbols_resolve(argv[2], run_id, flags, terminal ? print_progress : NULL, NULL, &result,
+			    &error) < 0) {
+		fprintf(stderr, "%sheaptaped: %s\n", terminal ? "\r\033[K" : "", error.text);
 		return 3;
 	}
+	if (terminal)
+		fputs("\r\033[K", stderr);
+	print_result(&result);
 	return 0;
 }
 

@@ -57,6 +57,22 @@ while read -r command; do
 	"$heaptape" help "$command" | cmp -s - h || fail "help $command differs from $command --help"
 	[ -z "$(awk 'length > 100' h)" ] || fail "$command --help has long lines"
 done <commands
+"$B/heaptaped" --help >o || fail "heaptaped --help: $?"
+for option in socket db private folder patience ready-fd symbols again help version; do
+	has "heaptaped --help" o "--$option"
+done
+for arguments in '--symbols' '--symbols x.db' '--symbols x.db some' '--symbols x.db 1 --never'; do
+	code=0
+	# $arguments is several words.
+	# shellcheck disable=SC2086
+	"$B/heaptaped" $arguments >o 2>e || code=$?
+	is "heaptaped $arguments: status" $code 2
+	has "heaptaped $arguments" e 'Usage: heaptaped --symbols FILE RUN'
+done
+"$heaptape" run -q true || fail "run: $?"
+"$B/heaptaped" --symbols "$HEAPTAPE_DB" 0 --again >o 2>e || fail "heaptaped --symbols: $(cat e)"
+has "heaptaped --symbols" o '[a-z] looked up\|^looked up [0-9]* place'
+is "heaptaped --symbols: errors" "$(cat e)" ""
 "$heaptape" --version >o || fail "--version"
 has "version" o '^heaptape [0-9]'
 pass

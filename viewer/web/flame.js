@@ -101,7 +101,22 @@ function draw() {
 	describe(null);
 	if (search.value.trim()) find();
 }
-// Marks what `matches`, and says its share; the chart's own search is recursive and fails on deep stacks.
+// Zoom and search are done here: the chart's own are recursive, and fail on stacks of thousands of frames.
+function zoom(node) {
+	select(place).datum().each((other) => { other.data.hide = other.data.fade = false; });
+	for (let at = node; at.parent; at = at.parent) {
+		at.parent.data.fade = true;
+		for (const other of at.parent.children) if (other !== at) other.data.hide = true;
+	}
+	chart.update();
+}
+place.addEventListener('click', (event) => {
+	const box = event.target.closest('g.frame');
+	event.stopPropagation();
+	if (box) zoom(select(box).datum());
+}, true);
+
+// Marks what `matches`, and says its share.
 function mark(matches) {
 	const root = select(place).datum();
 	let sum = 0, count = 0;
@@ -132,7 +147,7 @@ function find() {
 function clear() {
 	search.value = '';
 	if (!chart) return;
-	chart.resetZoom();
+	zoom(select(place).datum());
 	mark(null);
 }
 
