@@ -278,19 +278,28 @@ CREATE TABLE notes(
   text       TEXT NOT NULL
 );
 
--- A stack as 'main;f;g', outermost first.
+-- A stack as 'main;f;g', outermost first: every function, those that were inlined too. What has no
+-- name is 'MODULE+0xOFFSET', code made at run time '0xADDRESS'. ';' separates functions and nothing
+-- else: one inside a name is written ':', so [u8; 2] is '[u8: 2]' here, in the function
+-- stack_text() and in `heaptape export --format folded`; frames.function has the name as it is.
+-- (n only ends the walk through a damaged file.)
 CREATE VIEW stack_text AS
-WITH RECURSIVE walk(stack_id, at, depth, text) AS (
-  SELECT stack_id, stack_id, 0, '' FROM stacks
-  UNION ALL
-  SELECT w.stack_id, s.parent_stack_id, w.depth + 1,
-         coalesce(f.function, m.path || '+' || printf('0x%x', f.offset), printf('0x%x', f.offset)) ||
-         CASE WHEN w.text = '' THEN '' ELSE ';' || w.text END
-  FROM walk w JOIN stacks s ON s.stack_id = w.at
-       LEFT JOIN frames f ON f.frame_id = s.frame_id
-       LEFT JOIN modules m ON m.module_id = f.module_id
-)
-SELECT stack_id, text FROM walk WHERE at = 0;
+SELECT stack_id, (
+  WITH RECURSIVE walk(n, at, frame_id) AS (
+    SELECT 0, stacks.parent_stack_id, stacks.frame_id
+    UNION ALL
+    SELECT n + 1, iif(f.outer_frame_id > 0, at, s.parent_stack_id),
+           iif(f.outer_frame_id > 0, f.outer_frame_id, s.frame_id)
+    FROM walk LEFT JOIN frames f ON f.frame_id = walk.frame_id
+         LEFT JOIN stacks s ON s.stack_id = at
+    WHERE (f.outer_frame_id > 0 OR s.stack_id > 0) AND n < 32768
+  )
+  SELECT group_concat(name, ';') FROM (
+    SELECT replace(coalesce(function, iif(build_id LIKE 'process-%', NULL, path || '+') ||
+                            printf('0x%x', offset), printf('0x%x', offset)), ';', ':') AS name
+    FROM walk LEFT JOIN frames USING (frame_id) LEFT JOIN modules USING (module_id)
+    ORDER BY n DESC LIMIT -1)
+) AS text FROM stacks;
 
 -- What was never freed, by where it was allocated, most bytes first.
 CREATE VIEW leaks AS

@@ -700,16 +700,25 @@ static void test_stack_text(void **state)
 {
 	(void)state;
 	run_sql("INSERT INTO modules(module_id, path) VALUES (1, '/bin/x');"
-		"INSERT INTO frames(frame_id, module_id, offset, function) VALUES (1, 1, 10, "
-		"'main'),"
-		"(2, 1, 20, NULL), (3, 0, 255, NULL);"
-		"INSERT INTO stacks(stack_id, parent_stack_id, frame_id, depth) VALUES (1, 0, 1, "
-		"1), "
-		"(2, 1, 2, 2), (3, 2, 3, 3)");
+		"INSERT INTO frames(frame_id, module_id, offset, function, inline_depth,"
+		" outer_frame_id) VALUES (1, 1, 10, 'main', 0, NULL), (2, 1, 20, NULL, 0, NULL),"
+		" (3, 0, 255, NULL, 0, NULL), (4, 1, 30, '<[u8; 2]>::f', 0, 5),"
+		" (5, 1, 30, 'g', 1, NULL), (6, 1, 40, 'ring', 0, 6);"
+		"INSERT INTO stacks(stack_id, parent_stack_id, frame_id, depth) VALUES"
+		" (1, 0, 1, 1), (2, 1, 2, 2), (3, 2, 3, 3), (4, 1, 4, 2), (5, 4, 6, 3)");
 	assert_int_equal(number("SELECT stack_text(3) = 'main;/bin/x+0x14;0xff'"), 1);
 	assert_int_equal(number("SELECT stack_text(1) = 'main'"), 1);
 	assert_int_equal(number("SELECT stack_text(3, 2) = '/bin/x+0x14;0xff'"), 1);
 	assert_int_equal(number("SELECT stack_text(3, 9) = stack_text(3)"), 1);
+	assert_int_equal(number("SELECT stack_text(4) = 'main;g;<[u8: 2]>::f'"), 1);
+	assert_int_equal(number("SELECT stack_text(4, 1) = '<[u8: 2]>::f'"), 1);
+	assert_int_equal(number("SELECT stack_text(4, 2) = 'g;<[u8: 2]>::f'"), 1);
+	assert_int_equal(number("SELECT count(*) FROM stack_text WHERE stack_id < 5 AND text = "
+				"stack_text(stack_id)"),
+			 4);
+	/* A damaged file's ring of frames ends. */
+	assert_int_equal(number("SELECT text LIKE '%ring;ring' FROM stack_text WHERE stack_id = 5"),
+			 1);
 	assert_int_equal(number("SELECT stack_text(99) IS NULL"), 1);
 	assert_int_equal(number("SELECT stack_text(NULL) IS NULL"), 1);
 }
