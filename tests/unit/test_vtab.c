@@ -717,8 +717,9 @@ static void test_stack_text(void **state)
 				"stack_text(stack_id)"),
 			 4);
 	/* A damaged file's ring of frames ends. */
-	assert_int_equal(number("SELECT text LIKE '%ring;ring' FROM stack_text WHERE stack_id = 5"),
-			 1);
+	assert_int_equal(
+		number("SELECT substr(text, -9) = 'ring;ring' FROM stack_text WHERE stack_id = 5"),
+		1);
 	assert_int_equal(number("SELECT stack_text(99) IS NULL"), 1);
 	assert_int_equal(number("SELECT stack_text(NULL) IS NULL"), 1);
 }
