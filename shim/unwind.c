@@ -6,10 +6,10 @@
  * walk came to it: its pc. `further` are the further words that frames need to be the same, in order
  * of their frames.
  *
- * A signal handler may capture in the middle of a capture. The quick path only reads, and notices
- * by `changes`; the other one empties the walker first and marks it busy, so that the handler's
- * capture uses the nested walker. A handler that jumps out of both leaves `busy` behind, which is
- * noticed by the stack pointer having left that frame.
+ * A signal handler may capture in the middle of a capture, and may switch to another coroutine and
+ * come back later. The quick path only reads, and notices by `changes`. The others claim the walker;
+ * meanwhile captures use the spare one, with all signals blocked. A handler that jumps out of a
+ * capture leaves the claim behind: see was_abandoned().
  */
 #pragma GCC optimize("no-tree-slp-vectorize")
 #include <limits.h>
@@ -26,7 +26,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#define NEST_LEVELS 2
+#define PAGE_BYTES 4096
 #define CHECK_STEP 4
 #define QUICK_FRAMES 64
 
@@ -51,6 +51,8 @@ struct taken {
 };
 
 struct walker {
+	/* A fork wipes this page: what is known is in the parent's record. The others it does not, as a
+	 * handler may fork in the middle of a capture, which then goes on in the child, too. */
 	uint32_t used; /* frames; 0: nothing to re-use */
 	uint32_t node; /* of the innermost */
 	uint32_t further_used;
@@ -58,16 +60,14 @@ struct walker {
 	uint32_t version;
 	uint32_t changes;
 	enum stack_cut cut; /* why frame 0 is the last, STACK_CUT_NONE: it is the outermost */
-	bool busy;
-	uintptr_t busy_sp;
 	struct stack_range range;
-	struct walker *nested;
-	struct slot quick[QUICK_FRAMES];       /* taken by the quick walk, innermost first */
-	struct slot always_same[CHECK_STEP];   /* so that checks can go in whole steps */
+	struct slot quick[QUICK_FRAMES];     /* taken by the quick walk, innermost first */
+	struct slot always_same[CHECK_STEP]; /* so that checks can go in whole steps */
 	struct slot slots[WALKER_FRAMES];
 	struct node_hash hashes[WALKER_FRAMES]; /* of the path down to each frame */
 	uintptr_t fps[WALKER_FRAMES];		/* where needs_fp */
-	bool needs_fp[WALKER_FRAMES]; /* this frame's step, or that of one further out, hangs on fp */
+	bool needs_fp
+		[WALKER_FRAMES]; /* this frame's step, or that of one further out, hangs on fp */
 	struct further further[3 * WALKER_FRAMES];
 	struct taken taken[WALKER_FRAMES]; /* by the walk, innermost first */
 };
@@ -76,7 +76,14 @@ uint32_t ht_stack_version = STACK_VERSION_STEP;
 const uintptr_t ht_stack_never;
 
 static struct walker no_walker;
-static __thread struct walker *walker_self __attribute__((tls_model("initial-exec"))) = &no_walker;
+#define OWN static __thread __attribute__((tls_model("initial-exec")))
+OWN struct walker *walker_self = &no_walker;
+OWN struct walker *walker_spare;
+OWN bool spare_claimed; /* until the walker itself is claimed again */
+
+/* The capture that has claimed the walker: where its stack begins, and the return address in the word
+ * below that. A fork child has its copy of the capture, too, so these are not wiped. 0: none. */
+OWN uintptr_t claimed_sp, claimed_pc;
 
 /* The shim's own code, whose frames are left out. */
 static uintptr_t shim_start, shim_bytes;
@@ -396,37 +403,64 @@ static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uin
 	return kept;
 }
 
-/* The walker is at work: a signal handler's capture must use another. Returns its frames. */
-static inline unsigned walker_begin(struct walker *w, uintptr_t sp)
+/* In one instruction, so that of this thread's captures one has the walker, wherever signal handlers
+ * switch to. False: another capture than `from` has it. */
+static inline bool claim(uintptr_t from, uintptr_t sp)
 {
-	unsigned used;
+#if defined(__x86_64__)
+	bool claimed;
 
-	w->busy_sp = sp;
-	w->busy = true;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	used = w->used;
+	__asm__ volatile("cmpxchg %3, %1"
+			 : "=@ccz"(claimed), "+m"(claimed_sp), "+a"(from)
+			 : "r"(sp)
+			 : "memory");
+	return claimed;
+#else
+	return __atomic_compare_exchange_n(&claimed_sp, &from, sp, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED);
+#endif
+}
+
+/* Returns the walker's frames. */
+static inline unsigned walker_begin(struct walker *w)
+{
+	unsigned used = w->used;
+
 	w->used = 0;
 	w->changes++;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return used;
 }
 
-static inline void walker_end(struct walker *w, unsigned used)
+/* False: a handler has forked, and in the child the walker was wiped meanwhile. */
+static inline bool walker_end(struct walker *w, unsigned used, uint32_t version)
 {
+	bool intact = w->version == version;
+
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	w->used = used;
+	w->used = likely(intact) ? used : 0;
+	return intact;
+}
+
+static inline void unclaim(void)
+{
+	claimed_pc = 0;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	w->busy = false;
+	claimed_sp = 0;
 }
 
 /* By the quick walk. 0: it has to be done the other way. A signal handler's capture may have come
- * before walker_begin(): only from there on things stay as they are. */
+ * before the claim: only from there on things stay as they are. */
 static __attribute__((noinline)) uint32_t capture_quick(struct walker *w, uintptr_t pc,
 							uintptr_t sp)
 {
-	unsigned used = walker_begin(w, sp);
-	uint32_t node = 0;
+	uint32_t version = w->version, node = 0;
+	unsigned used;
 
+	if (unlikely(!claim(0, sp)))
+		return 0;
+	claimed_pc = pc;
+	used = walker_begin(w);
 	if (likely(used && w->cut == STACK_CUT_NONE &&
 		   sp - w->range.start < w->range.end - w->range.start)) {
 		unsigned now = (unsigned)quick_walk(w, used, pc, sp);
@@ -437,99 +471,137 @@ static __attribute__((noinline)) uint32_t capture_quick(struct walker *w, uintpt
 			used = likely(node) ? now : 0;
 		}
 	}
-	walker_end(w, used);
+	if (unlikely(!walker_end(w, used, version)))
+		node = 0;
+	unclaim();
 	return node;
 }
 
 static void walker_start(struct walker *w)
 {
 	for (unsigned i = 0; i < CHECK_STEP; i++)
-		w->always_same[i] = (struct slot){ (uintptr_t)(&ht_stack_never + 1),
-						   ht_stack_never };
+		w->always_same[i] =
+			(struct slot){ (uintptr_t)(&ht_stack_never + 1), ht_stack_never };
 }
 
-static __attribute__((noinline)) uint32_t capture_changed(struct walker *w,
-							  struct stack_state *state)
+/* The walker is ours. False: nothing of it is true, see walker_end(). */
+static bool capture_with(struct walker *w, const struct stack_state *from, uint32_t *ret_node)
 {
-	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
+	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE), node = 0;
 	bool trust = !(version & STACK_VERSION_UNLOADS), crossed = false;
-	unsigned kept = walker_begin(w, state->sp), taken, used = 0;
-	uint32_t node = 0;
+	unsigned kept = walker_begin(w), taken, used = 0;
+	struct stack_state join = *from;
 
+	*ret_node = 0;
 	if (w->version != version) {
 		if (!ht_fork_seen_to())
-			goto out;
+			return true;
 		walker_start(w);
 		version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
 		w->version = version;
 		w->range = (struct stack_range){ 0, 0 };
 		kept = 0;
 	}
-	if (unlikely(state->sp - w->range.start >= w->range.end - w->range.start) &&
-	    !ht_stack_range_find(state->sp, &w->range)) {
+	if (unlikely(from->sp - w->range.start >= w->range.end - w->range.start) &&
+	    !ht_stack_range_find(from->sp, &w->range)) {
 		w->range = (struct stack_range){ 0, 0 };
 		ht_stack_count_cut(STACK_CUT_BAD_CFA);
-		goto out;
+		return true;
 	}
-	taken = walk(w, kept, trust, state, &kept, &crossed);
-	node = walker_join(w, kept, taken, state);
+	taken = walk(w, kept, trust, &join, &kept, &crossed);
+	node = walker_join(w, kept, taken, &join);
 	if (unlikely(!node)) {
 		if (kept + taken)
 			ht_stack_count_cut(STACK_CUT_TABLE);
-		goto out;
+		return true;
 	}
 	w->node = node;
 	if (unlikely(w->cut != STACK_CUT_NONE))
 		ht_stack_count_cut(w->cut);
 	if (trust && !crossed)
 		used = kept + taken;
-out:
-	walker_end(w, used);
-	return node;
+	*ret_node = node;
+	return walker_end(w, used, version);
 }
 
-/* A walker lies on pages that a fork wipes: what it knows is in its parent's record. */
 static struct walker *walker_make(void)
 {
 	struct walker *w = ht_stack_pages(sizeof(*w));
 
 	if (w)
-		sys_call3(SYS_madvise, w, sizeof(*w), MADV_WIPEONFORK);
+		sys_call3(SYS_madvise, w, PAGE_BYTES, MADV_WIPEONFORK);
 	return w;
 }
 
-/* No walker yet, or it is in the middle of a capture that a signal interrupted. */
-static __attribute__((noinline, cold)) uint32_t capture_odd(struct stack_state *state)
+/*
+ * Did a handler jump out of the capture that has the walker? While that capture lives, the return
+ * address it began with stays where it is, on whatever stack, and no other call has its own there.
+ * Until that place is used again, the capture counts as interrupted.
+ */
+static bool was_abandoned(uintptr_t old_sp, uintptr_t sp)
 {
-	struct walker *w = walker_self;
+	struct stack_range range;
+	uintptr_t pc;
 
-	if (!ht_stack_depth)
+	if (sp == old_sp)
+		return true;
+	if (!ht_stack_peek(old_sp - sizeof(pc), &pc))
+		return !ht_stack_range_find(old_sp - sizeof(pc), &range);
+	if (!claimed_pc) /* interrupted right after the claim */
+		claimed_pc = pc;
+	return claimed_pc != pc;
+}
+
+/* What the program may have to see to while we read its stack or make a system call. */
+#define SIGNAL_BIT(number) ((uint64_t)1 << ((number)-1))
+#define FAULTS                                                                                \
+	(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGSYS) | SIGNAL_BIT(SIGILL) | \
+	 SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGTRAP))
+
+/* Beside a capture that was interrupted. Signals wait meanwhile, so it needs no other one beside it. */
+static uint32_t capture_beside(const struct stack_state *from)
+{
+	uint64_t waiting = ~FAULTS, before;
+	uint32_t node = 0;
+
+	sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, &waiting, &before, sizeof(waiting));
+	if (!walker_spare)
+		walker_spare = walker_make();
+	if (walker_spare && !spare_claimed) {
+		spare_claimed = true;
+		capture_with(walker_spare, from, &node);
+		spare_claimed = false;
+	} else {
+		ht_stack_count_cut(STACK_CUT_TABLE);
+	}
+	sys_signals_restore(&before);
+	return node;
+}
+
+/* Not by the quick walk: the walker is to be made, its frames say little, or another capture has it. */
+static __attribute__((noinline)) uint32_t capture_changed(const struct stack_state *from)
+{
+	uintptr_t old_sp = claimed_sp;
+	uint32_t node = 0;
+	bool intact;
+
+	if (unlikely(!ht_stack_depth))
 		return 0;
-	if (w == &no_walker) {
-		w = walker_make();
-		if (!w)
-			return 0;
-		/* A signal handler may have been quicker. */
-		if (walker_self == &no_walker)
+	if (unlikely((old_sp && !was_abandoned(old_sp, from->sp)) || !claim(old_sp, from->sp)))
+		return capture_beside(from);
+	claimed_pc = from->pc;
+	spare_claimed = false;
+	if (unlikely(walker_self == &no_walker)) {
+		struct walker *w = walker_make();
+
+		if (w)
 			walker_self = w;
 		else
-			ht_stack_pages_free(w, sizeof(*w));
-		w = walker_self;
+			ht_stack_count_cut(STACK_CUT_TABLE);
 	}
-	for (unsigned level = 0; w->busy; level++) {
-		if (state->sp > w->busy_sp && state->sp < w->range.end) {
-			w->busy = false; /* that capture was jumped out of */
-			break;
-		}
-		if (level == NEST_LEVELS)
-			return 0;
-		if (!w->nested)
-			w->nested = walker_make();
-		w = w->nested;
-		if (!w)
-			return 0;
-	}
-	return capture_changed(w, state);
+	intact = walker_self == &no_walker || capture_with(walker_self, from, &node);
+	unclaim();
+	return likely(intact) ? node : capture_beside(from);
 }
 
 uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp)
@@ -553,28 +625,25 @@ uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp)
 				return node;
 			}
 		}
-		if (likely(!w->busy && pc - shim_start >= shim_bytes)) {
+		if (likely(pc - shim_start >= shim_bytes)) {
 			node = capture_quick(w, pc, sp);
 			if (likely(node))
 				return node;
 		}
 	}
-	if (likely(w != &no_walker && !w->busy && ht_stack_depth))
-		return capture_changed(w, &state);
-	return capture_odd(&state);
+	return capture_changed(&state);
 }
 
 void ht_stack_thread_end(void)
 {
-	struct walker *w = walker_self;
+	struct walker *w = walker_self, *spare = walker_spare;
 
 	walker_self = &no_walker;
-	while (w && w != &no_walker) {
-		struct walker *nested = w->nested;
-
+	walker_spare = NULL;
+	if (w != &no_walker)
 		ht_stack_pages_free(w, sizeof(*w));
-		w = nested;
-	}
+	if (spare)
+		ht_stack_pages_free(spare, sizeof(*spare));
 }
 
 void ht_stack_own_code(uintptr_t start, uintptr_t end)

@@ -27,8 +27,7 @@
 #define STACK_DEPTH_MAX 4096
 
 /*
- * The node of the calling thread's stack, 0 when there is none (no table, nested too deep in signal
- * handlers, table full). pc: return address in the program of the call that is recorded; sp: the
+ * The node of the calling thread's stack, 0 when there is none (no table, or it is full). pc: return address in the program of the call that is recorded; sp: the
  * caller's stack pointer after it returns; fp: the caller's frame pointer register.
  */
 uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -68,7 +69,7 @@ static volatile int in_handler;
 
 static __attribute__((noinline)) void compare(uint32_t node, uintptr_t from)
 {
-	static __thread struct expected by_level[2];
+	static __thread struct expected by_level[3];
 	struct expected *want = &by_level[in_handler];
 	unsigned i = 0;
 
@@ -491,6 +492,211 @@ static void test_coroutines(void **state)
 	assert_int_equal(cuts(), 0);
 }
 
+/*
+ * -- captures that are interrupted --
+ *
+ * Deterministic: the walk comes to a page of the stack that may not be read, and the handler of the
+ * fault allocates. Two coroutines and an alternate signal stack are neighbours in one mapping.
+ */
+enum { AREA_BYTES = 1 << 18, PAGE = 4096 };
+
+static char *area, *hidden_page;
+static ucontext_t below, above;
+static char *alternate;
+static void (*on_fault)(void);
+static unsigned faults;
+static sigjmp_buf out_of_fault;
+static pid_t test_process;
+
+static void show(void)
+{
+	mprotect(hidden_page, PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void fault(int number)
+{
+	(void)number;
+	show();
+	faults++;
+	in_handler++;
+	on_fault();
+	in_handler--;
+}
+
+/* Room for a few frames beyond the page that `room` fills. */
+static __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) void inner_frames(int depth)
+{
+	if (depth)
+		inner_frames(depth - 1);
+	else
+		allocate();
+	KEEP;
+}
+
+static __attribute__((noinline)) void interrupted_capture(void)
+{
+	volatile char room[3 * PAGE];
+
+	room[0] = 0;
+	/* Its caller's frame is above `room`: the last page that `room` is in ends below that. */
+	hidden_page = (char *)(((uintptr_t)__builtin_frame_address(0)) & ~(uintptr_t)(PAGE - 1));
+	/* A capture across two stacks leaves nothing to compare: the next one walks. */
+	raise(SIGUSR1);
+	mprotect(hidden_page, PAGE, PROT_NONE);
+	inner_frames(5);
+	(void)room[PAGE];
+}
+
+static void in_coroutine(void)
+{
+	char own[32 << 10];
+	stack_t stack = { .ss_size = sizeof(own), .ss_sp = alternate ? alternate : own };
+
+	assert_int_equal(sigaltstack(&stack, NULL), 0);
+	interrupted_capture();
+	allocate();
+	stack.ss_flags = SS_DISABLE;
+	sigaltstack(&stack, NULL);
+	setcontext(&main_context);
+}
+
+static void start(ucontext_t *context, char *stack, void (*function)(void))
+{
+	getcontext(context);
+	context->uc_stack.ss_sp = stack;
+	context->uc_stack.ss_size = AREA_BYTES;
+	makecontext(context, function, 0);
+}
+
+/* flags: how SIGSEGV is handled. */
+static void interrupt_capture(void (*handler)(void), int flags)
+{
+	struct sigaction action = { .sa_handler = fault, .sa_flags = flags | SA_NODEFER };
+	struct sigaction before;
+	unsigned faults_before = faults;
+
+	area = mmap(NULL, 3 * AREA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+	alternate = alternate ? area + 2 * AREA_BYTES : NULL;
+	on_fault = handler;
+	handle(SA_ONSTACK);
+	sigaction(SIGSEGV, &action, &before);
+	start(&below, area, in_coroutine);
+	swapcontext(&main_context, &below);
+	assert_true(faults > faults_before);
+	sigaction(SIGSEGV, &before, NULL);
+	ht_stack_unmapped((uintptr_t)area, 3 * AREA_BYTES);
+	munmap(area, 3 * AREA_BYTES);
+	recurse_a(5, 3);
+	assert_int_equal(cuts(), 0);
+}
+
+static void allocate_in_handler(void)
+{
+	allocate();
+	frame_alloca(2);
+}
+
+static void test_alternate_stack_above(void **state)
+{
+	(void)state;
+	alternate = (char *)1;
+	interrupt_capture(allocate_in_handler, SA_ONSTACK);
+}
+
+/* The handler's stack is an array on the interrupted one. */
+static void test_alternate_stack_inside(void **state)
+{
+	(void)state;
+	alternate = NULL;
+	interrupt_capture(allocate_in_handler, SA_ONSTACK);
+}
+
+static void other_coroutine(void)
+{
+	in_handler--;
+	allocate();
+	frame_alloca(3);
+	in_handler++;
+	setcontext(&contexts[0]);
+}
+
+/* As schedulers do that interrupt coroutines by signals. */
+static void switch_and_return(void)
+{
+	start(&above, area + AREA_BYTES, other_coroutine);
+	swapcontext(&contexts[0], &above);
+	allocate();
+}
+
+static void test_coroutine_above(void **state)
+{
+	(void)state;
+	alternate = (char *)1;
+	interrupt_capture(switch_and_return, 0);
+}
+
+static void raise_another(void)
+{
+	allocate();
+	raise(SIGUSR1);
+	allocate();
+}
+
+static void test_nested_handlers(void **state)
+{
+	(void)state;
+	alternate = (char *)1;
+	interrupt_capture(raise_another, SA_ONSTACK);
+}
+
+static void jump_out(void)
+{
+	in_handler = 0;
+	siglongjmp(out_of_fault, 1);
+}
+
+/* The capture never goes on. Its stack stays as it was, at first. */
+static void test_abandoned_capture(void **state)
+{
+	(void)state;
+	alternate = (char *)1;
+	for (volatile int i = 0; i < 4; i++) {
+		if (!sigsetjmp(out_of_fault, 1))
+			interrupt_capture(jump_out, i % 2 ? SA_ONSTACK : 0);
+		for (unsigned turns = 0; turns < 20; turns++)
+			recurse_a(5, turns);
+		memset(area, 0, AREA_BYTES);
+		for (unsigned turns = 0; turns < 20; turns++)
+			recurse_a(5, turns);
+	}
+	assert_int_equal(cuts(), 0);
+}
+
+static void fork_in_handler(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ht_stacks_attach(&head, nodes, 0);
+		return;
+	}
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+}
+
+/* In the child the capture goes on, too. */
+static void test_fork_in_capture(void **state)
+{
+	(void)state;
+	alternate = (char *)1;
+	test_process = getpid();
+	interrupt_capture(fork_in_handler, SA_ONSTACK);
+	if (getpid() != test_process)
+		_exit(0);
+}
+
 /* -- depth -- */
 
 static __attribute__((noinline, optimize("O2"))) void deep(int depth)
@@ -627,6 +833,12 @@ int main(void)
 		cmocka_unit_test(test_interrupted_captures),
 		cmocka_unit_test(test_longjmp),
 		cmocka_unit_test(test_coroutines),
+		cmocka_unit_test(test_alternate_stack_above),
+		cmocka_unit_test(test_alternate_stack_inside),
+		cmocka_unit_test(test_coroutine_above),
+		cmocka_unit_test(test_nested_handlers),
+		cmocka_unit_test(test_abandoned_capture),
+		cmocka_unit_test(test_fork_in_capture),
 		cmocka_unit_test(test_depth),
 #if defined(__x86_64__)
 		cmocka_unit_test(test_no_row),
