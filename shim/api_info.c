@@ -64,6 +64,7 @@ static bool count_span(struct span *span, void *context)
 		break;
 	case SPAN_META:
 	case SPAN_HUSK:
+	case SPAN_STAND_IN:
 		return true;
 	}
 	census->arena_bytes += bytes;

@@ -279,7 +279,7 @@ static struct free_block *enter_quarantine(struct free_block *block, size_t usab
 
 static void leave_quarantine(struct free_block *block, uint32_t stack)
 {
-	struct span *span = block ? span_of(block) : NULL;
+	struct span *span = block ? span_behind(span_of(block)) : NULL;
 	struct block_meta *meta;
 	struct misuse misuse;
 

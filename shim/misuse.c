@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/alloc.h"
+#include "shim/altered.h"
 #include "shim/foreign.h"
 #include "shim/capture.h"
 #include "shim/freed.h"
@@ -140,12 +141,25 @@ static bool is_listed(struct span *span, const void *p)
 	return false;
 }
 
+/* What a block must be made fit for whose pages the program has altered. */
+static enum settle_for purpose_of(const char *call)
+{
+	if (!strcmp(call, "free"))
+		return SETTLE_EMPTY;
+	return strcmp(call, "realloc") ? SETTLE_NOT : SETTLE_KEEP;
+}
+
 struct span *ht_block_checked(void *p, const char *what)
 {
 	struct span *span = span_of(p);
 
 	if (!p)
 		return NULL;
+	if (span && unlikely(span->state == SPAN_STAND_IN)) {
+		span = ht_altered_settle(p, purpose_of(what));
+		if (!span || block_is_start(span, p))
+			return span;
+	}
 	if (span && (span->state == SPAN_LARGE || span->state == SPAN_HUGE)) {
 		if ((uintptr_t)p == span->start)
 			return span;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "shim/alloc.h"
+#include "shim/altered.h"
 
 /* Steps of growth, in pages. */
 #define GROW_LEAST HEAP_FIRST_PAGES
@@ -25,9 +26,6 @@
 
 /* Shorter ones are not worth a call when the system is short of memory. */
 #define ROOM_LEAST ((size_t)16)
-
-/* More than there are addresses: nothing makes room for it. */
-#define ADDRESS_MOST ((size_t)1 << 47)
 
 /* Free runs from mmap of at least this many pages are unmapped rather than purged. */
 #define UNMAP_LEAST ((size_t)256)
@@ -292,6 +290,8 @@ static bool add_run(uintptr_t start, size_t pages, bool from_break)
 	run->pages = pages;
 	run->from_break = from_break;
 	count_system(pages);
+	if (unlikely(ht_altered_gone))
+		ht_page_map_set(start, pages, NULL);
 	run_join(run);
 	return true;
 }
@@ -644,6 +644,7 @@ void ht_pages_give_locked(struct span *span, bool keep_husk)
 		span->pages = 0;
 	}
 	ht_page_map_set(run->start, pages, NULL);
+	ht_altered_forget_locked(span);
 	run_join(run);
 	decay(pages);
 }
@@ -733,6 +734,7 @@ struct span *ht_huge_take(size_t pages, size_t align_pages)
 	ht_page_heap_lock();
 	span = ht_page_map_reserve(start, 1) ? ht_span_struct_locked() : NULL;
 	if (span) {
+		span_list_add_first(&ht_page_heap.huge, span);
 		span->start = start;
 		span->pages = pages;
 		span->state = SPAN_HUGE;
@@ -755,6 +757,8 @@ void ht_huge_give(struct span *span)
 
 	ht_page_heap_lock();
 	ht_page_map_set(start, 1, NULL);
+	ht_altered_forget_locked(span);
+	span_list_remove(&ht_page_heap.huge, span);
 	ht_page_heap.huge_bytes -= bytes;
 	ht_page_heap.system_pages -= span->pages;
 	ht_span_struct_free_locked(span);

@@ -50,6 +50,7 @@ struct page_heap {
 	size_t record_left;
 	size_t record_bytes; /* all such blocks */
 
+	struct span_list huge;			     /* blocks with a mapping of their own */
 	struct span_list abandoned[CLASS_COUNT + 1]; /* spans of threads that ended */
 	uint32_t abandoned_count[CLASS_COUNT + 1];
 };

@@ -117,18 +117,24 @@ void ht_page_map_set(uintptr_t start, size_t pages, struct span *span)
 	}
 }
 
-struct span *ht_page_map_from(uintptr_t address)
+struct span *ht_page_map_next(uintptr_t address, uintptr_t end)
 {
-	uintptr_t page = address >> PAGE_SHIFT;
-	size_t at = page & (PAGE_MAP_LEAF_COUNT - 1);
+	size_t page = address >> PAGE_SHIFT;
+	size_t last = end > ADDRESS_MOST ? ADDRESS_MOST >> PAGE_SHIFT : PAGES_OF(end);
 
-	for (size_t root = page >> PAGE_MAP_LEAF_SHIFT; root < PAGE_MAP_ROOT_COUNT;
-	     root++, at = 0) {
-		struct span **leaf = ht_page_map[root];
+	for (; page < last; page = (page | (PAGE_MAP_LEAF_COUNT - 1)) + 1) {
+		struct span **leaf =
+			__atomic_load_n(&ht_page_map[root_index(page)], __ATOMIC_ACQUIRE);
+		size_t at = page & (PAGE_MAP_LEAF_COUNT - 1), count = PAGE_MAP_LEAF_COUNT;
 
-		for (; leaf && at < PAGE_MAP_LEAF_COUNT; at++)
-			if (leaf[at])
-				return leaf[at];
+		if (count - at > last - page)
+			count = at + (last - page);
+		for (; leaf && at < count; at++) {
+			struct span *span = __atomic_load_n(&leaf[at], __ATOMIC_RELAXED);
+
+			if (span)
+				return span_behind(span);
+		}
 	}
 	return NULL;
 }
@@ -139,7 +145,8 @@ void ht_page_map_walk(bool (*visit)(struct span *span, void *context), void *con
 		struct span **leaf = __atomic_load_n(&ht_page_map[root], __ATOMIC_ACQUIRE);
 
 		for (size_t at = 0; leaf && at < PAGE_MAP_LEAF_COUNT; at++) {
-			struct span *span = __atomic_load_n(&leaf[at], __ATOMIC_RELAXED);
+			struct span *span =
+				span_behind(__atomic_load_n(&leaf[at], __ATOMIC_RELAXED));
 			uintptr_t address = (root << PAGE_MAP_LEAF_SHIFT | at) << PAGE_SHIFT;
 
 			/* A span that began in the leaf before was visited there. */

@@ -31,6 +31,12 @@ static inline struct span *span_of(const void *p)
 			       __ATOMIC_RELAXED);
 }
 
+/* The span that a stand-in is there for. */
+static inline struct span *span_behind(struct span *span)
+{
+	return span && span->state == SPAN_STAND_IN ? span->next : span;
+}
+
 /* Makes the leaves for a range; false: no memory for them. Called before pages are used; locked, or by
  * a signal handler that interrupted who has the lock. */
 bool ht_page_map_reserve(uintptr_t start, size_t pages);
@@ -41,8 +47,9 @@ void ht_page_map_fork_child(void);
 /* Enters `span` (NULL: nothing) for the pages of a reserved range. */
 void ht_page_map_set(uintptr_t start, size_t pages, struct span *span);
 
-/* The span an address lies in, or the first one entered above it; NULL: there is none. Locked. */
-struct span *ht_page_map_from(uintptr_t address);
+/* The span an address lies in, or the first one entered above it and below `end`; NULL: there is
+ * none. Locked, or only to learn that there is none. */
+struct span *ht_page_map_next(uintptr_t address, uintptr_t end);
 
 /* Calls `visit` for every span in the map, by address, until it returns false. */
 void ht_page_map_walk(bool (*visit)(struct span *span, void *context), void *context);

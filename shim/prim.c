@@ -72,6 +72,33 @@ bool prim_make_writable(void *start, size_t bytes)
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 }
 
+bool prim_map_at(void *start, size_t bytes, bool gone)
+{
+	long ret = sys_call6(SYS_mmap, (long)start, (long)bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | (gone ? MAP_FIXED_NOREPLACE : MAP_FIXED),
+			     -1, 0);
+
+	/* Kernels before 4.17 take the address for a hint. */
+	if (!failed(ret) && ret != (long)start)
+		sys_call2(SYS_munmap, ret, bytes);
+	return ret == (long)start;
+}
+
+bool prim_open(void *start, size_t bytes)
+{
+	if (!is_forbidden(PRIM_MADVISE)) {
+		sys_call3(SYS_madvise, start, bytes, MADV_DOFORK);
+		sys_call3(SYS_madvise, start, bytes, MADV_KEEPONFORK);
+	}
+	return !failed(sys_call3(SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE));
+}
+
+bool prim_put_pages(void *from, void *to, size_t bytes)
+{
+	return !is_forbidden(PRIM_MREMAP) && !failed(sys_call5(SYS_mremap, from, bytes, bytes,
+							       MREMAP_MAYMOVE | MREMAP_FIXED, to));
+}
+
 bool prim_unmap(void *start, size_t bytes)
 {
 	ht_stack_unmapped((uintptr_t)start, bytes);

@@ -24,6 +24,16 @@ void *prim_map_unwritable(size_t bytes);
  * once for whoever reads them meanwhile. False: no memory. */
 bool prim_make_writable(void *start, size_t bytes);
 
+/* Zero pages in the place of what the program mapped there, or (`gone`) of what it unmapped, provided
+ * that nothing is there by now. False: not done. */
+bool prim_map_at(void *start, size_t bytes, bool gone);
+
+/* Undoes what the program may have done to its access to whole pages. False: refused. */
+bool prim_open(void *start, size_t bytes);
+
+/* Moves whole pages to where others are; nothing is mapped at `from` any more. */
+bool prim_put_pages(void *from, void *to, size_t bytes);
+
 /* Removes whole pages of a mapping. False: refused (the kernel's limit on mappings); the pages are
  * still there. */
 bool prim_unmap(void *start, size_t bytes);

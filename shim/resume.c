@@ -212,7 +212,7 @@ static bool list_some(struct ring_buffer *buffer)
 	uint32_t blocks = 0;
 
 	for (unsigned spans = 0; spans < STEP_SPANS && blocks < STEP_BLOCKS; spans++) {
-		struct span *span = ht_page_map_from(resume.at);
+		struct span *span = ht_page_map_next(resume.at, UINTPTR_MAX);
 		bool small;
 
 		if (!span)

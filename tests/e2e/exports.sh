@@ -11,7 +11,7 @@ memalign aligned_alloc posix_memalign valloc pvalloc malloc_usable_size
 malloc_trim mallopt mallinfo mallinfo2 malloc_stats malloc_info
 __libc_malloc __libc_calloc __libc_realloc __libc_reallocarray __libc_free __libc_cfree
 __libc_memalign __libc_valloc __libc_pvalloc __libc_mallopt __libc_mallinfo __posix_memalign
-sbrk __sbrk brk mmap mmap64 munmap mremap madvise
+sbrk __sbrk brk mmap mmap64 munmap mremap madvise mprotect shmat
 NAMES
 
 # What else stands in for libc's: a program that closes its descriptors leaves the shim's alone, one
