@@ -173,7 +173,7 @@ static bool settle_pages(char *start, size_t bytes, unsigned how, bool keep)
 	if (!copy)
 		return false;
 	memcpy(copy, start, bytes);
-	if (prim_put_pages(copy, start, bytes))
+	if (prim_move(copy, bytes, start, bytes))
 		return true;
 	prim_unmap(copy, bytes);
 	return false;

@@ -122,7 +122,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 		block_trim(old_span);
 		return old;
 	}
-	block = block_take(size_bytes, &span);
+	block = block_take_moved(old_span, size_bytes, &span);
 	if (unlikely(!block))
 		return no_memory();
 	copy = span_usable(old_span) < size_bytes ? span_usable(old_span) : size_bytes;

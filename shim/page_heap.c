@@ -266,7 +266,7 @@ static size_t run_pages(void)
 	return ht_page_heap.system_pages - ht_page_heap.huge_bytes / PAGE_BYTES;
 }
 
-static void count_system(size_t pages)
+void ht_pages_count_locked(size_t pages)
 {
 	ht_page_heap.system_pages += pages;
 	if (ht_page_heap.system_pages > ht_page_heap.most_pages)
@@ -289,7 +289,7 @@ static bool add_run(uintptr_t start, size_t pages, bool from_break)
 	run->start = start;
 	run->pages = pages;
 	run->from_break = from_break;
-	count_system(pages);
+	ht_pages_count_locked(pages);
 	if (unlikely(ht_altered_gone))
 		ht_page_map_set(start, pages, NULL);
 	run_join(run);
@@ -494,11 +494,7 @@ size_t ht_pages_purge_locked(size_t keep_pages)
 	return given;
 }
 
-/*
- * The system refused pages. Free runs, touched or not, count against its limits: those that can be
- * given back are. True: some were, so it is worth to ask again.
- */
-static bool make_room(void)
+bool ht_pages_make_room_locked(void)
 {
 	struct page_heap *heap = &ht_page_heap;
 	size_t before = heap->system_pages;
@@ -519,7 +515,7 @@ static bool make_room(void)
 
 static bool grow(size_t pages)
 {
-	return grow_by(pages) || (make_room() && grow_by(pages));
+	return grow_by(pages) || (ht_pages_make_room_locked() && grow_by(pages));
 }
 
 /*
@@ -696,103 +692,6 @@ void ht_pages_shrink_locked(struct span *span, size_t pages)
 	ht_page_map_set(run->start, given, NULL);
 	run_join(run);
 	decay(given);
-}
-
-/* Huge blocks */
-
-static uintptr_t map_huge(size_t bytes)
-{
-	uintptr_t start = (uintptr_t)prim_map(bytes);
-	bool again;
-
-	if (start || bytes > ADDRESS_MOST)
-		return start;
-	ht_page_heap_lock();
-	again = make_room();
-	ht_page_heap_unlock();
-	return again ? (uintptr_t)prim_map(bytes) : 0;
-}
-
-struct span *ht_huge_take(size_t pages, size_t align_pages)
-{
-	size_t extra = align_pages > 1 ? align_pages : 0, align_bytes = align_pages * PAGE_BYTES;
-	size_t mapped = (pages + extra) * PAGE_BYTES;
-	uintptr_t base, start, end;
-	struct span *span;
-
-	if (pages > (SIZE_MAX >> PAGE_SHIFT) / 4 || extra > (SIZE_MAX >> PAGE_SHIFT) / 4)
-		return NULL;
-	base = map_huge(mapped);
-	if (!base)
-		return NULL;
-	start = (base + align_bytes - 1) & ~(align_bytes - 1);
-	end = start + pages * PAGE_BYTES;
-	if (start > base)
-		prim_unmap((void *)base, start - base);
-	if (base + mapped > end)
-		prim_unmap((void *)end, base + mapped - end);
-	ht_page_heap_lock();
-	span = ht_page_map_reserve(start, 1) ? ht_span_struct_locked() : NULL;
-	if (span) {
-		span_list_add_first(&ht_page_heap.huge, span);
-		span->start = start;
-		span->pages = pages;
-		span->state = SPAN_HUGE;
-		ht_page_map_set(start, 1, span);
-		ht_page_heap.huge_bytes += pages * PAGE_BYTES;
-		count_system(pages);
-		tell(EVENT_MMAP, start, pages * PAGE_BYTES,
-		     (uint64_t)(PROT_READ | PROT_WRITE) << 32 | MAP_PRIVATE | MAP_ANONYMOUS);
-	}
-	ht_page_heap_unlock();
-	if (!span)
-		prim_unmap((void *)start, pages * PAGE_BYTES);
-	return span;
-}
-
-void ht_huge_give(struct span *span)
-{
-	uintptr_t start = span->start;
-	size_t bytes = span->pages * PAGE_BYTES;
-
-	ht_page_heap_lock();
-	ht_page_map_set(start, 1, NULL);
-	ht_altered_forget_locked(span);
-	span_list_remove(&ht_page_heap.huge, span);
-	ht_page_heap.huge_bytes -= bytes;
-	ht_page_heap.system_pages -= span->pages;
-	ht_span_struct_free_locked(span);
-	tell(EVENT_MUNMAP, start, bytes, 0);
-	ht_page_heap_unlock();
-	/* After the address has left the map: whoever gets it next finds nothing there. */
-	if (!prim_unmap((void *)start, bytes))
-		prim_purge((void *)start, bytes);
-}
-
-bool ht_huge_resize(struct span *span, size_t pages)
-{
-	size_t old = span->pages;
-	uint64_t details[3] = { pages * PAGE_BYTES, span->start, old * PAGE_BYTES };
-	bool shrinks = pages < old;
-
-	/* Locked until it is recorded: whoever gets the pages that go is later in the record. */
-	if (shrinks)
-		ht_page_heap_lock();
-	if (!prim_resize((void *)span->start, old * PAGE_BYTES, pages * PAGE_BYTES)) {
-		if (shrinks)
-			ht_page_heap_unlock();
-		return false;
-	}
-	if (!shrinks)
-		ht_page_heap_lock();
-	span->pages = pages;
-	ht_page_heap.huge_bytes += (pages - old) * PAGE_BYTES;
-	ht_page_heap.system_pages -= old;
-	count_system(pages);
-	if (unlikely(ht_recording()))
-		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, span->start, details);
-	ht_page_heap_unlock();
-	return true;
 }
 
 /* The program's own break calls */

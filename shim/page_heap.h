@@ -104,11 +104,14 @@ void ht_span_struct_free_locked(struct span *span);
 /* Memory for the allocator's own records, zeroed, never given back. */
 void *ht_records_locked(size_t bytes);
 
-/* A block with a mapping of its own, of exactly `pages` pages aligned as asked. NULL: no memory.
- * They take the lock themselves. */
-struct span *ht_huge_take(size_t pages, size_t align_pages);
-void ht_huge_give(struct span *span);
-bool ht_huge_resize(struct span *span, size_t pages);
+/* Counts pages that came from the system. */
+void ht_pages_count_locked(size_t pages);
+
+/*
+ * The system refused pages. Free runs, touched or not, count against its limits: those that can be
+ * given back are. True: some were, so it is worth asking again.
+ */
+bool ht_pages_make_room_locked(void);
 
 /* Lists by next and prev. */
 static inline void span_list_add_first(struct span_list *list, struct span *span)

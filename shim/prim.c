@@ -65,6 +65,14 @@ void *prim_map_unwritable(size_t bytes)
 	return failed(ret) ? NULL : (void *)ret;
 }
 
+void *prim_reserve(size_t bytes)
+{
+	long ret = sys_call6(SYS_mmap, 0, (long)bytes, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return failed(ret) ? NULL : (void *)ret;
+}
+
 /* Not by mprotect, which a program's filter of system calls need not allow. */
 bool prim_make_writable(void *start, size_t bytes)
 {
@@ -93,12 +101,6 @@ bool prim_open(void *start, size_t bytes)
 	return !failed(sys_call3(SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE));
 }
 
-bool prim_put_pages(void *from, void *to, size_t bytes)
-{
-	return !is_forbidden(PRIM_MREMAP) && !failed(sys_call5(SYS_mremap, from, bytes, bytes,
-							       MREMAP_MAYMOVE | MREMAP_FIXED, to));
-}
-
 bool prim_unmap(void *start, size_t bytes)
 {
 	ht_stack_unmapped((uintptr_t)start, bytes);
@@ -111,11 +113,17 @@ bool prim_purge(void *start, size_t bytes)
 	       !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
 }
 
-bool prim_move_pages(void *from, void *to, size_t bytes)
+bool prim_move_out(void *from, void *to, size_t bytes)
 {
 	return !is_forbidden(PRIM_MREMAP) &&
 	       !failed(sys_call5(SYS_mremap, from, bytes, bytes,
 				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to));
+}
+
+bool prim_move(void *from, size_t bytes, void *to, size_t to_bytes)
+{
+	return !is_forbidden(PRIM_MREMAP) && !failed(sys_call5(SYS_mremap, from, bytes, to_bytes,
+							       MREMAP_MAYMOVE | MREMAP_FIXED, to));
 }
 
 bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)

@@ -31,9 +31,6 @@ bool prim_map_at(void *start, size_t bytes, bool gone);
 /* Undoes what the program may have done to its access to whole pages. False: refused. */
 bool prim_open(void *start, size_t bytes);
 
-/* Moves whole pages to where others are; nothing is mapped at `from` any more. */
-bool prim_put_pages(void *from, void *to, size_t bytes);
-
 /* Removes whole pages of a mapping. False: refused (the kernel's limit on mappings); the pages are
  * still there. */
 bool prim_unmap(void *start, size_t bytes);
@@ -42,9 +39,16 @@ bool prim_unmap(void *start, size_t bytes);
  * refused (locked pages), contents unknown. */
 bool prim_purge(void *start, size_t bytes);
 
+/* Addresses that nobody else gets, with nothing to read or write there. NULL: none left. */
+void *prim_reserve(size_t bytes);
+
 /* Moves the pages of [from, from + bytes) to `to`, replacing what is there; `from` stays mapped
  * and reads as zero. False: nothing was changed. */
-bool prim_move_pages(void *from, void *to, size_t bytes);
+bool prim_move_out(void *from, void *to, size_t bytes);
+
+/* Moves a mapping to `to`, replacing what is there, and makes it to_bytes long. False: it stayed where
+ * it was; what was at `to` may be gone. */
+bool prim_move(void *from, size_t bytes, void *to, size_t to_bytes);
 
 /* Grows or shrinks a mapping where it is. False: no room there, nothing was changed. */
 bool prim_resize(void *start, size_t old_bytes, size_t new_bytes);

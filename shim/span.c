@@ -8,6 +8,11 @@
 #define SPAN_16_BYTES 1024
 #define SPAN_32_BYTES 4096
 
+/* A block that grows has this part of its pages to spare at least. */
+#define LARGE_SPARE_PART 8
+#define HUGE_SPARE_PART 64
+#define SPARE_PART(pages) ((pages) > HUGE_LEAST_PAGES ? HUGE_SPARE_PART : LARGE_SPARE_PART)
+
 static void tell_span(unsigned kind, struct span *span)
 {
 	uint64_t details[2] = { span->pages * PAGE_BYTES, span->block_bytes };
@@ -49,7 +54,7 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	if (span) {
 		span->block_bytes = size_class_bytes(class);
 		span->capacity = (uint32_t)(span->pages * PAGE_BYTES / span->block_bytes);
-		span->class = (uint8_t)class;
+		span->class = (uint8_t) class;
 		span->state = SPAN_SMALL;
 		span->reciprocal = UINT64_MAX / span->block_bytes + 1;
 		tell_span(EVENT_SPAN, span);
@@ -92,17 +97,31 @@ static struct span *large_begin(struct span *span, size_t size_bytes)
 	return span;
 }
 
-struct span *ht_span_large(size_t size_bytes, size_t align_pages)
+/*
+ * Pages for a block of `old` pages that grows to `pages`. A few to spare, so that growing by little
+ * at a time is not a call of the system, or moving the block, at each step. Nothing touches them
+ * before the program does.
+ */
+static size_t with_spare(size_t pages, size_t old, size_t part)
+{
+	return pages < old + old / part ? old + old / part : pages;
+}
+
+struct span *ht_span_large(size_t size_bytes, size_t align_pages, const struct span *grows)
 {
 	size_t pages = PAGES_OF(size_bytes);
 	struct span *span;
+
+	if (grows)
+		pages = with_spare(pages, grows->pages, SPARE_PART(pages));
 
 	if (unlikely(ht_page_heap_held)) {
 		span = ht_emergency_take(pages, align_pages);
 		return span ? large_begin(span, size_bytes) : NULL;
 	}
 	if (pages + align_pages > HUGE_LEAST_PAGES) {
-		span = ht_huge_take(pages, align_pages);
+		span = grows ? ht_huge_take_grown(pages, grows->start)
+			     : ht_huge_take(pages, align_pages);
 		if (!span)
 			return NULL;
 		ht_page_heap_lock();
@@ -180,18 +199,18 @@ static void tell_resized(struct span *span, size_t old)
 
 static bool grow(struct span *span, size_t pages)
 {
-	size_t old = span->pages;
+	size_t old = span->pages, more = with_spare(pages, old, HUGE_SPARE_PART);
 	bool done;
 
 	if (span->state == SPAN_HUGE) {
-		done = ht_huge_resize(span, pages);
+		done = ht_huge_resize(span, more) || (more > pages && ht_huge_resize(span, pages));
 		ht_page_heap_lock();
 	} else {
 		ht_page_heap_lock();
 		done = ht_pages_extend_locked(span, pages - old);
 	}
 	if (done) {
-		span->block_bytes = pages * PAGE_BYTES;
+		span->block_bytes = span->pages * PAGE_BYTES;
 		tell_resized(span, old);
 	}
 	ht_page_heap_unlock();
@@ -202,7 +221,7 @@ bool ht_span_large_resize(struct span *span, size_t size_bytes)
 {
 	size_t pages = PAGES_OF(size_bytes), old = span->pages;
 
-	if (pages <= old && (old - pages) * 16 <= pages) {
+	if (pages <= old && (size_bytes >= span->requested_bytes || (old - pages) * 16 <= pages)) {
 		span->block_bytes = old * PAGE_BYTES;
 		span->requested_bytes = size_bytes;
 		return true;

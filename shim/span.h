@@ -5,11 +5,9 @@
 #define HEAPTAPE_SHIM_SPAN_H
 
 #include "shim/alloc.h"
+#include "shim/huge.h"
 #include "shim/page_heap.h"
 #include "shim/types.h"
-
-/* Blocks from here on have a mapping of their own. */
-#define HUGE_LEAST_PAGES ((size_t)8192)
 
 static inline uint64_t remote_load(const struct span *span)
 {
@@ -32,8 +30,9 @@ size_t ht_span_pages(unsigned class, uint32_t spans);
 /* A span of a class without an owner, adopted from a thread that ended or new; NULL: no memory. */
 struct span *ht_span_small(unsigned class, size_t pages, bool may_grow);
 
-/* A span for one large block, NULL: no memory. */
-struct span *ht_span_large(size_t size_bytes, size_t align_pages);
+/* A span for one large block; NULL: no memory. `grows`: the span of a block that is to be moved to it
+ * and will probably grow further, or NULL. */
+struct span *ht_span_large(size_t size_bytes, size_t align_pages, const struct span *grows);
 void ht_span_large_give(struct span *span);
 bool ht_span_large_resize(struct span *span, size_t size_bytes);
 

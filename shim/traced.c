@@ -318,7 +318,7 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 		block_trim(old_span);
 		return old_block;
 	}
-	block = noted(block_take(size_bytes, &span), size_bytes, &span);
+	block = noted(block_take_moved(old_span, size_bytes, &span), size_bytes, &span);
 	if (unlikely(!block)) {
 		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &old, stack);
 		errno = ENOMEM;
