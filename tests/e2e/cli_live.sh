@@ -3,11 +3,12 @@
 . "$(dirname "$0")/lib.sh"
 need jq
 
-"$heaptape" run -q --label one -- "$programs/steady" 50 3 >one.out 2>one.err </dev/null &
+"$heaptape" run -q --label one -- "$programs/steady" 50 "$T/end" >one.out 2>one.err </dev/null &
 one=$!
-"$heaptape" run -q --label two -- "$programs/steady" 70 3 >two.out 2>two.err </dev/null &
+"$heaptape" run -q --label two -- "$programs/steady" 70 "$T/end" >two.out 2>two.err </dev/null &
 two=$!
-sleep 1.5
+until_true grep -q ready one.out
+until_true grep -q ready two.out
 is "two are running" "$("$heaptape" runs --json | jq '[.[] | select(.state == "running")] | length')" 2
 for run in one two; do
 	"$heaptape" report $run >o 2>e || fail "report $run: $(cat e)"
@@ -15,6 +16,7 @@ for run in one two; do
 	"$heaptape" leaks $run >o 2>e || fail "leaks $run: $(cat e)"
 	has "leaks $run" o 'live now'
 done
+touch end
 wait $one
 is "one" $? 0
 wait $two

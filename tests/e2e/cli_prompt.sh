@@ -13,7 +13,7 @@ if pid == 0:
 seen = ''
 def until(what):
     global seen
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while what not in seen:
         if not select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
             sys.exit('no %r after: %r' % (what, seen))

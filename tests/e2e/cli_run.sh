@@ -63,10 +63,7 @@ is "label" "$("$heaptape" sql --db other.db --csv 'SELECT label FROM runs' | tai
 "$heaptape" run -- sh -c 'trap "echo got; exit 9" TERM; echo ready; while :; do sleep 0.05; done' \
 	>o 2>e &
 recorder=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-	grep -q ready o && break
-	sleep 0.2
-done
+until_true grep -q ready o
 kill -TERM $recorder
 wait $recorder
 is "signal passed on: status" $? 9

@@ -110,21 +110,22 @@ else
 fi
 [ -z "$group" ] || rmdir "$group"
 
+# shellcheck disable=SC2317 # until_true calls it
+has_counted() { [ -e counts ] && "$programs/mortal" counts read | grep -qv ',0$'; }
+# shellcheck disable=SC2317
+has_stopped() { grep -q '^State:.*stopped' "/proc/$1/status"; }
 # begin HOW…: in the background, until it has counted something.
 begin() {
 	rm -f counts
 	"$heaptape" run -q -- "$programs/mortal" counts "$@" >out 2>err </dev/null &
 	recorder=$!
-	for _ in $(seq 50); do
-		[ -e counts ] && "$programs/mortal" counts read | grep -qv ',0$' && break
-		sleep 0.1
-	done
+	until_true has_counted
 	pid=$("$programs/mortal" counts read | head -1 | cut -d, -f1)
 }
 
 # Stopped, it can be looked into; killed then, nothing is missing either.
 begin stop=12345
-sleep 0.5
+until_true has_stopped "$pid"
 is "stopped: calls so far" "$("$programs/mortal" counts read)" "$pid,12345"
 counted "stopped"
 is "stopped: state" "$(query "SELECT state FROM runs")" running
@@ -133,7 +134,7 @@ wait $recorder
 is "stopped and killed: status" $? 137
 counted "stopped and killed"
 begin stop=12345 4
-sleep 0.3
+until_true has_stopped "$pid"
 kill -KILL "$pid"
 wait $recorder
 counted "four threads, stopped and killed"
@@ -142,10 +143,7 @@ checked
 # The command is killed: the program runs on, and its recording goes on to its end.
 begin kill=1500000 2
 kill -KILL $recorder
-for _ in $(seq 100); do
-	[ "$(query "SELECT state FROM runs")" = complete ] && break
-	sleep 0.1
-done
+until_true answers "SELECT state FROM runs" complete
 is "command killed: state" "$(query "SELECT state FROM runs")" complete
 counted "command killed"
 is "command killed: the program's end" "$(query "SELECT exit_signal, lost_events FROM processes")" 9,0
@@ -159,17 +157,11 @@ for i in $(seq 40); do
 	rm -f counts
 	"$heaptape" run -- "$programs/mortal" counts kill=$((1000 + 200 * i)) >/dev/null 2>&1 &
 	recorder=$!
-	for _ in $(seq 1000); do
-		[ -e counts ] && break
-		sleep 0.002
-	done
+	until [ -e counts ]; do sleep 0.002; done
 	kill -KILL $recorder
 	wait $recorder 2>/dev/null
 done
-for _ in $(seq 100); do
-	[ "$(query "SELECT count(*) FROM runs WHERE state = 'running'")" = 0 ] && break
-	sleep 0.1
-done
+runs_over
 is "commands killed: the programs' ends" "$(query "SELECT count(*) > 30, sum(exit_signal IS NOT 9)
 	FROM processes")" 1,0
 pass

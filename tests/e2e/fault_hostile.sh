@@ -8,13 +8,10 @@ need python3 sqlite3
 [ "$(awk '/Max open files/ { print $5 }' /proc/self/limits)" -ge 4096 ] ||
 	skip "no 4096 descriptors"
 
-hostile() { timeout 200 python3 "$top/tests/tools/hostile.py" "$@"; }
+hostile() { timeout 380 python3 "$top/tests/tools/hostile.py" "$@"; }
 hostile capture "$T/keeper" kept &
 keeper=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ -S keeper ] && break
-	sleep 0.2
-done
+until_true [ -S keeper ]
 HEAPTAPE_SOCKET=$T/keeper LD_PRELOAD=$B/libheaptape.so "$programs/threads" 2 20 1 >o
 wait $keeper
 [ -s kept ] || die "nothing was captured"
@@ -25,10 +22,7 @@ nm "$B/heaptaped" | grep -q __asan_init && limit_kb=unlimited
 sh -c "ulimit -v $limit_kb; exec \"\$@\"" sh "$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" \
 	2>daemon.log &
 daemon=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ -S socket ] && break
-	sleep 0.2
-done
+until_true [ -S socket ]
 good() { # a recording, and its rows compared
 	run_options="--socket $T/socket --label $1"
 	last_run="(SELECT run_id FROM runs WHERE label = '$1')"
@@ -39,9 +33,9 @@ good() { # a recording, and its rows compared
 good before
 
 # A thousand that say nothing are dropped after ten seconds; those that say it slowly, too.
-hostile silent socket 1000 20 >silent.out &
+hostile silent socket 1000 300 >silent.out &
 silent=$!
-hostile slow socket 50 20 >slow.out &
+hostile slow socket 50 300 >slow.out &
 slow=$!
 good beside-silence
 
@@ -63,10 +57,7 @@ is "wrong memory" "$(hostile memory socket kept)" 24
 "$heaptape" run --socket "$T/socket" --label victim -- \
 	sh -c 'echo $HEAPTAPE_RUN $$ >token; sleep 2; exit 6' >out 2>err </dev/null &
 victim=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ -s token ] && break
-	sleep 0.2
-done
+until_true [ -s token ]
 # shellcheck disable=SC2046
 hostile claim socket kept $(cat token) 4 &
 claim=$!

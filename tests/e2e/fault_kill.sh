@@ -5,19 +5,17 @@
 
 # start: records steady in the background; its pid in $pid, the recorder's in $recorder.
 start() {
-	rm -f heaptape.db* out err
+	rm -f heaptape.db* out err end
+	: >out
 	"$heaptape" run -- "$programs/steady" "$@" >out 2>err </dev/null &
 	recorder=$!
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		grep -q ready out && break
-		sleep 0.1
-	done
+	until_true grep -q ready out
 	pid=$(sed -n 's/ready //p' out)
 	[ -n "$pid" ] || die "the program did not start: $(cat err)"
 }
 daemon_of() { pgrep -P "$1" -x heaptaped || pgrep -x heaptaped -f -- "$T"; }
 
-start 5000 20
+start 5000 "$T/end"
 kill -KILL "$pid"
 wait $recorder
 is "program killed: status" $? 137
@@ -26,10 +24,11 @@ is "program killed: live" "$(query "SELECT live_blocks >= 5000, ending, exit_sig
 	"1,signaled,9"
 invariants
 
-start 5000 3
+start 5000 "$T/end"
 daemon=$(daemon_of $recorder)
 if [ -n "$daemon" ]; then
 	kill -KILL "$daemon"
+	touch end
 	wait $recorder
 	is "daemon killed: the program's status" $? 0
 	[ -s err ] || fail "daemon killed: nobody said so"
@@ -39,9 +38,8 @@ else
 	fail "no daemon found"
 fi
 
-start 5000 30
+start 5000 "$T/end"
 daemon=$(daemon_of $recorder)
-sleep 1.5
 kill -KILL $recorder "$daemon" "$pid"
 wait $recorder
 is "all killed" $? 137
@@ -49,9 +47,10 @@ is "all killed" $? 137
 "$heaptape" runs >o 2>e || fail "all killed: runs: $(cat e)"
 
 # SIGTERM to the daemon: it ends by itself with everything written; the program runs on.
-start 5000 4
+start 5000 "$T/end"
 daemon=$(daemon_of $recorder)
 kill -TERM "$daemon"
+touch end
 wait $recorder
 is "daemon stopped: the program's status" $? 0
 is "daemon stopped: events" "$(query "SELECT count(*) FROM events WHERE size_bytes = 555

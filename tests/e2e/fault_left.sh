@@ -3,12 +3,12 @@
 # database.
 . "$(dirname "$0")/lib.sh"
 
-# start OPTIONS: records steady in the background for two seconds; its pid in $pid, the others' in
-# $recorder and $daemon.
+# start OPTIONS: records steady in the background until there is a file `end`; its pid in $pid, the
+# others' in $recorder and $daemon.
 start() {
-	rm -f heaptape.db* out err
+	rm -f heaptape.db* out err end
 	: >out
-	"$heaptape" run "$@" -- "$programs/steady" 100 2 >out 2>err </dev/null &
+	"$heaptape" run "$@" -- "$programs/steady" 100 "$T/end" >out 2>err </dev/null &
 	recorder=$!
 	until_true grep -q ready out
 	pid=$(sed -n 's/ready //p' out)
@@ -19,19 +19,15 @@ start() {
 in_folder() { (cd "$T"/heaptape-*/ && echo *); }
 # shellcheck disable=SC2317 # until_true calls it
 is_dead() { [ -z "$(ls "/proc/$1/fd" 2>/dev/null)" ]; }
-until_true() {
-	for _ in $(seq 100); do
-		"$@" && return
-		sleep 0.1
-	done
-}
 
 start
+touch end
 wait $recorder
 is "everybody ends: state" "$(query "SELECT state FROM runs")" complete
 nothing_left
 
 start --quiet
+touch end
 wait $recorder
 is "quiet: state" "$(query "SELECT state FROM runs")" complete
 nothing_left
@@ -39,6 +35,7 @@ nothing_left
 start
 kill -KILL $recorder
 wait $recorder 2>/dev/null
+touch end
 nothing_left
 is "command killed: state" "$(query "SELECT state FROM runs")" complete
 
@@ -49,11 +46,13 @@ nothing_left
 
 start
 kill -KILL "$daemon"
+touch end
 wait $recorder
 nothing_left
 
 start
 kill -TERM "$daemon"
+touch end
 wait $recorder
 nothing_left
 
@@ -68,7 +67,8 @@ left=$(echo "$T"/heaptape-*)
 mkdir heaptape-backup heaptape-my.dir heaptape-public
 chmod 700 heaptape-backup heaptape-my.dir
 echo mine >heaptape-backup/socket
-"$heaptape" run -q -- "$programs/steady" 100 2 >out 2>err </dev/null &
+: >out
+"$heaptape" run -q -- "$programs/steady" 100 "$T/end" >out 2>err </dev/null &
 recorder=$!
 until_true grep -q ready out
 [ ! -e "$left" ] || fail "both killed: the folder is still there"
@@ -76,6 +76,7 @@ until_true grep -q ready out
 is "in use" "$(find heaptape-?????? -name socket | wc -l)" 2
 is "not ours" "$(cat heaptape-backup/socket)" mine
 is "not our folders" "$(find heaptape-my.dir heaptape-public | wc -l)" 2
+touch end
 wait $recorder
 is "in use: status" $? 0
 rm -r heaptape-backup heaptape-my.dir heaptape-public
@@ -84,11 +85,12 @@ nothing_left
 # A program that lives on after the command.
 rm -f heaptape.db*
 : >out
-lives_on() { "$heaptape" run -- sh -c '"$2" 100 "$1" >out 2>&1 </dev/null &
+lives_on() { rm -f end; "$heaptape" run -- sh -c '"$2" 100 "$1" >out 2>&1 </dev/null &
 	until grep -q ready out; do sleep 0.1; done' sh "$1" "$programs/steady" 2>err; }
-lives_on 3
+lives_on "$T/end"
 is "lives on: status" $? 0
 is "lives on: in the folder while it is needed" "$(in_folder)" socket
+touch end
 nothing_left
 is "lives on: state" "$(query "SELECT state FROM runs")" complete
 
@@ -98,8 +100,9 @@ cp "$B/libheaptape.so" "a folder/"
 : >out
 HEAPTAPE_SHIM="$T/a folder/libheaptape.so"
 export HEAPTAPE_SHIM
-lives_on 2
+lives_on "$T/end"
 is "with a link" "$(in_folder)" "libheaptape.so socket"
+touch end
 nothing_left
 unset HEAPTAPE_SHIM
 

@@ -5,22 +5,28 @@ need python3
 
 "$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" >daemon.log 2>&1 &
 daemon=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ -S socket ] && break
-	sleep 0.2
-done
+until_true [ -S socket ]
 is "socket's mode" "$(stat -c %a socket)" 600
 cat >peer.py <<'PEER'
 import os, random, socket, struct, sys, time
 random.seed(7)
 def connect():
-    s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1]); return s
+    s = socket.socket(socket.AF_UNIX); s.settimeout(100); s.connect(sys.argv[1]); return s
 def send(data, close=True):
     s = connect()
     try:
         s.sendall(data)
         s.shutdown(socket.SHUT_WR)
         while s.recv(4096): pass
+    except OSError: pass
+    s.close()
+def dropped(data):
+    """The daemon ends the connection by itself, although this side keeps it open."""
+    s = connect(); s.settimeout(200)
+    try:
+        s.sendall(data)
+        while s.recv(4096): pass
+    except TimeoutError: sys.exit('not dropped: %r' % data)
     except OSError: pass
     s.close()
 def frame(payload): return struct.pack('<I', len(payload)) + payload
@@ -32,18 +38,20 @@ def varint(n):
 hello = field(1, b'\x08\x01' + b'\x12\x011' + b'\x1d' + struct.pack('<I', 4242) + b'\x60\x80\x20')
 send(b'')
 send(b'\0')
-send(b'\xff' * 4)
-send(struct.pack('<I', 0))
-send(struct.pack('<I', 1 << 20 | 1) + b'x' * 1000)
 send(struct.pack('<I', 1000) + b'short')
-send(frame(b'\xff' * 100))
-send(frame(field(4, b'\x0d\x01\0\0\0')))                      # a batch before hello
-send(frame(field(1, b'\x08\x63')))                             # another version
-send(frame(hello) + frame(hello))                              # hello twice
-send(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\xff\xff\xff\xff')))
-send(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\x02\0\0\0\x22\x02\x01\x05')))
+dropped(b'\xff' * 4)
+dropped(struct.pack('<I', 0))
+dropped(struct.pack('<I', 1 << 20 | 1) + b'x' * 1000)
+dropped(frame(b'\xff' * 100))
+dropped(frame(hello) + frame(b'\xff' * 100))
+dropped(frame(hello) + frame(b'\x22\x05\xff'))                   # a field longer than its frame
+dropped(frame(field(4, b'\x0d\x01\0\0\0')))                   # a batch before hello
+dropped(frame(field(1, b'\x08\x63')))                          # another version
+dropped(frame(hello) + frame(hello))                           # hello twice
+dropped(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\xff\xff\xff\xff')))
+dropped(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\x02\0\0\0\x22\x02\x01\x05')))
 send(frame(hello) + frame(field(5, b'\x0d\xff\xff\xff\xff')))
-send(frame(hello) + frame(field(12, b'\x09' + b'\1' * 8)))     # a command's frame from a program
+dropped(frame(hello) + frame(field(12, b'\x09' + b'\1' * 8)))  # a command's frame from a program
 for _ in range(300):
     data = bytearray(frame(hello) + frame(field(random.randrange(1, 15), random.randbytes(random.randrange(200)))))
     for _ in range(random.randrange(5)):

@@ -10,7 +10,7 @@ case $B in /*) ;; *) B=$top/$B ;; esac
 # Once more from the start, with nothing of the caller's environment.
 if [ "${HT_CLEAN:-}" != 1 ]; then
 	exec env -i PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HT_CLEAN=1 HT_BUILD="$B" \
-		HT_KEEP="${HT_KEEP:-}" HT_SCALE="${HT_SCALE:-1}" DEATHS="${DEATHS:-}" KINDS="${KINDS:-}" LC_ALL=C.UTF-8 \
+		HT_KEEP="${HT_KEEP:-}" HT_ACCEPT="${HT_ACCEPT:-}" HT_SCALE="${HT_SCALE:-1}" DEATHS="${DEATHS:-}" KINDS="${KINDS:-}" LC_ALL=C.UTF-8 \
 		ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" TMPDIR="${TMPDIR:-/tmp}" sh "$0" "$@"
 fi
 
@@ -60,6 +60,23 @@ need() {
 		command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed"
 	done
 }
+
+# until_true COMMAND…: waits until the command succeeds. The time a machine needs is its own matter; five
+# minutes only end a test that would wait for ever.
+until_true() {
+	until_tries=0
+	until "$@" >/dev/null 2>&1; do
+		until_tries=$((until_tries + 1))
+		if [ $until_tries -gt 3000 ]; then
+			fail "waited in vain: $*"
+			return
+		fi
+		if [ $until_tries -lt 50 ]; then sleep 0.02; else sleep 0.1; fi
+	done
+}
+
+# answers SQL ROW: whether the query gives just this; for until_true.
+answers() { [ "$(query "$1")" = "$2" ]; }
 
 # The last line of every test.
 pass() {
@@ -162,23 +179,18 @@ ours() {
 	done
 }
 
+# shellcheck disable=SC2317 # until_true calls it
+none_of_ours() { [ -z "$(ours)" ]; }
+
 # runs_over: waits until no run in the database goes on.
 runs_over() {
-	for _ in $(seq 600); do
-		[ "$(query "SELECT count(*) FROM runs WHERE state = 'running'")" != 0 ] || return 0
-		sleep 0.1
-	done
-	fail "a run goes on for ever: $(query "SELECT command FROM runs WHERE state = 'running'")"
+	until_true answers "SELECT count(*) FROM runs WHERE state = 'running'" 0
 }
 
 # nothing_left: soon no process of ours runs, and no file is left but the database.
 nothing_left() {
-	for _ in $(seq 100); do
-		running=$(ours)
-		[ -n "$running" ] || break
-		sleep 0.1
-	done
-	is "still running" "$running" ""
+	until_true none_of_ours
+	is "still running" "$(ours)" ""
 	is "left behind" "$(find "$T" -mindepth 1 -maxdepth 1 -name "heaptape*" ! -name heaptape.db)" ""
 }
 

@@ -58,10 +58,7 @@ rm -f heaptape.db*
 
 "$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" 2>daemon.log &
 daemon=$!
-for _ in $(seq 100); do
-	[ -S socket ] && break
-	sleep 0.1
-done
+until_true [ -S socket ]
 all_kinds --socket "$T/socket"
 kill -TERM $daemon
 wait $daemon
@@ -86,10 +83,7 @@ rm -f heaptape.db*
 # A daemon that is stopped meanwhile does not say that its run is complete.
 "$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" 2>daemon.log &
 daemon=$!
-for _ in $(seq 100); do
-	[ -S socket ] && break
-	sleep 0.1
-done
+until_true [ -S socket ]
 "$heaptape" run -q --socket "$T/socket" -- sh -c '"$@"; exit 0' sh "$launcher" stopped "$T/pid" "$first"
 kill -TERM $daemon
 wait $daemon

@@ -2,19 +2,16 @@
 # While a program is being recorded, runs, report and sql answer with what has arrived.
 . "$(dirname "$0")/lib.sh"
 
-"$heaptape" run --label live -- "$programs/steady" 100 4 >out 2>err </dev/null &
+"$heaptape" run --label live -- "$programs/steady" 100 "$T/end" >out 2>err </dev/null &
 recorder=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	grep -q ready out && break
-	sleep 0.2
-done
-sleep 1
+until_true grep -q ready out
 is "state" "$(query "SELECT state FROM runs")" running
 is "events so far" "$(query "SELECT count(*) FROM events WHERE size_bytes = 555
 	AND kind = 'malloc'")" 100
 "$heaptape" runs >runs.out 2>&1 || fail "runs: $(cat runs.out)"
 has "runs" runs.out live
 "$heaptape" report >report.out 2>&1 || fail "report: $(cat report.out)"
+touch end
 wait $recorder
 is "status" $? 0
 is "state" "$(query "SELECT state FROM runs")" complete

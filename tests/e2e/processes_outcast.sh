@@ -13,10 +13,8 @@ outcast() {
 	record "$programs/outcast" "$1" "$2" "$3"
 	is "$1: status" "$status" 7
 	is "$1: messages" "$(grep -v '^heaptape: run\|^  ' err)" ""
-	for _ in $(seq 100); do # of one that was not waited for
-		[ "$(query "SELECT state FROM runs WHERE run_id = $last_run")" = complete ] && break
-		sleep 0.1
-	done
+	# One that was not waited for ends later.
+	until_true answers "SELECT state FROM runs WHERE run_id = $last_run" complete
 	is "$1: children" "$(query "SELECT count(*), sum(exit_code) FROM processes p WHERE run_id = $last_run
 		AND forked AND (SELECT count(*) FROM events e WHERE e.process_id = p.process_id
 			AND kind = 'malloc' AND size_bytes = 7001) = 100

@@ -54,10 +54,7 @@ fi
 
 record "$programs/children" daemonise
 is "status" "$status" 20
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	[ "$(query "SELECT count(*) FROM processes WHERE ended_ns IS NULL")" = 0 ] && break
-	sleep 0.3
-done
+until_true answers "SELECT count(*) FROM processes WHERE ended_ns IS NULL" 0
 is "daemon" "$(query "SELECT p.ending, p.exit_code, q.pid = $(pid_of left), q.exit_code, (SELECT
 	count(*) FROM events e WHERE e.process_id = p.process_id AND size_bytes = 7011) AS made FROM processes p
 	JOIN processes q ON q.process_id = p.parent_process_id WHERE p.run_id = $last_run

@@ -8,13 +8,8 @@
 daemon_start() {
 	"$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" >>daemon.log 2>&1 &
 	daemon=$!
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-		[ -S socket ] && break
-		sleep 0.2
-	done
+	until_true [ -S socket ]
 }
-# ended: runs that are not running any more.
-ended() { query "SELECT count(*) FROM runs WHERE state <> 'running'"; }
 by_hand() { HEAPTAPE_SOCKET=$T/socket LD_PRELOAD=$B/libheaptape.so "$@"; }
 
 daemon_start
@@ -24,12 +19,10 @@ by_hand sh -c 'kill -TERM $$' 2>err
 is "killed by hand: status" $? 143
 "$heaptape" run -q --socket "$T/socket" --label through -- sh -c 'exit 9'
 is "run --socket: status" $? 9
-by_hand "$programs/steady" 100 60 >out 2>err &
+by_hand "$programs/steady" 100 "$T/never" >out 2>err &
 steady=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-	[ "$(ended)" = 3 ] && grep -q ready out && break
-	sleep 0.2
-done
+until_true answers "SELECT count(*) FROM runs WHERE state <> 'running'" 3
+until_true grep -q ready out
 # Before Linux 6.15 only its parent can tell which signal ended a program.
 is "how they ended" "$(query "SELECT state, exit_code, coalesce(exit_signal, 15) FROM runs
 	WHERE state <> 'running' ORDER BY exit_code" | tr '\n' ' ')" "complete,,15 complete,9,15 complete,42,15 "

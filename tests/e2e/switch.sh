@@ -20,7 +20,7 @@ wait_for() {
 	tries=0
 	until [ "$(query "$1")" = "$2" ]; do
 		tries=$((tries + 1))
-		[ $tries -lt 200 ] || die "'$1' never gives '$2'"
+		[ $tries -lt 4000 ] || die "'$1' never gives '$2'"
 		sleep 0.05
 	done
 }

@@ -5,9 +5,9 @@ hostile.py capture SOCKET FILE    listen at SOCKET in heaptaped's place, and kee
                                   program sends
 hostile.py corrupt SOCKET FILE    send what was kept, again and again, each time with another byte of
                                   its frames changed: every offset of every type of frame
-hostile.py silent SOCKET N S      N connections that say nothing for S seconds; prints how many were
-                                  closed meanwhile
-hostile.py slow SOCKET N S        N connections that send a frame's bytes one by one for S seconds
+hostile.py silent SOCKET N S      N connections that say nothing, until all are closed or for S seconds;
+                                  prints how many were closed
+hostile.py slow SOCKET N S        N connections that send a frame's bytes one by one, likewise
 hostile.py memory SOCKET FILE     shared memory of every wrong kind
 hostile.py rewrite SOCKET FILE S  shared memory that is rewritten at random for S seconds
 hostile.py claim SOCKET FILE TOKEN PID S
@@ -180,7 +180,7 @@ def slow(path, count, seconds):
     until = time.monotonic() + seconds
     closed = 0
     for byte in data:
-        if time.monotonic() >= until:
+        if not peers or time.monotonic() >= until:
             break
         for peer in list(peers):
             try:

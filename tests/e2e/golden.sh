@@ -1,0 +1,90 @@
+#!/bin/sh
+# What each command prints, whole, compared with tests/golden/ (HT_ACCEPT=1 writes it anew: read the
+# difference before it is committed). What varies from run to run is masked here; what is masked is
+# compared with the database, column by column.
+. "$(dirname "$0")/lib.sh"
+need jq python3 sqlite3
+
+cp "$programs/ledger" .
+mkdir got
+"$heaptape" run --label 'before it' -- ./ledger 2>err >out
+is "status" $? 19
+"$heaptape" run -q --label after --free-stacks -- ./ledger 9
+is "status" $? 19
+
+# mask: times, dates, pids, sizes that are the machine's.
+mask() {
+	sed -E -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}/DATE/g' \
+		-e 's/[ 0-9][0-9] [A-Z][a-z]{2} [0-9]{2}:[0-9]{2}/      DATE/g' \
+		-e 's/ *[0-9.]+ (ns|us|ms|s)\b/ TIME/g' -e 's/[0-9.]+ bytes (stored )?per event/BYTES per event/' \
+		-e 's/\([0-9.]+ [KM]?i?B\)/(SIZE)/' -e 's/(stored|resident|resident set) +[0-9.]+ [KM]?i?B/\1 SIZE/' \
+		-e 's/, resident set SIZE//' -e '/^  resident SIZE/d' -e '/^  waited /d' \
+		-e 's/^  cost  .*( BYTES per event)/  cost        WAITED\1/' -e 's/^(  duration TIME TIME).*/\1/' \
+		-e 's/process(es)? [0-9]{2,}/process\1 PID/g' -e 's/ +$//' -e 's|"/[^"]*/(ledger[.c]*)"|"\1"|'
+}
+# golden NAME: standard input is as in tests/golden/NAME.
+golden() {
+	mask >"got/$1"
+	if [ -n "$HT_ACCEPT" ]; then
+		cp "got/$1" "$top/tests/golden/$1"
+	else
+		same "$1" "got/$1" "$top/tests/golden/$1"
+	fi
+}
+# pretty: JSON with what varies masked by its key.
+pretty() {
+	jq -S 'walk(if type == "object" then with_entries(if .value != null and (.key | test("_ns$|_at$|^pid$|^tid$|rss|stored|cwd|host|version|_id$|ids$|foreign_path|path$"))
+		then .value = "MASKED" else . end) |
+		if .name == "duration_ns" then {name} else . end else . end)'
+}
+COLUMNS=80
+export COLUMNS
+golden summary <err
+"$heaptape" runs | tr -s " " | golden runs
+"$heaptape" report 1 | golden report
+"$heaptape" leaks 1 | golden leaks
+"$heaptape" peak 1 | golden peak
+"$heaptape" peak --top-down 1 | golden peak-top-down
+"$heaptape" diff 1 2 | golden diff
+"$heaptape" export -f folded 1 | sed -E 's/^.*;main/main/' | sort | golden folded
+for of in count peak leaked temporary; do
+	"$heaptape" export -f folded --of $of 1 | sed -E 's/^.*;main/main/' | sort | golden "folded-$of"
+done
+for command in runs report leaks peak diff; do
+	case $command in
+	runs) words= ;;
+	diff) words='1 2' ;;
+	*) words=1 ;;
+	esac
+	# $words are none to two.
+	# shellcheck disable=SC2086
+	"$heaptape" $command --json $words | pretty | golden "$command.json"
+done
+
+# What is masked above is what the database says, under the same name.
+"$heaptape" report --json 1 >report.json
+"$heaptape" runs --json >runs.json
+cat >columns.py <<'EOT'
+import json, sqlite3
+db = sqlite3.connect("heaptape.db")
+compared = 0
+def columns(table): return {row[0] for row in db.execute(f"SELECT name FROM pragma_table_info('{table}')")}
+def check(what, got, table, where):
+    global compared
+    for key in got.keys() & columns(table):
+        want = db.execute(f"SELECT {key} FROM {table} WHERE {where}").fetchone()[0]
+        compared += 1
+        if got[key] != want and not (table == "runs" and key == "processes"):
+            print(f"{what}: {key}: got {got[key]!r}, the table has {want!r}")
+report = json.load(open("report.json"))
+check("report --json", report["run"], "runs", "run_id = 1")
+check("report --json", {key: value for key, value in report["run"].items() if key not in columns("runs")},
+      "processes", "run_id = 1")
+check("report --json, processes", report["processes"][0], "processes", "run_id = 1")
+check("report --json, threads", report["threads"][0], "threads", "process_id = 1")
+for run in json.load(open("runs.json")):
+    check("runs --json", run, "runs", f"run_id = {run['run_id']}")
+if compared < 70: print(f"only {compared} columns were compared")
+EOT
+is "figures and columns" "$(python3 columns.py 2>&1)" ""
+pass
