@@ -45,11 +45,8 @@ static void *take_pages(size_t size_bytes, size_t align_pages, const struct span
 
 void *ht_take_alone(size_t size_bytes, struct span **ret_span)
 {
-	void *block;
+	void *block = take_pages(size_bytes ? size_bytes : 1, 1, NULL, ret_span);
 
-	if (likely(!ht_page_heap_held))
-		return NULL;
-	block = take_pages(size_bytes ? size_bytes : 1, 1, NULL, ret_span);
 	if (!block)
 		return NULL;
 	(*ret_span)->requested_bytes = size_bytes;
@@ -175,7 +172,7 @@ void ht_release_other(struct span *span, void *block)
 	else if (span->class)
 		ht_span_push(span, block);
 	else
-		ht_span_large_give(span);
+		ht_span_give(span);
 }
 
 bool block_resize(struct span *span, void *p, size_t size_bytes)

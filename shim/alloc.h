@@ -182,8 +182,8 @@ static inline void *block_take_zeroed(size_t size_bytes, struct span **ret_span)
 	return ht_take_zeroed(size_bytes, ret_span);
 }
 
-/* In a signal handler that interrupted the page heap: a block of whole pages which needs nothing of it,
- * and brings the place for its record along; it reads as zero. NULL: no such case, or no memory. */
+/* A block of whole pages, which brings the place for its record along and reads as zero: for callers
+ * that the page heap is closed to. NULL: no memory. */
 static inline void *block_take_alone(size_t size_bytes, struct span **ret_span)
 {
 	return ht_take_alone(size_bytes, ret_span);
@@ -266,7 +266,7 @@ void block_copy(struct span *to_span, void *to, struct span *from_span, void *fr
 
 static inline struct block_meta *span_meta(struct span *span, void *block);
 
-/* fork.c: nothing of the allocator is half done while the process is copied. */
+/* alloc_fork.c: nothing of the allocator is half done while the process is copied. */
 void ht_alloc_fork_prepare(void);
 void ht_alloc_fork_parent(void);
 void ht_alloc_fork_child(void);

@@ -132,10 +132,9 @@ static void change(uintptr_t start, size_t bytes, unsigned set, unsigned clear)
 
 	start &= ~(PAGE_BYTES - 1);
 	/* A handler that interrupted the page heap does without. */
-	if (end <= start || ht_page_heap_held ||
-	    (!ht_page_heap.huge.first && !ht_page_map_next(start, end)))
+	if (end <= start || (!ht_page_heap.huge.first && !ht_page_map_next(start, end)) ||
+	    !ht_page_heap_lock_patiently())
 		return;
-	ht_page_heap_lock();
 	for (uintptr_t at = start; (span = ht_page_map_next(at, end)) != NULL;
 	     at = span->start + span->pages * PAGE_BYTES)
 		if (span->state == SPAN_SMALL || span->state == SPAN_LARGE)
@@ -214,9 +213,8 @@ struct span *ht_altered_settle(const void *block, enum settle_for purpose)
 	struct span *span;
 	bool done = true;
 
-	if (ht_page_heap_held)
+	if (!ht_page_heap_lock())
 		return NULL;
-	ht_page_heap_lock();
 	span = span_behind(span_of(block));
 	/* What is not a block, the caller reports. */
 	if (purpose != SETTLE_NOT && span && span->altered && block_is_start(span, block))

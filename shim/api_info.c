@@ -74,9 +74,8 @@ static bool count_span(struct span *span, void *context)
 static void take_census(struct census *census)
 {
 	*census = (struct census){ 0 };
-	if (unlikely(ht_page_heap_held))
+	if (unlikely(!ht_page_heap_lock()))
 		return;
-	ht_page_heap_lock();
 	ht_page_map_walk(count_span, census);
 	census->most_bytes = ht_page_heap.most_pages * PAGE_BYTES;
 	ht_page_heap_unlock();
@@ -86,10 +85,9 @@ HT_EXPORT int HT_API(malloc_trim)(size_t pad)
 {
 	size_t given;
 
-	if (unlikely(ht_page_heap_held))
-		return 0;
 	ht_heap_flush();
-	ht_page_heap_lock();
+	if (unlikely(!ht_page_heap_lock()))
+		return 0;
 	given = ht_pages_purge_locked(pad / PAGE_BYTES);
 	ht_page_heap_unlock();
 	if (HT_DEBUG)

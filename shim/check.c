@@ -146,9 +146,8 @@ void ht_check_page_heap(void)
 	struct tally tally = { 0 };
 	size_t bin_pages = 0, bin_dirty = 0;
 
-	if (ht_page_heap_held)
+	if (!ht_page_heap_lock())
 		return;
-	ht_page_heap_lock();
 	ht_page_map_walk(check_mapped, &tally);
 	for (unsigned bin = 0; bin < PAGE_BIN_COUNT; bin++) {
 		CHECK(!heap->bins[bin] == !(heap->bins_used[bin / 64] >> bin % 64 & 1));

@@ -13,9 +13,10 @@
 #include "shim/stack_table.h"
 #include "shim/thread.h"
 
-bool ht_forking;
-
-static int errno_before;
+/* This thread is in fork: what looks like a child that was made behind our back is the one that will
+ * call us in a moment. */
+static __thread bool forking;
+static __thread int errno_before;
 
 /* Is there a record that children are a part of? */
 static bool is_recorded(void)
@@ -25,7 +26,7 @@ static bool is_recorded(void)
 
 static void prepare(void)
 {
-	ht_forking = true;
+	forking = true;
 	if (is_recorded())
 		__atomic_fetch_add(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
 	ht_alloc_fork_prepare();
@@ -39,7 +40,7 @@ static void parent(void)
 	if (errno != errno_before && is_recorded())
 		__atomic_fetch_sub(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
 	ht_alloc_fork_parent();
-	ht_forking = false;
+	forking = false;
 }
 
 /* The parent's shared memory is never written again, but for the two counts: from the copied pages on
@@ -67,14 +68,23 @@ static void begin_anew(bool announced)
 	else
 		ht_link_off(NULL, 0);
 	ht_link_forget();
-	ht_forking = false;
 }
 
-static void child(void)
+static void begin_child(void)
 {
+	bool announced = forking;
+
+	forking = false;
 	ht_alloc_fork_child();
 	ht_shell_forked();
-	begin_anew(true);
+	begin_anew(announced);
+}
+
+/* A handler that was called before this one may have begun the record: it allocates. */
+static void child(void)
+{
+	if (forking)
+		begin_child();
 }
 
 bool ht_fork_seen_to(void)
@@ -83,11 +93,10 @@ bool ht_fork_seen_to(void)
 
 	if (!alive || __atomic_load_n(alive, __ATOMIC_RELAXED) == RING_ALIVE)
 		return true;
-	/* One of its threads sees to it, and none if fork is about to call us. */
-	if (ht_forking || __atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
+	/* One of its threads sees to it. */
+	if (__atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
 		return false;
-	ht_alloc_fork_child();
-	begin_anew(false);
+	begin_child();
 	return ht_recording();
 }
 

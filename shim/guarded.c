@@ -485,16 +485,17 @@ void ht_guard_check_all(void)
 	static struct findings findings;
 	uint64_t signals;
 
-	/* Held: exit in a signal handler, or after a jump out of one, that interrupted the page heap. */
-	if (!ht_guard_on || ht_page_heap_held)
+	if (!ht_guard_on)
 		return;
 	/* While pages are looked at they must not go away; and nobody who would like some may be
 	 * called meanwhile. */
 	sys_signals_block(&signals);
-	ht_page_heap_lock();
 	findings.count = 0;
-	ht_alloc_walk(check_span, &findings);
-	ht_page_heap_unlock();
+	/* Closed: exit in a signal handler, or after a jump out of one, that interrupted the page heap. */
+	if (ht_page_heap_lock_patiently()) {
+		ht_alloc_walk(check_span, &findings);
+		ht_page_heap_unlock();
+	}
 	sys_signals_restore(&signals);
 	for (unsigned i = 0; i < findings.count; i++)
 		ht_misuse_tell(&findings.misuses[i]);

@@ -129,8 +129,7 @@ size_t ht_hello_frame(uint8_t *out, bool forked)
 	wire_put_uint(&put, HELLO_DROP_WHEN_FULL, ht_settings.drop_when_full);
 	wire_put_uint(&put, HELLO_FORKED, forked);
 	if (forked)
-		wire_put_fixed64(&put, HELLO_HELD_BYTES,
-				 ht_page_heap.system_pages * (uint64_t)PAGE_BYTES);
+		wire_put_fixed64(&put, HELLO_HELD_BYTES, ht_page_heap_bytes());
 	if (ht_foreign.names) {
 		wire_put_uint(&put, HELLO_FOREIGN_SYMBOLS, ht_foreign.names);
 		put_text(&put, HELLO_FOREIGN_PATH, ht_foreign.path);

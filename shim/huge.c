@@ -20,9 +20,8 @@ static uintptr_t map_huge(size_t bytes)
 	uintptr_t start = (uintptr_t)prim_map(bytes);
 	bool again;
 
-	if (start || bytes > ADDRESS_MOST)
+	if (start || bytes > ADDRESS_MOST || !ht_page_heap_lock())
 		return start;
-	ht_page_heap_lock();
 	again = ht_pages_make_room_locked();
 	ht_page_heap_unlock();
 	return again ? (uintptr_t)prim_map(bytes) : 0;
@@ -50,15 +49,16 @@ static uintptr_t reserve_like(uintptr_t like, size_t bytes, size_t behind)
 	return start;
 }
 
-/* A mapping's span; NULL: no memory for it, the mapping is gone. */
+/* A mapping's span; NULL: no memory for it, or the page heap is closed, and the mapping is gone. */
 static struct span *enter(uintptr_t start, size_t pages)
 {
 	uint64_t details[2] = { pages * PAGE_BYTES, (uint64_t)(PROT_READ | PROT_WRITE) << 32 |
 							    MAP_PRIVATE | MAP_ANONYMOUS };
-	struct span *span;
+	struct span *span = NULL;
+	bool locked = ht_page_heap_lock();
 
-	ht_page_heap_lock();
-	span = ht_page_map_reserve(start, 1) ? ht_span_struct_locked() : NULL;
+	if (likely(locked) && ht_page_map_reserve(start, 1))
+		span = ht_span_struct_locked();
 	if (span) {
 		span_list_add_first(&ht_page_heap.huge, span);
 		span->start = start;
@@ -70,7 +70,8 @@ static struct span *enter(uintptr_t start, size_t pages)
 		if (unlikely(ht_recording()))
 			ht_record_pages(EVENT_MMAP | EVENT_BY_ALLOCATOR, start, details);
 	}
-	ht_page_heap_unlock();
+	if (likely(locked))
+		ht_page_heap_unlock();
 	if (!span)
 		prim_unmap((void *)start, pages * PAGE_BYTES);
 	return span;
@@ -109,12 +110,16 @@ struct span *ht_huge_take_grown(size_t pages, uintptr_t old)
 	return enter(start, pages);
 }
 
-void ht_huge_give(struct span *span)
+bool ht_huge_give(struct span *span)
 {
 	uintptr_t start = span->start;
 	size_t bytes = span->pages * PAGE_BYTES;
 
-	ht_page_heap_lock();
+	if (unlikely(!ht_page_heap_lock()))
+		return false;
+	if (unlikely(ht_recording()))
+		ht_record_pages(EVENT_UNSPAN | EVENT_BY_ALLOCATOR, start,
+				(uint64_t[2]){ bytes, span->block_bytes });
 	ht_page_map_set(start, 1, NULL);
 	ht_altered_forget_locked(span);
 	span_list_remove(&ht_page_heap.huge, span);
@@ -128,24 +133,21 @@ void ht_huge_give(struct span *span)
 	/* After the address has left the map: whoever gets it next finds nothing there. */
 	if (!prim_unmap((void *)start, bytes))
 		prim_purge((void *)start, bytes);
+	return true;
 }
 
 bool ht_huge_resize(struct span *span, size_t pages)
 {
 	size_t old = span->pages;
 	uint64_t details[3] = { pages * PAGE_BYTES, span->start, old * PAGE_BYTES };
-	bool shrinks = pages < old;
 
 	/* Locked until it is recorded: whoever gets the pages that go is later in the record. */
-	if (shrinks)
-		ht_page_heap_lock();
+	if (unlikely(!ht_page_heap_lock()))
+		return false;
 	if (!prim_resize((void *)span->start, old * PAGE_BYTES, pages * PAGE_BYTES)) {
-		if (shrinks)
-			ht_page_heap_unlock();
+		ht_page_heap_unlock();
 		return false;
 	}
-	if (!shrinks)
-		ht_page_heap_lock();
 	span->pages = pages;
 	ht_page_heap.huge_bytes += (pages - old) * PAGE_BYTES;
 	ht_page_heap.system_pages -= old;

@@ -17,14 +17,15 @@
 /* Blocks from here on are huge. */
 #define HUGE_LEAST_PAGES ((size_t)8192)
 
-/* A block of exactly `pages` pages aligned as asked. NULL: no memory. The functions here take the page
- * heap's lock themselves. */
+/* A block of exactly `pages` pages aligned as asked. NULL: no memory, or the page heap is closed. The
+ * functions here take its lock themselves. */
 struct span *ht_huge_take(size_t pages, size_t align_pages);
 
 /* The same for a block at `old` to be moved to, which grows. */
 struct span *ht_huge_take_grown(size_t pages, uintptr_t old);
 
-void ht_huge_give(struct span *span);
+/* False: the page heap is closed, nothing was changed. */
+bool ht_huge_give(struct span *span);
 
 /* Grows or shrinks the block where it is. False: that cannot be done, nothing was changed. */
 bool ht_huge_resize(struct span *span, size_t pages);

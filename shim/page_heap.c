@@ -699,13 +699,13 @@ void ht_pages_shrink_locked(struct span *span, size_t pages)
 int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new)
 {
 	uintptr_t old, want, now;
-	bool ours;
+	bool ours, handler = ht_page_heap_held, locked = ht_page_heap_lock();
 
-	if (unlikely(ht_page_heap_held)) {
+	if (unlikely(handler)) {
 		*ret_old = *ret_new = prim_break();
 		return -ENOMEM;
 	}
-	ht_page_heap_lock();
+	/* Closed: then nobody else moves the break either. */
 	old = now = prim_break();
 	want = absolute ? (uintptr_t)value : old + (uintptr_t)value;
 	/* Pages of ours are not the program's to give away. What lies below them, the kernel will
@@ -716,7 +716,8 @@ int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintp
 		if (now != old)
 			ht_page_heap.break_foreign = true;
 	}
-	ht_page_heap_unlock();
+	if (likely(locked))
+		ht_page_heap_unlock();
 	*ret_old = old;
 	*ret_new = now;
 	return now >= want && !ours ? 0 : -ENOMEM;

@@ -12,6 +12,12 @@
  * back.
  *
  * Everything here that says "locked" wants ht_page_heap.lock held.
+ *
+ * Nobody waits for a fork. While a thread is in fork, from our handler before it to our handler after
+ * it, the page heap is closed to all other threads: nothing of it is half done when the process is
+ * copied. But fork waits for locks that are not ours (of other handlers, of every stream), whose
+ * holders may be waiting for memory. So another thread gives it a moment, then does without, as a
+ * signal handler does that interrupted its own thread here. No lock of ours is held across fork.
  */
 #ifndef HEAPTAPE_SHIM_PAGE_HEAP_H
 #define HEAPTAPE_SHIM_PAGE_HEAP_H
@@ -24,6 +30,9 @@
 
 struct page_heap {
 	struct prim_lock lock;
+	uint32_t
+		forks; /* threads in fork; changed with the lock held, but for the last one's end */
+	bool forks_are_slow; /* somebody waited in vain for them */
 	uint64_t bins_used[PAGE_BIN_COUNT / 64];
 	struct span *bins[PAGE_BIN_COUNT];
 
@@ -31,8 +40,9 @@ struct page_heap {
 	uintptr_t break_end;
 	bool break_foreign; /* the program moved the break: it is not ours to move any more */
 
-	size_t system_pages;	 /* from the system now, in use and free */
-	size_t free_pages;	 /* in the bins */
+	size_t system_pages; /* from the system now, in use and free */
+	size_t alone_pages; /* those of shim/emergency.h: not among them, changed without the lock */
+	size_t free_pages;  /* in the bins */
 	size_t free_dirty_pages; /* of those, touched */
 	size_t huge_bytes;	 /* of blocks with a mapping of their own */
 	size_t most_pages;	 /* the most system_pages ever was */
@@ -58,16 +68,35 @@ struct page_heap {
 extern struct page_heap ht_page_heap;
 
 /* This thread has the lock, or is about to. Who finds this true before taking it is a signal handler
- * that interrupted its own thread here: it must do without. */
+ * that interrupted its own thread here. */
 extern __thread bool ht_page_heap_held __attribute__((tls_model("initial-exec")));
 
-static inline void ht_page_heap_lock(void)
+bool ht_page_heap_lock_slow(bool taken);
+
+/* False: the page heap is closed to the caller, which must do without. */
+static inline __attribute__((warn_unused_result)) bool ht_page_heap_lock(void)
 {
-	if (HT_DEBUG && ht_page_heap_held)
-		__builtin_trap();
+	bool taken;
+
+	if (unlikely(ht_page_heap_held))
+		return false;
 	ht_page_heap_held = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	prim_lock(&ht_page_heap.lock);
+	taken = prim_try_lock(&ht_page_heap.lock);
+	if (likely(taken && !ht_page_heap.forks))
+		return true;
+	return ht_page_heap_lock_slow(taken);
+}
+
+/* The same for what cannot be done later: waits for forks for some seconds. */
+bool ht_page_heap_lock_patiently(void);
+
+/* All that the allocator has from the system. */
+static inline uint64_t ht_page_heap_bytes(void)
+{
+	return (ht_page_heap.system_pages +
+		__atomic_load_n(&ht_page_heap.alone_pages, __ATOMIC_RELAXED)) *
+	       PAGE_BYTES;
 }
 
 static inline void ht_page_heap_unlock(void)

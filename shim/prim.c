@@ -175,19 +175,58 @@ void prim_relax(unsigned round)
 	}
 }
 
-void prim_lock_wait(struct prim_lock *lock)
+static bool spin(struct prim_lock *lock)
 {
 	for (unsigned round = 0; round < 100; round++) {
-		uint32_t expect = 0;
-
 		prim_relax(round);
-		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0 &&
-		    __atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED))
-			return;
+		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0 && prim_try_lock(lock))
+			return true;
 	}
+	return false;
+}
+
+void prim_lock_wait(struct prim_lock *lock)
+{
+	if (spin(lock))
+		return;
 	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
 		sys_call4(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, 0);
+}
+
+bool prim_lock_wait_for(struct prim_lock *lock, unsigned milliseconds)
+{
+	if (spin(lock))
+		return true;
+	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+		if (!prim_sleep_on(&lock->word, 2, milliseconds))
+			return __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) == 0;
+	return true;
+}
+
+bool prim_sleep_on(uint32_t *word, uint32_t seen, unsigned milliseconds)
+{
+	struct timespec limit = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+
+	return sys_call4(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &limit) != -ETIMEDOUT;
+}
+
+void prim_wake_all(uint32_t *word)
+{
+	sys_call3(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
+}
+
+uint32_t *prim_copy_mark(void)
+{
+	uint32_t *mark = prim_map(PAGE_BYTES);
+
+	if (!mark)
+		return NULL;
+	if (sys_call3(SYS_madvise, mark, PAGE_BYTES, MADV_WIPEONFORK) < 0) {
+		sys_call2(SYS_munmap, mark, PAGE_BYTES);
+		return NULL;
+	}
+	*mark = 1;
+	return mark;
 }
 
 void prim_lock_wake(struct prim_lock *lock)

@@ -75,15 +75,29 @@ struct prim_lock {
 };
 
 void prim_lock_wait(struct prim_lock *lock);
+bool prim_lock_wait_for(struct prim_lock *lock, unsigned milliseconds);
 void prim_lock_wake(struct prim_lock *lock);
 void prim_relax(unsigned round);
 
-static inline void prim_lock(struct prim_lock *lock)
+/* Sleeps until somebody changes the word and wakes us, at most so long. False: that long. */
+bool prim_sleep_on(uint32_t *word, uint32_t seen, unsigned milliseconds);
+void prim_wake_all(uint32_t *word);
+
+/* A word of 1 on a page that is empty in a copy of the process, whoever made it and however. NULL: the
+ * kernel does not offer this. */
+uint32_t *prim_copy_mark(void);
+
+static inline bool prim_try_lock(struct prim_lock *lock)
 {
 	uint32_t expect = 0;
 
-	if (unlikely(!__atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
-						  __ATOMIC_RELAXED)))
+	return __atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static inline void prim_lock(struct prim_lock *lock)
+{
+	if (unlikely(!prim_try_lock(lock)))
 		prim_lock_wait(lock);
 }
 

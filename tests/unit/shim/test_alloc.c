@@ -1,12 +1,17 @@
 /* The allocator under its names out of the way (ht_api_*), checked by its own checker. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -227,7 +232,7 @@ static void ended_threads_leave_nothing(void **state)
 			used = ht_page_heap.system_pages - ht_page_heap.free_pages;
 	}
 	assert_true(ht_page_heap.system_pages - ht_page_heap.free_pages <= used + 16);
-	for (unsigned class = 1; class <= CLASS_COUNT; class++)
+	for (unsigned class = 1; class <= CLASS_COUNT; class ++)
 		assert_int_equal(ht_page_heap.abandoned_count[class], 0);
 }
 
@@ -368,6 +373,97 @@ static void handlers_need_no_page_heap(void **state)
 	check_all();
 }
 
+/* Blocks of all kinds, by a thread that gets its heap here and ends. */
+static void *use_all_kinds(void *context)
+{
+	const size_t sizes[] = { 1, 24, 5000, 31000, 100000, 1 << 20, 5 << 20, 40 << 20 };
+	void *blocks[8];
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 8; i++) {
+			blocks[i] = ht_api_calloc(1, sizes[i]);
+			assert_non_null(blocks[i]);
+			memset(blocks[i], (int)i, sizes[i]);
+		}
+		for (size_t i = 0; i < 8; i++) {
+			blocks[i] = ht_api_realloc(blocks[i], sizes[i] * 2);
+			assert_int_equal(((char *)blocks[i])[sizes[i] - 1], i);
+			ht_api_free(blocks[i]);
+		}
+	}
+	return context;
+}
+
+/* A fork may take as long as it likes: nobody waits for it but for a moment. */
+static void nobody_waits_for_a_fork(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	ht_alloc_fork_prepare();
+	use_all_kinds(NULL);
+	assert_int_equal(pthread_create(&thread, NULL, use_all_kinds, NULL), 0);
+	pthread_join(thread, NULL);
+	assert_int_not_equal(ht_page_heap.alone_pages, 0);
+	ht_alloc_fork_prepare(); /* another one within */
+	ht_alloc_fork_parent();
+	assert_int_equal(ht_page_heap.forks, 1);
+	ht_alloc_fork_parent();
+	assert_int_equal(ht_page_heap.forks, 0);
+	use_all_kinds(NULL);
+	for (int i = 0; i < 100; i++)
+		ht_api_free(ht_api_malloc(100000));
+	assert_int_equal(pthread_create(&thread, NULL, use_all_kinds, NULL), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(ht_page_heap.alone_pages, 0);
+	check_all();
+}
+
+static uint32_t holds;
+
+static void *hold_it(void *context)
+{
+	assert_true(ht_page_heap_lock());
+	__atomic_store_n(&holds, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&holds, __ATOMIC_ACQUIRE))
+		sched_yield();
+	ht_page_heap_unlock();
+	return context;
+}
+
+/* No handler is called, and the heap is caught in the middle of somebody's work. */
+static void a_copy_behind_our_back_goes_on(void **state)
+{
+	pthread_t thread;
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, hold_it, NULL), 0);
+	while (!__atomic_load_n(&holds, __ATOMIC_ACQUIRE))
+		sched_yield();
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid) {
+		use_all_kinds(NULL);
+		ht_alloc_fork_prepare();
+		ht_alloc_fork_parent();
+		use_all_kinds(NULL);
+		_exit(ht_page_heap_lock() ? 4 : 3);
+	}
+	__atomic_store_n(&holds, 0, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 3 << 8);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid) {
+		use_all_kinds(NULL);
+		check_all();
+		_exit(ht_page_heap_lock() ? 3 : 4);
+	}
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 3 << 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +480,8 @@ int main(void)
 		cmocka_unit_test(handlers_leave_a_taken_heap_alone),
 		cmocka_unit_test(handlers_need_no_page_heap),
 		cmocka_unit_test(a_heap_that_was_left_is_used_again),
+		cmocka_unit_test(nobody_waits_for_a_fork),
+		cmocka_unit_test(a_copy_behind_our_back_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
