@@ -21,6 +21,7 @@
 #include "shim/stack_table.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
+#include "shim/unwind_slow.h"
 #include "shim/unwind_step.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -234,6 +235,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 {
 	struct stack_state state = *ret_join, next, slow_from, slow_next;
 	struct stack_range range = w->range, slow_range;
+	struct unwind_regs regs;
 	unsigned depth = ht_stack_depth, depth_least = depth, depth_cut = depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
 	bool odd = false;	/* the state may be one that a signal interrupted */
@@ -246,6 +248,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 		depth_cut = depth / 4 * 3;
 	}
 	*ret_kept = 0;
+	regs.known = 0;
 	for (;;) {
 		uint64_t row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
 
@@ -285,7 +288,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			slow_from = state; /* copies, so that the quick steps stay in registers */
 			slow_range = range;
 			w->cut = (enum stack_cut)ht_stack_step_slow(&slow_from, row, &slow_range,
-								    &slow_next);
+								    &regs, &slow_next);
 			next = slow_next;
 			odd = next.pc_at == &ht_stack_never;
 			if (w->cut != STACK_CUT_NONE)

@@ -2,11 +2,15 @@
 #if defined(__x86_64__)
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "shim/modules.h"
 #include "shim/unwind_slow.h"
 
 #define RED_ZONE_WORDS 32 /* how far above the entry stack pointer the linker's entry may be */
+
+#define SP_CODE 4 /* of registers in instructions */
+#define FP_CODE 5
 
 #define NEAR_BYTES ((uintptr_t)1 << 30)	  /* code made at run time lies together */
 #define FP_FRAME_MAX ((uintptr_t)8 << 10) /* more than that is hardly one frame */
@@ -89,6 +93,104 @@ static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range 
 	ret->value[EH_FP] = record[0];
 	ret->value[EH_SP] = fp + 2 * sizeof(*record);
 	ret->known = (uint64_t)1 << EH_RA | (uint64_t)1 << EH_FP | (uint64_t)1 << EH_SP;
+	ret->interrupted = false;
+	return true;
+}
+
+#define CODE_BYTES 16
+
+/* The instructions from pc on, as far as they are readable. */
+static bool code_at(uintptr_t pc, uint8_t code[CODE_BYTES])
+{
+	uintptr_t words[CODE_BYTES / sizeof(uintptr_t)] = { 0, 0 };
+
+	if (!ht_stack_peek(pc, &words[0]))
+		return false;
+	ht_stack_peek(pc + sizeof(words[0]), &words[1]);
+	memcpy(code, words, sizeof(words));
+	return true;
+}
+
+#define STARTS_WITH(code, bytes) (memcmp(code, bytes, sizeof(bytes) - 1) == 0)
+#define RET "\xc3"
+#define REALIGNED_RET "\x49\x8d\x62\xf8\xc3" /* lea -8(%r10), %rsp; ret */
+#define MAKE_FRAME "\x55\x48\x89\xe5"	     /* push %rbp; mov %rsp, %rbp */
+#define MOV_SP_FP "\x48\x89\xe5"
+#define POP_FP_RET "\x5d\xc3"
+#define ENDBR64 "\xf3\x0f\x1e\xfa"
+
+#define CALL_PRESERVED 0x1f0c8u /* rbx rbp rsp r12-r15 rip */
+
+/* The caller, whose return address is at `at`. Registers are as they are. */
+static bool return_by(const struct unwind_regs *regs, const struct stack_range *range, uintptr_t at,
+		      struct unwind_regs *ret)
+{
+	struct unwind_regs caller = *regs;
+
+	if ((at & 7) || at < range->start || at > range->end - sizeof(uintptr_t))
+		return false;
+	caller.value[EH_RA] = *(const uintptr_t *)at;
+	caller.value[EH_SP] = at + sizeof(uintptr_t);
+	caller.known &= CALL_PRESERVED;
+	caller.interrupted = false;
+	*ret = caller;
+	return true;
+}
+
+bool ht_unwind_returning(const struct unwind_regs *regs, const struct stack_range *range,
+			 struct unwind_regs *ret)
+{
+	uint8_t code[CODE_BYTES];
+
+	if (!regs->interrupted || !code_at(regs->value[EH_RA] - 1, code))
+		return false;
+	if (STARTS_WITH(code, RET))
+		return return_by(regs, range, regs->value[EH_SP], ret);
+	return STARTS_WITH(code, REALIGNED_RET) && regs->known >> 10 & 1 &&
+	       return_by(regs, range, regs->value[10] - sizeof(uintptr_t), ret);
+}
+
+/* The length of an instruction that may stand before a function makes its frame: endbr64, or a move
+ * between registers, but not to sp or fp. 0: it is another one. */
+static unsigned early_instruction(const uint8_t *code)
+{
+	unsigned rex = (code[0] & 0xf0) == 0x40;
+	uint8_t to = code[rex + 1] & 7;
+
+	if (STARTS_WITH(code, ENDBR64))
+		return sizeof(ENDBR64) - 1;
+	if (code[rex] != 0x89 || code[rex + 1] < 0xc0)
+		return 0;
+	return (to == SP_CODE || to == FP_CODE) && !(rex && code[0] & 1) ? 0 : rex + 2;
+}
+
+/* A frame without a row, interrupted where fp is not yet its own, or no longer. The instructions that
+ * make and end a frame with a frame pointer say where the return address is. */
+static bool step_interrupted(const struct unwind_regs *regs, const struct stack_range *range,
+			     struct unwind_regs *ret)
+{
+	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP];
+	struct unwind_regs caller;
+	uint8_t code[2 * CODE_BYTES] = { 0 };
+	const uint8_t *next = code;
+	unsigned bytes;
+
+	if (!regs->interrupted || !code_at(pc - 1, code))
+		return false;
+	if (STARTS_WITH(code, MOV_SP_FP) || STARTS_WITH(code, POP_FP_RET)) {
+		if (!return_by(regs, range, sp + sizeof(uintptr_t), &caller))
+			return false;
+		caller.value[EH_FP] = *(const uintptr_t *)sp;
+	} else {
+		while (next < code + CODE_BYTES && (bytes = early_instruction(next)))
+			next += bytes;
+		if (STARTS_WITH(next, MAKE_FRAME) ? !return_by(regs, range, sp, &caller)
+						  : !ht_unwind_returning(regs, range, &caller))
+			return false;
+	}
+	if (!is_return_address(caller.value[EH_RA], pc))
+		return false;
+	*ret = caller;
 	return true;
 }
 
@@ -96,7 +198,7 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 			  struct unwind_regs *ret, const uintptr_t **ret_record)
 {
 	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP], word, tail;
-	struct unwind_regs caller = { .known = 0 };
+	struct unwind_regs caller = { .known = 0, .interrupted = false };
 
 	*ret_record = NULL;
 	/* The dynamic linker's entry calls constructors; beneath it there is only what the kernel
@@ -107,6 +209,8 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 	}
 	if (!ht_stack_peek(pc, &word))
 		return -ENOENT;
+	if (step_interrupted(regs, range, ret))
+		return 0;
 	if (word != RESTORER_WORD || !ht_stack_peek(pc + 8, &tail) ||
 	    (uint8_t)tail != RESTORER_TAIL) {
 		if (!step_by_fp(regs, range, ret))
@@ -119,8 +223,10 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 			return -ENOENT;
 		caller.known |= (uint64_t)1 << context_regs[i];
 	}
-	if (caller.value[EH_RA])
+	if (caller.value[EH_RA]) {
 		caller.value[EH_RA]++;
+		caller.interrupted = true;
+	}
 	*ret = caller;
 	return 0;
 }

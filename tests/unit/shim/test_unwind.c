@@ -809,6 +809,134 @@ static void test_frame_pointer(void **state)
 	through_code_without_rows(1);
 	assert_int_equal(cuts(), before);
 }
+
+/*
+ * -- interrupted at every instruction --
+ *
+ * Functions run step by step, and at each step a handler captures. What is beyond the interrupted frame
+ * is always the same.
+ */
+
+/* Realigned, as gcc does it: the CFA is in r10 at the beginning and the end. Its rows do not say that
+ * the registers were restored. */
+void stepped_realigned(void);
+extern const char stepped_realigned_end[];
+__asm__(".text\n"
+	".type stepped_realigned, @function\n"
+	"stepped_realigned:\n"
+	".cfi_startproc\n"
+	"	leaq 8(%rsp), %r10\n"
+	"	.cfi_def_cfa 10, 0\n"
+	"	andq $-64, %rsp\n"
+	"	pushq -8(%r10)\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	.cfi_escape 0x10, 6, 2, 0x76, 0\n" /* rbp: at rbp */
+	"	pushq %r12\n"
+	"	.cfi_escape 0x10, 12, 2, 0x76, 0x78\n" /* r12: at rbp - 8 */
+	"	pushq %r10\n"
+	"	.cfi_escape 0x0f, 3, 0x76, 0x70, 6\n" /* CFA: word at rbp - 16 */
+	"	xorl %r12d, %r12d\n"
+	"	popq %r10\n"
+	"	.cfi_def_cfa 10, 0\n"
+	"	popq %r12\n"
+	"	popq %rbp\n"
+	"	leaq -8(%r10), %rsp\n"
+	"	.cfi_def_cfa 7, 8\n"
+	"	ret\n"
+	".cfi_endproc\n"
+	"stepped_realigned_end:\n"
+	".size stepped_realigned, .-stepped_realigned\n");
+
+/* Without any row; two moves before its frame pointer. */
+void stepped_without_row(void);
+extern const char stepped_without_row_end[];
+__asm__(".text\n"
+	".type stepped_without_row, @function\n"
+	"stepped_without_row:\n"
+	"	endbr64\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	xorl %eax, %eax\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"stepped_without_row_end:\n"
+	".size stepped_without_row, .-stepped_without_row\n");
+
+static uintptr_t stepped_from, stepped_to;
+static uint32_t beyond;
+static unsigned steps, wrong_steps;
+static bool through_made_code;
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+	uintptr_t pc = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	uint32_t node;
+
+	(void)number;
+	(void)info;
+	if (pc < stepped_from || pc >= stepped_to)
+		return;
+	/* No registers are known beyond code that only keeps a frame pointer. */
+	if (through_made_code)
+		without_row_fp(note_here);
+	else
+		note_here();
+	for (node = node_here; node && nodes[node].pc != pc + 1;)
+		node = nodes[node].parent;
+	node = nodes[node].parent; /* the call */
+	wrong_steps += nodes[node].parent != beyond;
+	steps++;
+}
+
+static __attribute__((noinline, optimize("no-omit-frame-pointer"))) void
+step_through(void (*function)(void), const char *end)
+{
+	/* This frame is found by its frame pointer. */
+	char *room = alloca(16 + 16 * roll(4));
+
+	__asm__ volatile("" : : "r"(room) : "memory");
+	stepped_from = (uintptr_t)function;
+	stepped_to = (uintptr_t)end;
+	note_here();
+	beyond = nodes[node_here].parent;
+	steps = 0;
+	__asm__ volatile("subq $128, %%rsp\n"
+			 "pushfq\n"
+			 "orq $0x100, (%%rsp)\n"
+			 "popfq\n" /* trap after each instruction */
+			 "callq *%0\n"
+			 "pushfq\n"
+			 "andq $~0x100, (%%rsp)\n"
+			 "popfq\n"
+			 "addq $128, %%rsp\n"
+			 :
+			 : "r"(function)
+			 : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory",
+			   "cc");
+}
+
+static void test_every_instruction(void **state)
+{
+	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
+	uint64_t before = cuts();
+
+	(void)state;
+	assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		through_made_code = i;
+		wrong_steps = 0;
+		step_through(stepped_realigned, stepped_realigned_end);
+		assert_int_equal(steps, 13);
+		assert_int_equal(wrong_steps, 0);
+		step_through(stepped_without_row, stepped_without_row_end);
+		assert_int_equal(steps, 8);
+		assert_int_equal(wrong_steps, 0);
+	}
+	assert_int_equal(cuts(), before);
+}
 #endif
 
 static int attach(void **state)
@@ -843,6 +971,7 @@ int main(void)
 #if defined(__x86_64__)
 		cmocka_unit_test(test_no_row),
 		cmocka_unit_test(test_frame_pointer),
+		cmocka_unit_test(test_every_instruction),
 #endif
 	};
 
