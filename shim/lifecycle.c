@@ -97,7 +97,7 @@ bool ht_begin(bool forked)
 	ht_link.drop_when_full = ht_settings.drop_when_full;
 	ht_link.state = LINK_ON;
 	if (ht_settings.stacks)
-		ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
+		ht_stacks_attach(&ht_ring, ht_settings.depth);
 	ht_stacks_on = ht_settings.stacks;
 	if (ht_settings.stacks && ht_settings.free_stacks)
 		ht_freed_init();
@@ -144,7 +144,7 @@ void ht_stacks_alone(void)
 	    ht_ring_make(&ht_ring) != 0)
 		return;
 	drop_descriptor();
-	ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
+	ht_stacks_attach(&ht_ring, ht_settings.depth);
 	ht_stacks_on = true;
 }
 

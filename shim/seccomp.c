@@ -214,6 +214,17 @@ static void end_recording(void)
 	ht_link_unlock(&hold);
 }
 
+static void map_ahead(void)
+{
+	struct link_hold hold;
+
+	if (ht_link.state != LINK_ON || !ht_ring.shared || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	ht_link_lock(&hold);
+	ht_ring_ahead(&ht_ring);
+	ht_link_unlock(&hold);
+}
+
 /* Else the kernel will not install it. */
 static bool may_install(void)
 {
@@ -227,9 +238,13 @@ static void before_filter(const struct sock_fprog *filter)
 	    !is_readable(filter->filter) ||
 	    !is_readable((const char *)(filter->filter + filter->len) - 8) || !may_install())
 		return;
-	for (size_t i = 0; i < CALLS(allocating); i++)
-		if (forbids(filter, &allocating[i], 1))
-			prim_forbidden |= 1u << i;
+	for (size_t i = 0; i < CALLS(allocating); i++) {
+		if (!forbids(filter, &allocating[i], 1))
+			continue;
+		if (i == PRIM_MREMAP)
+			map_ahead();
+		prim_forbidden |= 1u << i;
+	}
 	if (forbids(filter, running, CALLS(running)))
 		end_recording();
 	else if (forbids(filter, starting, CALLS(starting)))

@@ -37,8 +37,8 @@ unsigned ht_stack_depth;
 struct node_hash ht_node_root;
 struct stack_index *ht_stack_index;
 
+static struct ring *ring;
 static struct ring_head *head;
-static struct ring_node *nodes;
 static uint32_t node_limit; /* numbers below this exist */
 static uint32_t node_next = 1;
 static struct stack_index *node_index;
@@ -49,6 +49,11 @@ static struct growing_index nodes_all = { .now = &node_index };
 static uint32_t sent_to = 1;	  /* numbers below this were sent, but for the holes */
 static uint32_t holes[HOLES_MAX]; /* not complete when their turn came */
 static unsigned holes_used;
+
+static struct ring_node *node_at(uint32_t number)
+{
+	return ht_ring_node(ring, number);
+}
 
 static uint64_t slot_link(struct node_hash hash, uint32_t number)
 {
@@ -125,7 +130,7 @@ static void index_drop(struct stack_index *index)
 		struct stack_slot *slot = &index->slots[i];
 		uint32_t number = (uint32_t)__atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
 
-		if (number && nodes[number].dropped)
+		if (number && node_at(number)->dropped)
 			__atomic_store_n(&slot->link, 0, __ATOMIC_RELEASE);
 	}
 }
@@ -136,12 +141,12 @@ static uint32_t node_make(uint32_t parent, uint64_t pc)
 	uint32_t number = __atomic_load_n(&node_next, __ATOMIC_RELAXED), used;
 
 	do {
-		if (number >= node_limit)
+		if (number >= node_limit || !ht_ring_reach(ring, number))
 			return 0;
 	} while (!__atomic_compare_exchange_n(&node_next, &number, number + 1, false,
 					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	nodes[number].parent = parent;
-	__atomic_store_n(&nodes[number].pc, pc, __ATOMIC_RELEASE);
+	node_at(number)->parent = parent;
+	__atomic_store_n(&node_at(number)->pc, pc, __ATOMIC_RELEASE);
 	used = __atomic_load_n(&head->nodes_used, __ATOMIC_RELAXED);
 	while (used <= number &&
 	       !__atomic_compare_exchange_n(&head->nodes_used, &used, number + 1, false,
@@ -199,9 +204,9 @@ void ht_nodes_drop(uintptr_t start, uintptr_t end)
 	hold_growth(&stacks_all);
 	/* A parent's number is lower than its child's. */
 	for (uint32_t n = 1; n < count; n++)
-		if (nodes[n].pc - 1 - start < end - start ||
-		    (nodes[n].parent < n && nodes[nodes[n].parent].dropped))
-			nodes[n].dropped = 1;
+		if (node_at(n)->pc - 1 - start < end - start ||
+		    (node_at(n)->parent < n && node_at(node_at(n)->parent)->dropped))
+			node_at(n)->dropped = 1;
 	index_drop(node_index);
 	index_drop(ht_stack_index);
 	__atomic_store_n(&stacks_all.growing, false, __ATOMIC_RELEASE);
@@ -224,13 +229,13 @@ static void random_root(void)
 		memcpy(&ht_node_root, bytes, sizeof(ht_node_root));
 }
 
-void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, unsigned depth)
+void ht_stacks_attach(struct ring *new_ring, unsigned depth)
 {
 	struct link_hold hold;
 
 	ht_stacks_detach();
-	head = new_head;
-	nodes = new_nodes;
+	ring = new_ring;
+	head = ring->head;
 	node_limit = head->node_capacity;
 	if (node_limit > NODE_NUMBER_MAX)
 		node_limit = NODE_NUMBER_MAX;
@@ -279,8 +284,8 @@ static void lay_out(struct iovec parts[STACKS_PARTS], uint32_t first, uint32_t c
 	size_t body;
 
 	for (uint32_t i = 0; i < count; i++) {
-		parents[i] = nodes[first + i].parent;
-		pcs[i] = nodes[first + i].pc;
+		parents[i] = node_at(first + i)->parent;
+		pcs[i] = node_at(first + i)->pc;
 	}
 	for (unsigned i = 0; i < 3; i++)
 		put[i] = (struct wire_put){ heads[i], heads[i] + sizeof(heads[i]), 0 };
@@ -313,7 +318,7 @@ static bool send_nodes(uint32_t first, uint32_t count)
 static bool node_complete(uint32_t number)
 {
 	for (unsigned i = 0; i < HOLE_SPINS; i++)
-		if (__atomic_load_n(&nodes[number].pc, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&node_at(number)->pc, __ATOMIC_ACQUIRE))
 			return true;
 	return false;
 }
@@ -352,7 +357,7 @@ void ht_stacks_send(void)
 	if (!ht_stack_depth || !ht_modules_send())
 		return;
 	for (unsigned i = 0; i < holes_used;) {
-		if (!__atomic_load_n(&nodes[holes[i]].pc, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_load_n(&node_at(holes[i])->pc, __ATOMIC_ACQUIRE)) {
 			i++;
 			continue;
 		}

@@ -16,6 +16,7 @@
 
 #include "proto/event.h"
 #include "proto/ring.h"
+#include "shim/ring.h"
 #include "shim/select.h"
 
 /*
@@ -23,7 +24,7 @@
  * knows no node yet (what the parent numbered is forgotten). depth: frames kept, 0 for the most;
  * taken from HEAPTAPE_DEPTH by the caller. No other thread may capture meanwhile.
  */
-void ht_stacks_attach(struct ring_head *head, struct ring_node *nodes, unsigned depth);
+void ht_stacks_attach(struct ring *ring, unsigned depth);
 
 /* No table any more: captures yield 0. */
 void ht_stacks_detach(void);

@@ -25,10 +25,13 @@
 #include "shim/stack_table.h"
 #include "shim/unwind.h"
 
-#define NODES (1u << 20)
 
-static struct ring_head head;
-static struct ring_node *nodes;
+static struct ring ring;
+
+static struct ring_node *node_at(uint32_t node)
+{
+	return ht_ring_node(&ring, node);
+}
 static unsigned compared;
 
 static uint64_t cuts(void)
@@ -36,7 +39,7 @@ static uint64_t cuts(void)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < STACK_CUT_COUNT; i++)
-		sum += head.cut_reasons[i];
+		sum += ring.head->cut_reasons[i];
 	return sum;
 }
 
@@ -77,10 +80,10 @@ static __attribute__((noinline)) void compare(uint32_t node, uintptr_t from)
 	want->count = 0;
 	want->begun = false;
 	_Unwind_Backtrace(expect_one, want);
-	for (; node; node = nodes[node].parent, i++) {
-		if (i >= want->count || nodes[node].pc != want->pcs[i])
+	for (; node; node = node_at(node)->parent, i++) {
+		if (i >= want->count || node_at(node)->pc != want->pcs[i])
 			fail_msg("frame %u: captured %#lx, really %#lx", i,
-				 (unsigned long)nodes[node].pc,
+				 (unsigned long)node_at(node)->pc,
 				 i < want->count ? (unsigned long)want->pcs[i] : 0);
 	}
 	if (i != want->count && (want->count <= ht_stack_depth || i < ht_stack_depth / 2))
@@ -94,7 +97,7 @@ static __attribute__((noinline)) void allocate(void)
 	uint32_t node = HT_STACK_OF_CALLER();
 
 	if (!node)
-		fail_msg("no stack; %u nodes, %lu cut", head.nodes_used, (unsigned long)cuts());
+		fail_msg("no stack; %u nodes, %lu cut", ring.head->nodes_used, (unsigned long)cuts());
 	compare(node, (uintptr_t)__builtin_return_address(0));
 }
 
@@ -679,7 +682,8 @@ static void fork_in_handler(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		ht_stacks_attach(&head, nodes, 0);
+		ht_ring_renew(&ring);
+		ht_stacks_attach(&ring, 0);
 		return;
 	}
 	waitpid(pid, &status, 0);
@@ -712,16 +716,16 @@ static __attribute__((noinline, optimize("O2"))) void deep(int depth)
 
 static void test_depth(void **state)
 {
-	uint64_t before = head.cut_reasons[STACK_CUT_DEPTH];
+	uint64_t before = ring.head->cut_reasons[STACK_CUT_DEPTH];
 
 	(void)state;
 	deep(STACK_DEPTH_MAX - 200);
-	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
+	assert_int_equal(ring.head->cut_reasons[STACK_CUT_DEPTH], before);
 	deep(STACK_DEPTH_MAX + 2000);
-	assert_true(head.cut_reasons[STACK_CUT_DEPTH] > before);
-	before = head.cut_reasons[STACK_CUT_DEPTH];
+	assert_true(ring.head->cut_reasons[STACK_CUT_DEPTH] > before);
+	before = ring.head->cut_reasons[STACK_CUT_DEPTH];
 	deep(20);
-	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
+	assert_int_equal(ring.head->cut_reasons[STACK_CUT_DEPTH], before);
 }
 
 #if defined(__x86_64__)
@@ -756,7 +760,7 @@ static void cut_here(void)
 	uint32_t node = HT_STACK_OF_CALLER();
 	unsigned frames = 0;
 
-	for (; node; node = nodes[node].parent)
+	for (; node; node = node_at(node)->parent)
 		frames++;
 	assert_int_equal(frames, 1);
 }
@@ -764,12 +768,12 @@ static void cut_here(void)
 /* fp is this function's in all of them. */
 static __attribute__((optimize("no-omit-frame-pointer"))) void test_no_row(void **state)
 {
-	uint64_t before = head.cut_reasons[STACK_CUT_NO_ROW];
+	uint64_t before = ring.head->cut_reasons[STACK_CUT_NO_ROW];
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
 		without_row(cut_here);
-	assert_int_equal(head.cut_reasons[STACK_CUT_NO_ROW], before + 3);
+	assert_int_equal(ring.head->cut_reasons[STACK_CUT_NO_ROW], before + 3);
 }
 
 static uint32_t node_here;
@@ -789,12 +793,12 @@ static __attribute__((noinline)) void through_code_without_rows(int depth)
 		KEEP;
 	}
 	note_here();
-	outer = nodes[node_here].parent;
+	outer = node_at(node_here)->parent;
 	assert_int_not_equal(outer, 0);
 	for (unsigned i = 0; i < 3; i++) {
 		without_row_fp(note_here);
-		assert_int_equal(nodes[nodes[nodes[node_here].parent].parent].pc, nodes[outer].pc);
-		assert_int_equal(nodes[nodes[node_here].parent].parent, outer);
+		assert_int_equal(node_at(node_at(node_at(node_here)->parent)->parent)->pc, node_at(outer)->pc);
+		assert_int_equal(node_at(node_at(node_here)->parent)->parent, outer);
 	}
 	KEEP;
 }
@@ -942,12 +946,10 @@ static void test_every_instruction(void **state)
 static int attach(void **state)
 {
 	(void)state;
-	nodes = mmap(NULL, NODES * sizeof(*nodes), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	memset(&head, 0, sizeof(head));
-	head.node_capacity = NODES;
-	ht_stacks_attach(&head, nodes, 0);
-	return nodes == MAP_FAILED;
+	if (ht_ring_make(&ring))
+		return 1;
+	ht_stacks_attach(&ring, 0);
+	return 0;
 }
 
 int main(void)
