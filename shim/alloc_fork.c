@@ -2,7 +2,6 @@
 #include "shim/alloc.h"
 #include "shim/emergency.h"
 #include "shim/page_heap.h"
-#include "shim/page_map.h"
 
 /* So long fork is waited for. Most take less. */
 #define PATIENCE_MS 10
@@ -25,7 +24,6 @@ static void begin_anew(uint32_t closed)
 {
 	struct page_heap *heap = &ht_page_heap;
 
-	ht_page_map_fork_child();
 	if (copy_mark)
 		__atomic_store_n(copy_mark, 1, __ATOMIC_RELAXED);
 	forks_here = 0;

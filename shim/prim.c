@@ -57,14 +57,6 @@ void *prim_map(size_t bytes)
 	return failed(ret) ? NULL : (void *)ret;
 }
 
-void *prim_map_unwritable(size_t bytes)
-{
-	long ret =
-		sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return failed(ret) ? NULL : (void *)ret;
-}
-
 void *prim_reserve(size_t bytes)
 {
 	long ret = sys_call6(SYS_mmap, 0, (long)bytes, PROT_NONE,

@@ -17,11 +17,7 @@ uintptr_t prim_break_set(uintptr_t want);
 /* Private zero pages anywhere, page aligned, untouched. NULL: no memory or address space. */
 void *prim_map(size_t bytes);
 
-/* The same, but such as cannot be written to yet. Those do not count towards RLIMIT_DATA. */
-void *prim_map_unwritable(size_t bytes);
-
-/* Whole pages that nothing was written to yet: zero pages that can be written to take their place, at
- * once for whoever reads them meanwhile. False: no memory. */
+/* Zero pages that can be written to, in the place of reserved ones. False: no memory. */
 bool prim_make_writable(void *start, size_t bytes);
 
 /* Zero pages in the place of what the program mapped there, or (`gone`) of what it unmapped, provided

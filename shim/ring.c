@@ -207,9 +207,9 @@ void ht_ring_ahead(struct ring *ring)
 	while (ring->spare < RING_AHEAD && ring->buffers_mapped < ring->head->buffer_count &&
 	       open_next(ring))
 		ring->spare++;
-	ht_ring_reach(ring, RING_AHEAD_NODES < ring->head->node_capacity ?
-				    RING_AHEAD_NODES :
-				    ring->head->node_capacity - 1);
+	ht_ring_reach(ring, RING_AHEAD_NODES < ring->head->node_capacity
+				    ? RING_AHEAD_NODES
+				    : ring->head->node_capacity - 1);
 }
 
 static size_t recorders_bytes(uint32_t count)

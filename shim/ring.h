@@ -22,7 +22,7 @@ enum { RING_ALIVE = 1, RING_BEGINS = 2 /* a child is just making its own */ };
 #define RING_SEGMENTS 12
 
 struct ring {
-	struct ring_head *head; /* NULL: no memory at all */
+	struct ring_head *head;			   /* NULL: no memory at all */
 	struct ring_node *segments[RING_SEGMENTS]; /* in order; NULL: not mapped yet */
 	struct ring_buffer *buffers[RING_BUFFERS_MAX];
 	bool whole[RING_BUFFERS_MAX]; /* or only its header can be accessed */
