@@ -194,7 +194,7 @@ static void answer(struct peer *peer, const struct run *run)
 	message.recording = run->recording;
 	message.at_ns = control->at_ns;
 	message.label = label;
-	message.symbols_pending = control->stored && peer->server->resolver.pid;
+	message.symbols_pending = control->stored && peer->server->resolver.worker.pid;
 	message.processes = pointers;
 	reply(peer, &message);
 	free(rows);
@@ -219,7 +219,7 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 		return 0;
 	}
 	if (message->action < HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_PAUSE ||
-	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT)
+	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES)
 		return -EPROTO;
 	control->run_id = run->run_id;
 	control->action = message->action;
@@ -231,6 +231,8 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 		switch_run(run, true);
 		return 0;
 	}
+	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES)
+		return 0;
 	/* What somebody says now counts, not what a snapshot would restore. */
 	for (struct peer *other = peer->server->peers; other; other = other->next)
 		if (other->state == PEER_CONTROL && other->control.run_id == run->run_id)
@@ -311,8 +313,14 @@ void control_check(struct peer *peer)
 		refuse(peer, "it has ended meanwhile");
 		return;
 	}
+	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES &&
+	    !control->stored) {
+		server_commit(peer->server);
+		resolver_request(&peer->server->resolver, run->run_id);
+		control->stored = true;
+	}
 	if (control->stored) {
-		if (!peer->server->resolver.pid || now >= control->until_ns)
+		if (!peer->server->resolver.worker.pid || now >= control->until_ns)
 			answer(peer, run);
 		return;
 	}

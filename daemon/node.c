@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/symbols.h"
 
@@ -118,6 +119,22 @@ static int64_t jit_module(struct process *process)
 	return process->jit_module_id;
 }
 
+bool process_jit_map_news(struct process *process)
+{
+	char path[64], build_id[64];
+	struct timespec before = process->jit_map_time;
+	struct stat status;
+	bool news = process->jit_news;
+
+	symbols_jit_module(process->pid, process->process_id, path, build_id);
+	if (stat(path, &status) != 0)
+		return false;
+	process->jit_map_time = status.st_mtim;
+	process->jit_news = false;
+	return news || before.tv_sec != status.st_mtim.tv_sec ||
+	       before.tv_nsec != status.st_mtim.tv_nsec;
+}
+
 static int grow_nodes(struct process *process, uint32_t count)
 {
 	uint32_t capacity = process->node_capacity ? process->node_capacity : 64;
@@ -142,6 +159,7 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	const struct mapping *mapping = mapping_of(process, pc);
 	struct node *node;
 	int64_t frame_id, stack_id;
+	uint64_t added;
 	int error;
 
 	if (number == 0 || parent >= number)
@@ -163,8 +181,14 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	while (process->nodes_whole < process->node_count &&
 	       process->nodes[process->nodes_whole].depth)
 		process->nodes_whole++;
+	added = stacks->frames_added;
 	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base)
 			   : stacks_frame(stacks, jit_module(process), pc);
+	/* These have names only where the program says them. */
+	if (!mapping && stacks->frames_added != added) {
+		stacks->frames_added = added;
+		process->jit_news = true;
+	}
 	if (frame_id < 0)
 		return 0; /* the database failed; the process goes on without */
 	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "daemon/batch.h"
 #include "daemon/clock.h"
@@ -169,6 +170,8 @@ struct process {
 	struct mapping *mappings; /* by start */
 	uint32_t mapping_count;
 	int64_t jit_module_id;
+	bool jit_news; /* frames were added to it */
+	struct timespec jit_map_time; /* of the map that names its code, when it was checked */
 
 	uint64_t pending_events;
 	size_t pending_bytes;	/* of the batches they lie in */
@@ -234,6 +237,9 @@ int process_module(struct process *process, const Heaptape__Module *message);
 int process_nodes(struct process *process, const Heaptape__StackNodes *message);
 /* Reads nodes from the shared memory; those outside of known modules only when `all`. */
 void process_read_nodes(struct process *process, bool all);
+/* Whether there is a map that names the process's own code (daemon/symbols.h), and since the latest
+ * call it was written to or there is more such code. */
+bool process_jit_map_news(struct process *process);
 bool node_ready(const struct process *process, uint32_t node);
 
 /* merge.c */

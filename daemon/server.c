@@ -51,8 +51,10 @@ static void commit(struct server *server)
 	uint64_t commits = daemon->writer.commits;
 
 	writer_commit(&daemon->writer);
-	if (daemon->writer.commits != commits)
+	if (daemon->writer.commits != commits) {
 		server->failure_told = false;
+		server->resolver.frames_stored = daemon->stacks.frames_added;
+	}
 	check_failure(server);
 }
 
@@ -222,7 +224,7 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 		run_check(run, strangers);
 	}
 	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs &&
-	    !server->resolver.pid)
+	    !server->resolver.worker.pid)
 		event_base_loopbreak(server->base);
 }
 
@@ -256,6 +258,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 		if (peer->state == PEER_CONTROL)
 			control_check(peer);
 	save_due(server);
+	resolver_tick(&server->resolver);
 	if (daemon->runs)
 		server_changed(server);
 	if (server->starter && !server->had_run && getppid() != server->starter)
@@ -410,7 +413,7 @@ int server_run(const struct server_options *options)
 
 	if (options->private && options->ready_fd >= 0)
 		server.starter = getppid();
-	server.resolver.server = &server;
+	resolver_init(&server.resolver, &server);
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->run_done = run_done;
 	daemon->private = options->private;

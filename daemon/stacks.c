@@ -136,6 +136,7 @@ int64_t stacks_frame(struct stacks *stacks, int64_t module_id, uint64_t offset)
 		statement = writer_statement(writer, SQL_FRAME_ADD);
 		writer_bind(statement, 1, values, 2);
 		id = add(writer, statement);
+		stacks->frames_added++;
 	}
 	if (error || id < 0)
 		return error ? error : id;

@@ -24,6 +24,7 @@ struct stacks {
 	struct id_cache frames; /* (module, offset) */
 	struct id_cache trees;	/* (parent stack, frame) */
 	uint64_t failures;
+	uint64_t frames_added; /* rows without names yet */
 };
 
 void stacks_init(struct stacks *stacks, struct writer *writer);

@@ -59,6 +59,8 @@
 			 "AND unmapped_ns IS NULL")                                                \
 	ROW(FRAME_FIND, "SELECT frame_id FROM frames WHERE module_id=? AND offset=? AND "          \
 			"inline_depth=0")                                                          \
+	ROW(FRAME_PENDING, "SELECT frame_id FROM frames WHERE module_id=? AND "                    \
+			   "symbol_state='pending' LIMIT 1")                                       \
 	ROW(FRAME_ADD, "INSERT INTO frames(module_id, offset) VALUES(?,?)")                        \
 	ROW(STACK_FIND, "SELECT stack_id FROM stacks WHERE parent_stack_id=? AND frame_id=?")      \
 	ROW(STACK_ADD, "INSERT INTO stacks(parent_stack_id, frame_id, depth) VALUES(?,?,?)")       \

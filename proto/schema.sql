@@ -124,6 +124,7 @@ CREATE TABLE mappings(
   mapped_ns  INTEGER NOT NULL,
   unmapped_ns INTEGER
 );
+CREATE INDEX mappings_process ON mappings(process_id);
 
 -- A place in a module. Inlined functions at one offset are further rows: inline_depth 0 is the
 -- innermost, the greatest is the function that really stands in the code.
@@ -140,6 +141,7 @@ CREATE TABLE frames(
   symbol_state TEXT NOT NULL DEFAULT 'pending', -- pending, resolved, symbol (no line), unknown
   UNIQUE(module_id, offset, inline_depth)
 );
+CREATE INDEX frames_pending ON frames(module_id) WHERE symbol_state = 'pending';
 
 -- Call stacks as a tree shared by all runs; a stack is named by its innermost node.
 CREATE TABLE stacks(
