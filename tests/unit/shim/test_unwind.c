@@ -888,10 +888,10 @@ static void on_step(int number, siginfo_t *info, void *context)
 		without_row_fp(note_here);
 	else
 		note_here();
-	for (node = node_here; node && nodes[node].pc != pc + 1;)
-		node = nodes[node].parent;
-	node = nodes[node].parent; /* the call */
-	wrong_steps += nodes[node].parent != beyond;
+	for (node = node_here; node && node_at(node)->pc != pc + 1;)
+		node = node_at(node)->parent;
+	node = node_at(node)->parent; /* the call */
+	wrong_steps += node_at(node)->parent != beyond;
 	steps++;
 }
 
@@ -905,7 +905,7 @@ step_through(void (*function)(void), const char *end)
 	stepped_from = (uintptr_t)function;
 	stepped_to = (uintptr_t)end;
 	note_here();
-	beyond = nodes[node_here].parent;
+	beyond = node_at(node_here)->parent;
 	steps = 0;
 	__asm__ volatile("subq $128, %%rsp\n"
 			 "pushfq\n"
