@@ -172,6 +172,10 @@ int symbols_build_id(int fd, char *ret_hex, size_t hex_bytes);
 int symbols_find_debug(const char *path, const char *build_id, const char *link, uint32_t crc,
 		       char **ret_path);
 
+/* symbols_unpack.c: `fd` of an ELF file, or, when it has sections compressed with zstd, that of a copy
+ * without them, and `fd` is closed. */
+int symbols_unpack(int fd);
+
 /* symbols_dwarf.c: lines and inlined functions of many addresses in one pass. */
 struct Dwarf;
 /* Told each address that some unit covers; levels[].function may be NULL where the unit names

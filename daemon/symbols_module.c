@@ -74,14 +74,14 @@ static int find_debuginfo_cb(Dwfl_Module *mod, void **data, const char *name, Dw
 			fd = symbols_open(joined);
 			free(joined);
 		}
-		return fd < 0 ? -1 : fd;
+		return fd < 0 ? -1 : symbols_unpack(fd);
 	}
 	fd = symbols_find_debug(current->request->path, current->request->build_id,
 				link ? link : "", crc, ret_path);
 	if (fd < 0)
 		return -1;
 	current->debug_path = strdup(*ret_path);
-	return fd;
+	return symbols_unpack(fd);
 }
 
 static const Dwfl_Callbacks callbacks = {
@@ -312,6 +312,7 @@ void symbols_module(const struct symbols_request *request, struct symbols_sink *
 	/* A return address follows the call; the call is what has the line. */
 	for (size_t i = 0; i < request->count; i++)
 		module.addresses[i] = request->offsets[i] ? request->offsets[i] - 1 : 0;
+	fd = symbols_unpack(fd);
 	current = &module;
 	module.dwfl = dwfl_begin(&callbacks);
 	if (module.dwfl) {
