@@ -203,7 +203,7 @@ HT_EXPORT int HT_API(posix_memalign)(void **ret, size_t alignment, size_t size_b
 		return posix_memalign_recorded(ret, alignment, size_bytes);
 	block = block_take_aligned(alignment, size_bytes, &span);
 	if (unlikely(!block))
-		return ENOMEM;
+		return errno = ENOMEM; /* POSIX leaves errno open; glibc sets it */
 	*ret = block;
 	return 0;
 }

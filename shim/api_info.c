@@ -20,6 +20,8 @@ struct census {
 	size_t used_bytes;  /* blocks in it that the program holds */
 	size_t huge_blocks;
 	size_t huge_bytes;
+	size_t most_huge_blocks; /* the most there ever were */
+	size_t most_huge_bytes;
 	size_t free_runs;
 	size_t top_bytes;   /* the free run before the break */
 	size_t most_bytes;  /* the most that was ever held, huge blocks included */
@@ -78,6 +80,8 @@ static void take_census(struct census *census)
 		return;
 	ht_page_map_walk(count_span, census);
 	census->most_bytes = ht_page_heap.most_pages * PAGE_BYTES;
+	census->most_huge_blocks = ht_page_heap.most_huge_blocks;
+	census->most_huge_bytes = ht_page_heap.most_huge_bytes;
 	ht_page_heap_unlock();
 }
 
@@ -148,9 +152,11 @@ HT_EXPORT void HT_API(malloc_stats)(void)
 		"Total (incl. mmap):\n"
 		"system bytes     = %10zu\n"
 		"in use bytes     = %10zu\n"
-		"max system bytes = %10zu\n",
+		"max mmap regions = %10zu\n"
+		"max mmap bytes   = %10zu\n",
 		census.arena_bytes, census.used_bytes, census.arena_bytes + census.huge_bytes,
-		census.used_bytes + census.huge_bytes, census.most_bytes);
+		census.used_bytes + census.huge_bytes, census.most_huge_blocks,
+		census.most_huge_bytes);
 }
 
 static void print_sizes(FILE *stream, const struct census *census)

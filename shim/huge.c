@@ -49,6 +49,21 @@ static uintptr_t reserve_like(uintptr_t like, size_t bytes, size_t behind)
 	return start;
 }
 
+/* Pages, and blocks, come or go. Locked. */
+static void count(size_t old_pages, size_t pages, size_t blocks)
+{
+	struct page_heap *heap = &ht_page_heap;
+
+	heap->huge_bytes += (pages - old_pages) * PAGE_BYTES;
+	heap->huge_blocks += blocks;
+	if (heap->huge_bytes > heap->most_huge_bytes)
+		heap->most_huge_bytes = heap->huge_bytes;
+	if (heap->huge_blocks > heap->most_huge_blocks)
+		heap->most_huge_blocks = heap->huge_blocks;
+	heap->system_pages -= old_pages;
+	ht_pages_count_locked(pages);
+}
+
 /* A mapping's span; NULL: no memory for it, or the page heap is closed, and the mapping is gone. */
 static struct span *enter(uintptr_t start, size_t pages)
 {
@@ -65,8 +80,7 @@ static struct span *enter(uintptr_t start, size_t pages)
 		span->pages = pages;
 		span->state = SPAN_HUGE;
 		ht_page_map_set(start, 1, span);
-		ht_page_heap.huge_bytes += pages * PAGE_BYTES;
-		ht_pages_count_locked(pages);
+		count(0, pages, 1);
 		if (unlikely(ht_recording()))
 			ht_record_pages(EVENT_MMAP | EVENT_BY_ALLOCATOR, start, details);
 	}
@@ -123,8 +137,7 @@ bool ht_huge_give(struct span *span)
 	ht_page_map_set(start, 1, NULL);
 	ht_altered_forget_locked(span);
 	span_list_remove(&ht_page_heap.huge, span);
-	ht_page_heap.huge_bytes -= bytes;
-	ht_page_heap.system_pages -= span->pages;
+	count(span->pages, 0, (size_t)-1);
 	ht_span_struct_free_locked(span);
 	if (unlikely(ht_recording()))
 		ht_record_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, start,
@@ -149,9 +162,7 @@ bool ht_huge_resize(struct span *span, size_t pages)
 		return false;
 	}
 	span->pages = pages;
-	ht_page_heap.huge_bytes += (pages - old) * PAGE_BYTES;
-	ht_page_heap.system_pages -= old;
-	ht_pages_count_locked(pages);
+	count(old, pages, 0);
 	if (unlikely(ht_recording()))
 		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, span->start, details);
 	ht_page_heap_unlock();

@@ -45,8 +45,11 @@ struct page_heap {
 	size_t free_pages;  /* in the bins */
 	size_t free_dirty_pages; /* of those, touched */
 	size_t huge_bytes;	 /* of blocks with a mapping of their own */
-	size_t most_pages;	 /* the most system_pages ever was */
-	size_t most_run_pages;	 /* the same without huge blocks */
+	size_t huge_blocks;	 /* so many */
+	size_t most_huge_bytes;	 /* the most there ever were */
+	size_t most_huge_blocks;
+	size_t most_pages;     /* the most system_pages ever was */
+	size_t most_run_pages; /* the same without huge blocks */
 
 	size_t epoch_pages;	/* pages freed since the epoch began */
 	size_t epoch_low;	/* the least free_dirty_pages in the epoch */
