@@ -8,6 +8,8 @@
 /* While the heap is small, empty spans of larger blocks than this are not kept: their pages serve
  * other classes. */
 #define KEEP_MOST_BYTES 1024
+/* But when a class has given up the only span with free blocks so often, it keeps one. */
+#define GIVEN_UP_MOST 4
 #define SMALL_HEAP_PAGES 4096
 
 /* Full spans looked at for remote frees before a new span is made. */
@@ -346,10 +348,13 @@ void ht_heap_trigger(struct heap *heap, struct span *span)
 	if (span->used > 0)
 		return;
 	if (span == spans->partial.first &&
-	    (span->block_bytes <= KEEP_MOST_BYTES || ht_page_heap.system_pages >= SMALL_HEAP_PAGES))
+	    (span->block_bytes <= KEEP_MOST_BYTES || spans->given_up >= GIVEN_UP_MOST ||
+	     ht_page_heap.system_pages >= SMALL_HEAP_PAGES)) {
 		span->trigger = TRIGGER_NEVER;
-	else
+	} else {
+		spans->given_up += spans->partial.last == span;
 		release(heap, spans, span);
+	}
 }
 
 void ht_heap_flush(void)

@@ -520,13 +520,13 @@ static bool grow(size_t pages)
 
 /*
  * Ends an epoch when enough pages were freed in it. An epoch is short when most of the heap
- * is free, long otherwise. Pages that are touched anew soon after having been given back
- * were given back too eagerly: the epochs grow. After a second that is forgotten.
+ * is free, long otherwise. When half of the pages given back within a second are touched anew, they
+ * were given back too eagerly: the epochs grow, and shrink again after a second without that.
  */
 static void decay(size_t freed)
 {
 	struct page_heap *heap = &ht_page_heap;
-	size_t epoch, given, most = heap->most_run_pages;
+	size_t epoch, most = heap->most_run_pages;
 	uint64_t now_s;
 
 	heap->epoch_pages += freed;
@@ -536,20 +536,19 @@ static void decay(size_t freed)
 	if (heap->epoch_pages >> heap->patience < epoch)
 		return;
 	now_s = prim_seconds();
-	if (now_s > heap->epoch_began_s + 1) {
-		heap->patience = 0;
-	} else if (heap->given_pages && heap->retouched_pages * 2 > heap->given_pages) {
+	if (heap->given_pages && heap->retouched_pages * 2 > heap->given_pages) {
 		if (heap->patience < PATIENCE_MOST)
 			heap->patience += 2;
-	} else if (heap->patience > 0) {
-		heap->patience--;
+		heap->eager_s = now_s;
+		heap->given_pages = heap->retouched_pages = 0;
+	} else if (now_s > heap->eager_s + 1) {
+		heap->patience = now_s > heap->epoch_began_s + 1 ? 0 : beyond(heap->patience, 1);
+		heap->given_pages = heap->retouched_pages = 0;
 	}
-	given = 0;
 	if (heap->epoch_low > 0)
-		given = ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
+		heap->given_pages +=
+			ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
 	heap->epoch_began_s = now_s;
-	heap->given_pages = given;
-	heap->retouched_pages = 0;
 	heap->epoch_pages = 0;
 	heap->epoch_low = heap->free_dirty_pages;
 }

@@ -53,8 +53,9 @@ struct page_heap {
 
 	size_t epoch_pages;	/* pages freed since the epoch began */
 	size_t epoch_low;	/* the least free_dirty_pages in the epoch */
-	size_t given_pages;	/* given back at the end of the last epoch */
+	size_t given_pages;	/* given back of late */
 	size_t retouched_pages; /* untouched pages handed out since */
+	uint64_t eager_s;	/* when many of those were found to be the same; prim_seconds() */
 	uint64_t epoch_began_s; /* prim_seconds() then */
 	unsigned patience;	/* epochs are this many times doubled */
 

@@ -155,7 +155,8 @@ struct span_list {
 struct class_spans {
 	struct span_list partial;
 	struct span_list full;
-	uint32_t spans; /* in both lists */
+	uint32_t spans;	   /* in both lists */
+	uint32_t given_up; /* so often the only partial one was empty and given back */
 };
 
 struct heap {

@@ -464,6 +464,80 @@ static void a_copy_behind_our_back_goes_on(void **state)
 	assert_int_equal(status, 3 << 8);
 }
 
+/* One block at a time, again and again: its span stays, until the pages are needed elsewhere. */
+static void a_span_given_up_again_and_again_is_kept(void **state)
+{
+	static const size_t sizes[] = { 4096, 8192, 16384, 32768 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct span *span = NULL, *last = NULL;
+
+		for (unsigned round = 0; round < 20; round++) {
+			void *block = ht_api_malloc(sizes[i]);
+
+			last = span;
+			span = span_of(block);
+			ht_api_free(block);
+		}
+		assert_ptr_equal(span, last);
+		assert_int_equal(span->state, SPAN_SMALL);
+		assert_ptr_equal(ht_heap->classes[size_class_of(sizes[i])].partial.first, span);
+		ht_heap_flush();
+		assert_null(ht_heap->classes[size_class_of(sizes[i])].partial.first);
+	}
+	check_all();
+}
+
+/* A heap that is filled and emptied in turn keeps its pages, once that was seen. Should the machine
+ * have been busy with other things for a second, it is forgotten. */
+static void pages_needed_again_are_kept(void **state)
+{
+	static void *blocks[40000];
+	size_t count = sizeof(blocks) / sizeof(blocks[0]), pages = count * 512 / PAGE_BYTES;
+	unsigned kept = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 60 && kept < 3; round++) {
+		for (size_t i = 0; i < count; i++) {
+			blocks[i] = ht_api_malloc(512);
+			*(char *)blocks[i] = 1;
+		}
+		for (size_t i = 0; i < count; i++)
+			ht_api_free(blocks[i]);
+		kept = ht_page_heap.free_dirty_pages > pages / 2 ? kept + 1 : 0;
+	}
+	assert_int_equal(kept, 3);
+	check_all();
+}
+
+/* A huge block that grows a little at a time is moved a few times only, however it is interleaved with
+ * another. */
+static void huge_blocks_grow_in_place(void **state)
+{
+	size_t step = 65536, moved = 0, mib = (size_t)1 << 20;
+	uint64_t *blocks[2] = { NULL };
+
+	(void)state;
+	for (size_t bytes = step; bytes <= 160 * mib; bytes += step)
+		for (unsigned i = 0; i < 2; i++) {
+			uint64_t *grown = ht_api_realloc(blocks[i], bytes);
+
+			assert_non_null(grown);
+			moved += grown != blocks[i];
+			blocks[i] = grown;
+			if (bytes % mib == 0)
+				grown[bytes / sizeof(*grown) - 1] = bytes + i;
+		}
+	assert_true(moved < 100);
+	for (unsigned i = 0; i < 2; i++) {
+		for (size_t bytes = mib; bytes <= 160 * mib; bytes += mib)
+			assert_int_equal(blocks[i][bytes / sizeof(*blocks[i]) - 1], bytes + i);
+		ht_api_free(blocks[i]);
+	}
+	check_all();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +547,9 @@ int main(void)
 		cmocka_unit_test(alignments),
 		cmocka_unit_test(calloc_zeroes_used_pages),
 		cmocka_unit_test(realloc_keeps_contents),
+		cmocka_unit_test(huge_blocks_grow_in_place),
+		cmocka_unit_test(a_span_given_up_again_and_again_is_kept),
+		cmocka_unit_test(pages_needed_again_are_kept),
 		cmocka_unit_test(pages_go_back),
 		cmocka_unit_test(ended_threads_leave_nothing),
 		cmocka_unit_test(misuse_is_noticed),
