@@ -8,7 +8,7 @@ struct leaf {
 	struct leaf *next; /* by address */
 };
 
-uint64_t ht_page_map[PAGE_MAP_ROOT_COUNT];
+struct page_map_entry ht_page_map[PAGE_MAP_ROOT_COUNT];
 
 static struct leaf *leaves; /* all, by address; leaves are only ever added */
 
@@ -42,11 +42,11 @@ static struct leaf *in_list(uintptr_t page)
 static struct leaf *leaf_of(uintptr_t page)
 {
 	size_t root = page >> PAGE_MAP_LEAF_SHIFT;
-	uint64_t entry =
-		__atomic_load_n(&ht_page_map[root & (PAGE_MAP_ROOT_COUNT - 1)], __ATOMIC_ACQUIRE);
+	const struct page_map_entry *entry = &ht_page_map[root & (PAGE_MAP_ROOT_COUNT - 1)];
 
-	if (likely(entry >> PAGE_MAP_ENTRY_SHIFT == (root >> PAGE_MAP_ROOT_SHIFT) + 1))
-		return (struct leaf *)(entry << 16 >> 16);
+	if (likely(__atomic_load_n(&entry->region, __ATOMIC_ACQUIRE) ==
+		   (root >> PAGE_MAP_ROOT_SHIFT) + 1))
+		return (struct leaf *)(void *)entry->leaf;
 	return in_list(page);
 }
 
@@ -79,11 +79,13 @@ static struct leaf *enter_in_list(struct leaf *leaf)
 static void enter_in_root(struct leaf *leaf)
 {
 	size_t root = leaf->first_page >> PAGE_MAP_LEAF_SHIFT;
-	uint64_t region = (root >> PAGE_MAP_ROOT_SHIFT) + 1, none = 0;
+	struct page_map_entry *entry = &ht_page_map[root & (PAGE_MAP_ROOT_COUNT - 1)];
+	struct span **none = NULL;
 
-	__atomic_compare_exchange_n(&ht_page_map[root & (PAGE_MAP_ROOT_COUNT - 1)], &none,
-				    region << PAGE_MAP_ENTRY_SHIFT | (uintptr_t)leaf->spans, false,
-				    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	if (__atomic_compare_exchange_n(&entry->leaf, &none, leaf->spans, false, __ATOMIC_RELEASE,
+					__ATOMIC_RELAXED))
+		__atomic_store_n(&entry->region, (root >> PAGE_MAP_ROOT_SHIFT) + 1,
+				 __ATOMIC_RELEASE);
 }
 
 /* False: no memory. */

@@ -15,10 +15,12 @@
 #define PAGE_MAP_ROOT_COUNT ((size_t)1 << PAGE_MAP_ROOT_SHIFT)
 #define PAGE_MAP_REGION_SHIFT (PAGE_SHIFT + PAGE_MAP_LEAF_SHIFT + PAGE_MAP_ROOT_SHIFT)
 
-/* An entry: the leaf's region + 1 in the top 16 bits, its address below. 0: none. */
-#define PAGE_MAP_ENTRY_SHIFT 48
+struct page_map_entry {
+	struct span **leaf;
+	uintptr_t region; /* the leaf's, + 1; 0: there is none */
+};
 
-extern uint64_t ht_page_map[PAGE_MAP_ROOT_COUNT] HT_HIDDEN;
+extern struct page_map_entry ht_page_map[PAGE_MAP_ROOT_COUNT] HT_HIDDEN;
 
 /* The same for a leaf that is not in the root, if there is such a one. */
 struct span *ht_page_map_other(uintptr_t address);
@@ -27,14 +29,13 @@ struct span *ht_page_map_other(uintptr_t address);
 static inline struct span *span_of(const void *p)
 {
 	uintptr_t address = (uintptr_t)p, page = address >> PAGE_SHIFT;
-	uint64_t entry = __atomic_load_n(
-		&ht_page_map[page >> PAGE_MAP_LEAF_SHIFT & (PAGE_MAP_ROOT_COUNT - 1)],
-		__ATOMIC_RELAXED);
-	struct span **leaf = (struct span **)(entry << 16 >> 16);
+	const struct page_map_entry *entry =
+		&ht_page_map[page >> PAGE_MAP_LEAF_SHIFT & (PAGE_MAP_ROOT_COUNT - 1)];
 
-	if (unlikely(entry >> PAGE_MAP_ENTRY_SHIFT != (address >> PAGE_MAP_REGION_SHIFT) + 1))
+	if (unlikely(__atomic_load_n(&entry->region, __ATOMIC_RELAXED) !=
+		     (address >> PAGE_MAP_REGION_SHIFT) + 1))
 		return ht_page_map_other(address);
-	return __atomic_load_n(&leaf[page & (PAGE_MAP_LEAF_COUNT - 1)], __ATOMIC_RELAXED);
+	return __atomic_load_n(&entry->leaf[page & (PAGE_MAP_LEAF_COUNT - 1)], __ATOMIC_RELAXED);
 }
 
 /* The span that a stand-in is there for. */
