@@ -153,7 +153,8 @@ static int grow_nodes(struct process *process, uint32_t count)
 }
 
 /* Defines node `number`, which is new or not defined yet. */
-static int define(struct process *process, uint32_t number, uint32_t parent, uint64_t pc)
+static int define(struct process *process, uint32_t number, uint32_t parent, uint64_t pc,
+		  bool by_frame_pointer)
 {
 	struct stacks *stacks = &process->daemon->stacks;
 	const struct mapping *mapping = mapping_of(process, pc);
@@ -191,7 +192,8 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	}
 	if (frame_id < 0)
 		return 0; /* the database failed; the process goes on without */
-	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth);
+	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth,
+				by_frame_pointer);
 	if (stack_id > 0 && stack_id <= UINT32_MAX)
 		node->stack_id = (uint32_t)stack_id;
 	return 0;
@@ -199,17 +201,22 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 
 int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 {
+	size_t marks = 0;
+
 	if (message->n_parents != message->n_pcs || message->first_node == 0 ||
 	    message->n_pcs > UINT32_MAX - message->first_node)
 		return -EPROTO;
 	for (size_t i = 0; i < message->n_pcs; i++) {
-		int error = define(process, message->first_node + (uint32_t)i, message->parents[i],
-				   message->pcs[i]);
+		uint32_t number = message->first_node + (uint32_t)i;
+		bool marked = marks < message->n_by_frame_pointer &&
+			      message->by_frame_pointer[marks] == number;
+		int error = define(process, number, message->parents[i], message->pcs[i], marked);
 
+		marks += marked;
 		if (error)
 			return error;
 	}
-	return 0;
+	return marks == message->n_by_frame_pointer ? 0 : -EPROTO;
 }
 
 /*
@@ -231,7 +238,8 @@ void process_read_nodes(struct process *process, bool all)
 				return;
 			if (!nodes[i].pc)
 				continue; /* its thread died before it was complete */
-			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc) != 0)
+			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc,
+				   nodes[i].by_frame_pointer) != 0)
 				return;
 		}
 		first += (uint32_t)count;

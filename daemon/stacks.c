@@ -145,10 +145,11 @@ int64_t stacks_frame(struct stacks *stacks, int64_t module_id, uint64_t offset)
 }
 
 int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t frame_id,
-		     unsigned depth)
+		     unsigned depth, bool by_frame_pointer)
 {
 	struct writer *writer = stacks->writer;
-	uint64_t values[] = { (uint64_t)parent_stack_id, (uint64_t)frame_id, depth };
+	uint64_t values[] = { (uint64_t)parent_stack_id, (uint64_t)frame_id, depth,
+			      by_frame_pointer };
 	struct id_entry *known;
 	sqlite3_stmt *statement;
 	int64_t id;
@@ -163,7 +164,7 @@ int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t fra
 	error = writer_find(writer, statement, &id);
 	if (!error && !id) {
 		statement = writer_statement(writer, SQL_STACK_ADD);
-		writer_bind(statement, 1, values, 3);
+		writer_bind(statement, 1, values, 4);
 		id = add(writer, statement);
 	}
 	if (error || id < 0)

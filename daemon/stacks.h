@@ -6,6 +6,7 @@
 #ifndef HEAPTAPE_DAEMON_STACKS_H
 #define HEAPTAPE_DAEMON_STACKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/writer.h"
@@ -34,6 +35,6 @@ void stacks_release(struct stacks *stacks);
 int64_t stacks_module(struct stacks *stacks, const char *path, const char *build_id);
 int64_t stacks_frame(struct stacks *stacks, int64_t module_id, uint64_t offset);
 int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t frame_id,
-		     unsigned depth);
+		     unsigned depth, bool by_frame_pointer);
 
 #endif

@@ -43,7 +43,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 7
+#define RING_VERSION 8
 
 #define RING_CONTROL_RECORD 1u
 #define RING_CONTROL_TURN_SHIFT 8
@@ -86,7 +86,7 @@ struct ring_head {
 	uint32_t listed_turn;		      /* the latest turn whose live blocks are all listed */
 	uint64_t listed_blocks, listed_bytes; /* in begun_turn, so far */
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
-	uint32_t forks; /* begun, each before its child is there: so many will say Hello */
+	uint32_t forks;	     /* begun, each before its child is there: so many will say Hello */
 	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
 	uint32_t lost_execs; /* programs started without the shim, which would not work there */
 };
@@ -127,7 +127,8 @@ struct ring_buffer {
 struct ring_node {
 	uint64_t pc;
 	uint32_t parent;
-	uint32_t dropped; /* the shim's: its path leads through a module that is gone */
+	uint16_t by_frame_pointer; /* see StackNodes */
+	uint16_t dropped;	   /* the shim's: its path leads through a module that is gone */
 };
 
 _Static_assert(sizeof(struct ring_head) <= 4096, "the head is one page");

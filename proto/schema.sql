@@ -149,6 +149,9 @@ CREATE TABLE stacks(
   parent_stack_id INTEGER NOT NULL,      -- 0: outermost frame
   frame_id        INTEGER NOT NULL REFERENCES frames,
   depth           INTEGER NOT NULL,      -- frames from the outermost, itself included
+  by_frame_pointer INTEGER NOT NULL DEFAULT 0, -- 1: this frame's code has no unwind data (made at run time,
+                                         -- assembly); its caller was found by the frame pointer,
+                                         -- which the code proves to be one
   UNIQUE(parent_stack_id, frame_id)
 );
 

@@ -136,7 +136,7 @@ static void index_drop(struct stack_index *index)
 }
 
 /* A new node in the shared memory; 0: no room. */
-static uint32_t node_make(uint32_t parent, uint64_t pc)
+static uint32_t node_make(uint32_t parent, uint64_t pc, bool by_fp)
 {
 	uint32_t number = __atomic_load_n(&node_next, __ATOMIC_RELAXED), used;
 
@@ -146,6 +146,7 @@ static uint32_t node_make(uint32_t parent, uint64_t pc)
 	} while (!__atomic_compare_exchange_n(&node_next, &number, number + 1, false,
 					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	node_at(number)->parent = parent;
+	node_at(number)->by_frame_pointer = by_fp;
 	__atomic_store_n(&node_at(number)->pc, pc, __ATOMIC_RELEASE);
 	used = __atomic_load_n(&head->nodes_used, __ATOMIC_RELAXED);
 	while (used <= number &&
@@ -160,7 +161,7 @@ uint32_t ht_node_find(struct node_hash hash)
 	return stack_index_find(__atomic_load_n(&node_index, __ATOMIC_ACQUIRE), hash);
 }
 
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash)
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, bool by_fp, struct node_hash hash)
 {
 	struct stack_index *index = __atomic_load_n(&node_index, __ATOMIC_ACQUIRE);
 	uint32_t number = stack_index_find(index, hash);
@@ -169,7 +170,7 @@ uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash)
 	if (number)
 		return number;
 	slot = index_claim(index, slot_place(hash));
-	number = node_make(parent, pc);
+	number = node_make(parent, pc, by_fp);
 	if (number && slot)
 		__atomic_store_n(&slot->link, slot_link(hash, number), __ATOMIC_RELEASE);
 	if (__atomic_load_n(&index->used, __ATOMIC_RELAXED) >= index->limit)
@@ -278,22 +279,28 @@ static void lay_out(struct iovec parts[STACKS_PARTS], uint32_t first, uint32_t c
 {
 	static uint32_t parents[NODES_A_FRAME];
 	static uint64_t pcs[NODES_A_FRAME];
-	static uint8_t heads[3][24];
-	struct wire_put put[3];
-	uint32_t payload;
+	static uint32_t by_fp[NODES_A_FRAME];
+	static uint8_t heads[4][24];
+	struct wire_put put[4];
+	uint32_t payload, by_fp_count = 0;
 	size_t body;
 
 	for (uint32_t i = 0; i < count; i++) {
 		parents[i] = node_at(first + i)->parent;
 		pcs[i] = node_at(first + i)->pc;
+		if (node_at(first + i)->by_frame_pointer)
+			by_fp[by_fp_count++] = first + i;
 	}
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		put[i] = (struct wire_put){ heads[i], heads[i] + sizeof(heads[i]), 0 };
-	/* StackNodes: first_node, parents, pcs. */
+	/* StackNodes: first_node, parents, pcs, by_frame_pointer. */
 	wire_put_head(&put[1], 2, count * sizeof(parents[0]));
 	wire_put_head(&put[2], 3, count * sizeof(pcs[0]));
+	if (by_fp_count)
+		wire_put_head(&put[3], 4, by_fp_count * sizeof(by_fp[0]));
 	body = 5 + (size_t)(put[1].at - heads[1]) + count * sizeof(parents[0]) +
-	       (size_t)(put[2].at - heads[2]) + count * sizeof(pcs[0]);
+	       (size_t)(put[2].at - heads[2]) + count * sizeof(pcs[0]) +
+	       (size_t)(put[3].at - heads[3]) + by_fp_count * sizeof(by_fp[0]);
 	put[0].at += WIRE_HEADER_BYTES;
 	wire_put_head(&put[0], 5, body);
 	payload = (uint32_t)(body + (size_t)(put[0].at - heads[0]) - WIRE_HEADER_BYTES);
@@ -304,6 +311,8 @@ static void lay_out(struct iovec parts[STACKS_PARTS], uint32_t first, uint32_t c
 	parts[2] = (struct iovec){ parents, count * sizeof(parents[0]) };
 	parts[3] = (struct iovec){ heads[2], (size_t)(put[2].at - heads[2]) };
 	parts[4] = (struct iovec){ pcs, count * sizeof(pcs[0]) };
+	parts[5] = (struct iovec){ heads[3], (size_t)(put[3].at - heads[3]) };
+	parts[6] = (struct iovec){ by_fp, by_fp_count * sizeof(by_fp[0]) };
 }
 
 /* False: not taken. */

@@ -21,6 +21,7 @@
 #include "shim/stack_table.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
+#include "shim/unwind_proof.h"
 #include "shim/unwind_slow.h"
 #include "shim/unwind_step.h"
 
@@ -184,13 +185,18 @@ static inline void further_cut(struct walker *w, size_t kept)
 static __attribute__((noinline, cold)) uint32_t path_intern(const struct walker *w, unsigned count)
 {
 	unsigned known = count;
+	bool trust = !(ht_stack_version & STACK_VERSION_UNLOADS);
 	uint32_t node = 0;
 
 	while (known && !node)
 		if (--known)
 			node = ht_node_find(w->hashes[known - 1]);
 	for (; known < count; known++) {
-		node = ht_node_intern(node, w->slots[known].pc, w->hashes[known]);
+		uintptr_t pc = w->slots[known].pc;
+		bool by_fp = node && row_kind(ht_row(pc, trust)) == ROW_MISSING &&
+			     !ht_unwind_is_restorer(pc);
+
+		node = ht_node_intern(node, pc, by_fp, w->hashes[known]);
 		if (!node)
 			return 0;
 	}
@@ -263,6 +269,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	regs.known = 0;
 	for (;;) {
 		uint64_t row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
+		bool other_stack = false;
 
 		while (kept && w->slots[kept - 1].sp < state.sp)
 			kept--;
@@ -298,8 +305,13 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			w->cut = STACK_CUT_NONE;
 			return taken;
 		case STEP_BAD:
+			/* A split stack goes on elsewhere, where the row finds it by fp. */
 			w->cut = STACK_CUT_BAD_CFA;
-			return taken;
+			if (row_kind(row) != ROW_FP ||
+			    state.fp - range.start < range.end - range.start)
+				return taken;
+			other_stack = true;
+			__attribute__((fallthrough));
 		case STEP_ODD:
 			slow_from = state; /* copies, so that the quick steps stay in registers */
 			slow_range = range;
@@ -307,12 +319,15 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 								    &regs, &slow_next);
 			next = slow_next;
 			odd = next.pc_at == &ht_stack_never;
+			if (w->cut == STACK_CUT_NONE && other_stack &&
+			    !ht_is_return_address(next.pc))
+				w->cut = STACK_CUT_BAD_CFA;
 			if (w->cut != STACK_CUT_NONE)
 				return taken;
 			if (!next.pc)
 				break;
 			if (next.sp <= state.sp || next.sp >= range.end) {
-				/* From a signal handler's own stack to the interrupted one. */
+				/* From a signal handler's own stack to the interrupted one, say. */
 				kept = 0;
 				*ret_crossed = true;
 				if (!ht_stack_range_find(next.sp, &slow_range)) {

@@ -79,8 +79,14 @@ struct stack_range {
 /* Finds the readable mapping around an address: a few system calls. */
 bool ht_stack_range_find(uintptr_t address, struct stack_range *ret);
 
-/* One word from anywhere, by system call: false when it is not readable. */
+/* From anywhere, by system call: how much is readable; at most a page. */
+size_t ht_stack_read(uintptr_t address, void *to, size_t bytes);
+
+/* One word in the same way: false when it is not readable. */
 bool ht_stack_peek(uintptr_t address, uintptr_t *ret);
+
+/* True when the address lies in executable memory. A system call the first time. */
+bool ht_stack_is_code(uintptr_t address);
 
 /* Zeroed memory of our own, NULL when there is none. */
 void *ht_stack_pages(size_t bytes);

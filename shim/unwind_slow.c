@@ -374,7 +374,7 @@ static int regs_recover(const struct stack_state *from, const struct stack_range
 	int r;
 
 	ht_unwind_own_regs(&regs);
-	regs.interrupted = false;
+	regs.interrupted = regs.by_fp = false;
 	for (unsigned i = 0; i < OWN_FRAMES; i++) {
 		if (regs_are_of(&regs, from)) {
 			*ret = regs;
@@ -410,7 +410,7 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 		regs->value[EH_RA] = from->pc;
 		regs->value[EH_SP] = from->sp;
 		regs->value[EH_FP] = from->fp;
-		regs->interrupted = false;
+		regs->interrupted = regs->by_fp = false;
 	}
 	if (row_kind(row) == ROW_MISSING) {
 		r = ht_unwind_without_row(regs, range, &caller, &record);

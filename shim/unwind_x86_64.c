@@ -4,16 +4,14 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "shim/modules.h"
+#include "shim/row_cache.h"
+#include "shim/unwind_proof.h"
 #include "shim/unwind_slow.h"
 
 #define RED_ZONE_WORDS 32 /* how far above the entry stack pointer the linker's entry may be */
 
 #define SP_CODE 4 /* of registers in instructions */
 #define FP_CODE 5
-
-#define NEAR_BYTES ((uintptr_t)1 << 30)	  /* code made at run time lies together */
-#define FP_FRAME_MAX ((uintptr_t)8 << 10) /* more than that is hardly one frame */
 
 /* mov $SYS_rt_sigreturn, %rax; syscall */
 #define RESTORER_WORD 0x0f0000000fc0c748ull
@@ -52,30 +50,10 @@ _Static_assert(offsetof(struct unwind_regs, value) == 8, "the assembly above");
 /* DWARF register number of each general register in a ucontext, in its order. */
 static const uint8_t context_regs[] = { 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16 };
 
-/* Whether a word can be a return address into an object or into code near `pc`. */
-static bool is_return_address(uintptr_t word, uintptr_t pc)
-{
-	struct eh_object object;
-	uintptr_t before;
-
-	if (word - pc + NEAR_BYTES >= 2 * NEAR_BYTES && !ht_module_find(word - 1, &object))
-		return false;
-	if (!ht_stack_peek(word - sizeof(before), &before))
-		return false;
-#define BYTE_BEFORE(n) (before >> (64 - 8 * (n)) & 0xff)
-	if (BYTE_BEFORE(5) == 0xe8)
-		return true;
-	for (unsigned bytes = 2; bytes <= 7; bytes++)
-		if (BYTE_BEFORE(bytes) == 0xff && (BYTE_BEFORE(bytes - 1) >> 3 & 7) == 2)
-			return true;
-#undef BYTE_BEFORE
-	return false;
-}
-
 /*
- * Interpreters and compilers that make code at run time mostly let it keep frame pointers. That fp
- * is this frame's is taken for true when a return address lies where it says, and no other one
- * between sp and there: if fp belonged to a frame further out, ours would.
+ * Interpreters and compilers that make code at run time mostly let it keep frame pointers. This one
+ * is the frame's if its code says so (unwind_proof.h) and it leads to a return address: into code
+ * with unwind rows, or else to a frame further out.
  */
 static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range *range,
 		       struct unwind_regs *ret)
@@ -83,17 +61,20 @@ static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range 
 	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP], fp = regs->value[EH_FP];
 	const uintptr_t *record = (const uintptr_t *)fp;
 
-	if ((fp & 7) || fp < sp || fp - sp > FP_FRAME_MAX || sp < range->start ||
-	    fp + 2 * sizeof(*record) > range->end || !is_return_address(record[1], pc))
+	if (((fp | sp) & 7) || fp < sp || sp < range->start ||
+	    fp > range->end - 2 * sizeof(*record) || !ht_is_return_address(record[1]))
 		return false;
-	for (const uintptr_t *at = (const uintptr_t *)((sp + 7) & ~(uintptr_t)7); at < record; at++)
-		if (is_return_address(*at, pc))
-			return false;
+	if ((record[0] <= fp || record[0] >= range->end) &&
+	    row_kind(ht_row_interrupted(record[1])) == ROW_MISSING)
+		return false;
+	if (!ht_frame_keeps_fp(pc - regs->interrupted, sp, !regs->by_fp, fp))
+		return false;
 	ret->value[EH_RA] = record[1];
 	ret->value[EH_FP] = record[0];
 	ret->value[EH_SP] = fp + 2 * sizeof(*record);
 	ret->known = (uint64_t)1 << EH_RA | (uint64_t)1 << EH_FP | (uint64_t)1 << EH_SP;
 	ret->interrupted = false;
+	ret->by_fp = true;
 	return true;
 }
 
@@ -132,7 +113,7 @@ static bool return_by(const struct unwind_regs *regs, const struct stack_range *
 	caller.value[EH_RA] = *(const uintptr_t *)at;
 	caller.value[EH_SP] = at + sizeof(uintptr_t);
 	caller.known &= CALL_PRESERVED;
-	caller.interrupted = false;
+	caller.interrupted = caller.by_fp = false;
 	*ret = caller;
 	return true;
 }
@@ -188,16 +169,24 @@ static bool step_interrupted(const struct unwind_regs *regs, const struct stack_
 						  : !ht_unwind_returning(regs, range, &caller))
 			return false;
 	}
-	if (!is_return_address(caller.value[EH_RA], pc))
+	if (!ht_is_return_address(caller.value[EH_RA]))
 		return false;
 	*ret = caller;
 	return true;
 }
 
+bool ht_unwind_is_restorer(uintptr_t pc)
+{
+	uintptr_t word, tail;
+
+	return ht_stack_peek(pc, &word) && word == RESTORER_WORD && ht_stack_peek(pc + 8, &tail) &&
+	       (uint8_t)tail == RESTORER_TAIL;
+}
+
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
 			  struct unwind_regs *ret, const uintptr_t **ret_record)
 {
-	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP], word, tail;
+	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP];
 	struct unwind_regs caller = { .known = 0, .interrupted = false };
 
 	*ret_record = NULL;
@@ -207,12 +196,9 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 		*ret = caller;
 		return 0;
 	}
-	if (!ht_stack_peek(pc, &word))
-		return -ENOENT;
 	if (step_interrupted(regs, range, ret))
 		return 0;
-	if (word != RESTORER_WORD || !ht_stack_peek(pc + 8, &tail) ||
-	    (uint8_t)tail != RESTORER_TAIL) {
+	if (!ht_unwind_is_restorer(pc)) {
 		if (!step_by_fp(regs, range, ret))
 			return -ENOENT;
 		*ret_record = (const uintptr_t *)regs->value[EH_FP];

@@ -159,6 +159,26 @@ static void print_cuts(sqlite3 *db, const struct run *run)
 	}
 }
 
+/* Stacks that lead through code without unwind data, but do not end there. */
+static void print_by_frame_pointer(sqlite3 *db, const struct run *run)
+{
+	sqlite3_stmt *found = db_query(
+		db,
+		"WITH RECURSIVE beyond(stack_id) AS (SELECT stack_id FROM stacks WHERE "
+		"by_frame_pointer UNION SELECT s.stack_id FROM beyond b JOIN stacks s ON "
+		"s.parent_stack_id = b.stack_id) SELECT total(allocations) FROM stack_totals "
+		"WHERE stack_id IN beyond AND process_id IN (SELECT process_id FROM processes "
+		"WHERE run_id = ?)",
+		"i", run->run_id);
+	int64_t allocations = db_next(found) ? column_number(found, 0, 0) : 0;
+
+	if (allocations)
+		item("followed", "%s through code without unwind data, by frame pointers",
+		     format_plural(allocations, "allocation", "allocations"));
+	while (db_next(found))
+		;
+}
+
 static void print_completeness(sqlite3 *db, const struct run *run)
 {
 	sqlite3_stmt *note;
@@ -168,6 +188,7 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	item("events", "%s, %s", format_count(run->events), lost_text(run));
 	if (run->cut_stacks)
 		print_cuts(db, run);
+	print_by_frame_pointer(db, run);
 	if (run->foreign_symbols)
 		item("allocator", "%s", run_foreign(run));
 	if (run->foreign_frees)

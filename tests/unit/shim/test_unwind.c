@@ -24,6 +24,7 @@
 
 #include "shim/stack_table.h"
 #include "shim/unwind.h"
+#include "shim/unwind_proof.h"
 
 
 static struct ring ring;
@@ -943,6 +944,57 @@ static void test_every_instruction(void **state)
 }
 #endif
 
+#if defined(__x86_64__)
+/* What code must look like that is left by its frame pointer; each piece follows a call. `at`: where
+ * fp points, from sp on, in words; the return address lies above that. */
+static void test_proof(void **state)
+{
+	static const struct {
+		const char *code;
+		unsigned bytes, at;
+		bool keeps;
+	} pieces[] = {
+		{ "\xc9\xc3", 2, 4, true },		     /* leave; ret */
+		{ "\x48\x83\xc4\x20\x5d\xc3", 6, 4, true },  /* add $32, %rsp; pop %rbp; ret */
+		{ "\x48\x83\xc4\x18\x5d\xc3", 6, 4, false }, /* add $24, %rsp; pop %rbp; ret */
+		{ "\x48\x83\xc4\x20\xc3", 5, 4, false },     /* add $32, %rsp; ret */
+		{ "\x48\x89\xec\x5d\xc3", 5, 4, true },	     /* mov %rbp, %rsp; pop %rbp; ret */
+		{ "\x48\x8d\x65\xf8\x5b\x5d\xc3", 7, 4,
+		  true },				     /* lea -8(%rbp), %rsp; pop %rbx; ... */
+		{ "\xc9\x59\xc3", 3, 4, false },	     /* leave; pop %rcx; ret */
+		{ "\xc9\x59\x51\xc3", 4, 4, true },	     /* leave; pop %rcx; push %rcx; ret */
+		{ "\xc9\x59\x31\xc9\x51\xc3", 6, 4, false }, /* ... xor %ecx, %ecx; ... */
+		{ "\x31\xed\xc9\xc3", 4, 4, false },	     /* xor %ebp, %ebp; leave; ret */
+		{ "\x75\x01\xcc\xc9\xc3", 5, 4, true },	     /* jne 1f; int3; 1: leave; ret */
+		{ "\xeb\x01\xcc\xc9\xc3", 5, 4, true },	     /* jmp 1f; int3; 1: leave; ret */
+		{ "\xeb\xfe", 2, 4, false },		     /* 1: jmp 1b */
+		{ "\x8b\x45\xf8\xff\xe0", 5, 4, true },	     /* mov -8(%rbp), %eax; jmp *%rax */
+		{ "\x8b\x45\x08\xff\xe0", 5, 4, false },     /* mov 8(%rbp), %eax; jmp *%rax */
+		{ "\xff\xe0", 2, 4, false },		     /* jmp *%rax */
+		{ "\x0f\x0b", 2, 4, false },		     /* ud2 */
+	};
+	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t stack[16] = { 0 };
+
+	(void)state;
+	assert_true(code != MAP_FAILED);
+	for (unsigned i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+		memset(code, 0xcc, 4096);
+		memcpy(code + 64, pieces[i].code, pieces[i].bytes);
+		if (ht_frame_keeps_fp((uintptr_t)code + 64, (uintptr_t)stack, true,
+				      (uintptr_t)&stack[pieces[i].at]) != pieces[i].keeps)
+			fail_msg("piece %u", i);
+	}
+	/* Nothing behind the end of what is mapped is read. */
+	memset(code, 0x90, 4096);
+	munmap(code, 4096);
+	assert_false(ht_frame_keeps_fp((uintptr_t)code + 64, (uintptr_t)stack, true,
+				       (uintptr_t)&stack[4]));
+	assert_false(ht_is_return_address((uintptr_t)code + 64));
+}
+#endif
+
 static int attach(void **state)
 {
 	(void)state;
@@ -974,6 +1026,7 @@ int main(void)
 		cmocka_unit_test(test_no_row),
 		cmocka_unit_test(test_frame_pointer),
 		cmocka_unit_test(test_every_instruction),
+		cmocka_unit_test(test_proof),
 #endif
 	};
 
