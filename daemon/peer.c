@@ -282,6 +282,9 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		return 0;
 	case HEAPTAPE__FRAME__BODY_MISUSE:
 		return process_misuse(process, frame->misuse);
+	case HEAPTAPE__FRAME__BODY_FOREIGN_HEAP:
+		process_foreign(process, frame->foreign_heap);
+		return 0;
 	case HEAPTAPE__FRAME__BODY_PROCESS_END:
 		process_end_message(process, frame->process_end);
 		return 0;

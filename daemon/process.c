@@ -1,6 +1,7 @@
 #include "daemon/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "daemon/run.h"
 #include "daemon/text.h"
 #include "daemon/title.h"
+
+#define FOREIGN_NOTES_MAX 64 /* of one process */
 
 static void process_free(struct process *process)
 {
@@ -198,6 +201,27 @@ void process_losses(struct process *process, const Heaptape__Losses *losses)
 	for (size_t i = 0; i < losses->n_cut_reasons && i < STACK_CUT_COUNT; i++)
 		process->cut_reasons[i] = losses->cut_reasons[i];
 	process->dirty = true;
+}
+
+void process_foreign(struct process *process, const Heaptape__ForeignHeap *message)
+{
+	struct writer *writer = &process->daemon->writer;
+	sqlite3_stmt *set = writer_statement(writer, SQL_PROCESS_FOREIGN);
+	char text[PATH_MAX + 128];
+
+	writer_bind(set, 1, (uint64_t[]){ (uint64_t)process->process_id, message->symbols }, 2);
+	writer_bind_text(set, 3, message->path);
+	writer_run(writer, set);
+	if (process->foreign_heaps++ >= FOREIGN_NOTES_MAX)
+		return;
+	process->run->lost = true;
+	snprintf(text, sizeof(text),
+		 "%s was loaded into a namespace of its own, with an allocator of its own: what "
+		 "that "
+		 "gives out is not recorded",
+		 message->path);
+	writer_note(writer, process->run->run_id, process->process_id,
+		    clock_ns(&process->scale, message->ticks), text);
 }
 
 void process_end_message(struct process *process, const Heaptape__ProcessEnd *message)

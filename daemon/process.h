@@ -185,6 +185,7 @@ struct process {
 	uint64_t emitted_ticks; /* highest so far */
 
 	uint32_t misuses;
+	uint32_t foreign_heaps;
 	struct totals totals;
 	struct samples samples;
 	uint64_t title_hash; /* of what it is called */
@@ -231,6 +232,9 @@ uint64_t process_lost_events(const struct process *process);
 #define THREAD_GAP_MAX 65536u
 /* NULL: there is none and it is not to be made, or cannot be. */
 struct thread *process_thread(struct process *process, uint32_t number, bool make);
+
+/* A file with another allocator: the run is not complete. */
+void process_foreign(struct process *process, const Heaptape__ForeignHeap *message);
 
 /* node.c: modules and stack nodes */
 int process_module(struct process *process, const Heaptape__Module *message);

@@ -39,6 +39,9 @@
 	    "live_blocks=?15, live_bytes=?16, peak_blocks=?17, peak_bytes=?18, peak_ns=?19, "      \
 	    "held_bytes=?20, peak_held_bytes=?21, peak_rss_bytes=?22, late_events=?23 "            \
 	    "WHERE process_id=?1")                                                                 \
+	ROW(PROCESS_FOREIGN, "UPDATE processes SET foreign_symbols=max(foreign_symbols, ?2), "     \
+			     "foreign_path=iif(foreign_path='', ?3, foreign_path) "                \
+			     "WHERE process_id=?1")                                                \
 	ROW(PROCESS_TITLE, "UPDATE processes SET title=?2 WHERE process_id=?1")                    \
 	ROW(CUT_SET, "INSERT OR REPLACE INTO stack_cuts VALUES(?1,?3,?2)")                         \
 	ROW(PROCESS_END, "UPDATE processes SET ended_ns=?2, ending=?3, exit_code=?4, "             \

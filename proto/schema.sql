@@ -72,7 +72,8 @@ CREATE TABLE processes(
   late_events       INTEGER NOT NULL DEFAULT 0, -- arrived after their turn in time: the peak may be off by their size
   foreign_symbols   INTEGER NOT NULL DEFAULT 0, -- names of malloc's family that are the program's own functions:
                                                 -- what these give out is not recorded
-  foreign_path      TEXT NOT NULL DEFAULT ''    -- the file that brings them
+  foreign_path      TEXT NOT NULL DEFAULT ''    -- the file that brings them: the program, or one that was
+                                                -- loaded into a namespace of its own (dlmopen; each in notes)
 );
 CREATE INDEX processes_run ON processes(run_id);
 

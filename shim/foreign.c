@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <gnu/libc-version.h>
 #include <link.h>
 #include <malloc.h>
@@ -9,8 +10,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/wire.h"
 #include "shim/api.h"
+#include "shim/clock.h"
 #include "shim/foreign.h"
+#include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/modules.h"
 #include "shim/record.h"
 #include "shim/ring.h"
 #include "shim/sys.h"
@@ -60,6 +66,60 @@ static void note(const void *address)
 	base_of(address, &path);
 	if (!ht_foreign.names++)
 		strncpy(ht_foreign.path, path, sizeof(ht_foreign.path) - 1);
+}
+
+static void tell_daemon(const char *path, unsigned symbols)
+{
+	enum { FRAME_FOREIGN_HEAP = 17 };
+	size_t path_bytes = strlen(path);
+	uint8_t heads[2][32];
+	struct wire_put put = { heads[0] + WIRE_HEADER_BYTES, heads[0] + sizeof(heads[0]), 0 };
+	struct wire_put tail = { heads[1], heads[1] + sizeof(heads[1]), 0 };
+	uint32_t payload;
+	size_t body;
+	int error;
+
+	wire_put_uint(&tail, 3, symbols);
+	wire_put_fixed64(&tail, 1, ht_clock_ticks());
+	body = wire_head_bytes(path_bytes) + path_bytes + (size_t)(tail.at - heads[1]);
+	wire_put_head(&put, FRAME_FOREIGN_HEAP, body);
+	payload = (uint32_t)((size_t)(put.at - heads[0]) - WIRE_HEADER_BYTES + body);
+	memcpy(heads[0], &payload, sizeof(payload));
+	wire_put_head(&put, 2, path_bytes);
+	do {
+		struct iovec parts[] = { { heads[0], (size_t)(put.at - heads[0]) },
+					 { (void *)(uintptr_t)path, path_bytes },
+					 { heads[1], (size_t)(tail.at - heads[1]) } };
+		struct link_hold hold;
+
+		ht_link_lock(&hold);
+		error = ht_link_send(parts, 3);
+		ht_link_unlock(&hold);
+		if (error == -EAGAIN)
+			ht_link_wait();
+	} while (error == -EAGAIN);
+}
+
+void ht_foreign_namespace(void *handle, const char *file)
+{
+	const void *us = base_of(&ht_foreign, NULL);
+	const struct link_map *map = NULL;
+	unsigned symbols = 0;
+
+	if (ht_link.state != LINK_ON || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	for (unsigned i = 0; handle && i < NAMES; i++) {
+		const void *found = dlsym(handle, names[i]);
+
+		symbols += found && base_of(found, NULL) != us;
+	}
+	if (handle)
+		dlerror(); /* of names that are not there */
+	if (handle && !symbols)
+		return;
+	if (handle && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && *map->l_name)
+		file = map->l_name;
+	tell_daemon(ht_path_keep(file), symbols ? symbols : NAMES);
 }
 
 void ht_foreign_init(void)
