@@ -26,7 +26,6 @@
 #include "shim/unwind.h"
 #include "shim/unwind_proof.h"
 
-
 static struct ring ring;
 
 static struct ring_node *node_at(uint32_t node)
@@ -98,7 +97,8 @@ static __attribute__((noinline)) void allocate(void)
 	uint32_t node = HT_STACK_OF_CALLER();
 
 	if (!node)
-		fail_msg("no stack; %u nodes, %lu cut", ring.head->nodes_used, (unsigned long)cuts());
+		fail_msg("no stack; %u nodes, %lu cut", ring.head->nodes_used,
+			 (unsigned long)cuts());
 	compare(node, (uintptr_t)__builtin_return_address(0));
 }
 
@@ -798,7 +798,8 @@ static __attribute__((noinline)) void through_code_without_rows(int depth)
 	assert_int_not_equal(outer, 0);
 	for (unsigned i = 0; i < 3; i++) {
 		without_row_fp(note_here);
-		assert_int_equal(node_at(node_at(node_at(node_here)->parent)->parent)->pc, node_at(outer)->pc);
+		assert_int_equal(node_at(node_at(node_at(node_here)->parent)->parent)->pc,
+				 node_at(outer)->pc);
 		assert_int_equal(node_at(node_at(node_here)->parent)->parent, outer);
 	}
 	KEEP;
