@@ -105,6 +105,11 @@ bool prim_purge(void *start, size_t bytes)
 	       !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
 }
 
+bool prim_resident(uintptr_t start, size_t pages, unsigned char *ret_resident)
+{
+	return !failed(sys_call3(SYS_mincore, start, pages * PAGE_BYTES, ret_resident));
+}
+
 bool prim_move_out(void *from, void *to, size_t bytes)
 {
 	return !is_forbidden(PRIM_MREMAP) &&

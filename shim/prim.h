@@ -35,6 +35,9 @@ bool prim_unmap(void *start, size_t bytes);
  * refused (locked pages), contents unknown. */
 bool prim_purge(void *start, size_t bytes);
 
+/* Says of each of some whole pages whether it is in memory. False: cannot be told. */
+bool prim_resident(uintptr_t start, size_t pages, unsigned char *ret_resident);
+
 /* Addresses that nobody else gets, with nothing to read or write there. NULL: none left. */
 void *prim_reserve(size_t bytes);
 

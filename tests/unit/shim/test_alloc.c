@@ -542,13 +542,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_with_32_pages),
+		cmocka_unit_test(a_span_given_up_again_and_again_is_kept),
 		cmocka_unit_test(zero_sizes),
 		cmocka_unit_test(impossible_sizes),
 		cmocka_unit_test(alignments),
 		cmocka_unit_test(calloc_zeroes_used_pages),
 		cmocka_unit_test(realloc_keeps_contents),
 		cmocka_unit_test(huge_blocks_grow_in_place),
-		cmocka_unit_test(a_span_given_up_again_and_again_is_kept),
 		cmocka_unit_test(pages_needed_again_are_kept),
 		cmocka_unit_test(pages_go_back),
 		cmocka_unit_test(ended_threads_leave_nothing),
