@@ -1,4 +1,5 @@
 /* Which frames need symbols, and where the answers go: the database side. */
+#include "proto/clock.h"
 #include "daemon/symbols.h"
 
 #include <errno.h>
@@ -65,9 +66,8 @@ struct job {
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "shim/foreign.h"
+#include "shim/libc.h"
 #include "shim/modules.h"
 #include "shim/types.h"
 
@@ -23,7 +24,7 @@ int HT_API(dlclose)(void *handle)
 	int ret, error;
 
 	if (!close) {
-		close = (int (*)(void *))dlsym(RTLD_NEXT, "dlclose");
+		close = (int (*)(void *))ht_libc()->dlsym(RTLD_NEXT, "dlclose");
 		if (!close) {
 			errno = ENOSYS;
 			return -1;
@@ -55,7 +56,7 @@ static __attribute__((noinline)) open_function *open_real(const char *file, int 
 	open_function *open = __atomic_load_n(&real, __ATOMIC_RELAXED);
 
 	if (!open) {
-		open = (open_function *)dlsym(RTLD_NEXT, "dlopen");
+		open = (open_function *)ht_libc()->dlsym(RTLD_NEXT, "dlopen");
 		__atomic_store_n(&real, open, __ATOMIC_RELAXED);
 	}
 	if ((mode & RTLD_DEEPBIND) || is_libc(file))
@@ -77,7 +78,7 @@ static __attribute__((noinline)) open_namespace_function *open_namespace_real(vo
 	open_namespace_function *open = __atomic_load_n(&real, __ATOMIC_RELAXED);
 
 	if (!open) {
-		open = (open_namespace_function *)dlsym(RTLD_NEXT, "dlmopen");
+		open = (open_namespace_function *)ht_libc()->dlsym(RTLD_NEXT, "dlmopen");
 		__atomic_store_n(&real, open, __ATOMIC_RELAXED);
 	}
 	return open;

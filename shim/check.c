@@ -5,6 +5,7 @@
 
 #include "shim/alloc.h"
 #include "shim/heap.h"
+#include "shim/libc.h"
 #include "shim/page_heap.h"
 #include "shim/span.h"
 
@@ -15,7 +16,7 @@ static void broken(const char *what)
 	prim_complain(head, sizeof(head) - 1);
 	prim_complain(what, strlen(what));
 	prim_complain("\n", 1);
-	abort();
+	ht_libc()->abort();
 }
 
 static const struct span *span_at(uintptr_t address)

@@ -5,9 +5,20 @@
 #endif
 
 #include "shim/clock.h"
+#include "shim/libc.h"
 #include "shim/sys.h"
 
 bool ht_clock_is_cycles = true;
+
+uint64_t ht_clock_ns(clockid_t clock)
+{
+	struct timespec now = { 0 };
+	const struct libc *libc = ht_libc();
+
+	if (!libc->clock_gettime || libc->clock_gettime(clock, &now) < 0)
+		sys_call2(SYS_clock_gettime, clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 /* Without /sys: a counter that never stops and never changes its rate is good enough. */
 static bool cycles_are_steady(void)

@@ -9,6 +9,7 @@
 
 #include "shim/exec.h"
 #include "shim/follow.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/sys.h"
 #include "shim/types.h"
@@ -22,11 +23,11 @@ static spawn_function *next_spawn, *next_spawnp;
 
 void ht_exec_init(void)
 {
-	next_execvpe =
-		(int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
-	next_quick_exit = (void (*)(int))dlsym(RTLD_NEXT, "quick_exit");
-	next_spawn = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawn");
-	next_spawnp = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawnp");
+	next_execvpe = (int (*)(const char *, char *const[], char *const[]))ht_libc()->dlsym(
+		RTLD_NEXT, "execvpe");
+	next_quick_exit = (void (*)(int))ht_libc()->dlsym(RTLD_NEXT, "quick_exit");
+	next_spawn = (spawn_function *)ht_libc()->dlsym(RTLD_NEXT, "posix_spawn");
+	next_spawnp = (spawn_function *)ht_libc()->dlsym(RTLD_NEXT, "posix_spawnp");
 }
 
 /* The environment the new program gets; what of it is new lies in this function's frame. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shim/follow.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/ring.h"
@@ -58,7 +59,7 @@ void ht_follow_init(char *const envp[])
 	const char *preload = find_preload(envp);
 	Dl_info info;
 
-	if (!preload || !dladdr(shim_path, &info) || !info.dli_fname ||
+	if (!preload || !ht_libc()->dladdr(shim_path, &info) || !info.dli_fname ||
 	    strlen(info.dli_fname) >= sizeof(shim_path))
 		return;
 	strcpy(shim_path, info.dli_fname);

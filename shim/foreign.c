@@ -14,6 +14,7 @@
 #include "shim/api.h"
 #include "shim/clock.h"
 #include "shim/foreign.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/modules.h"
@@ -42,7 +43,7 @@ static const void *base_of(const void *address, const char **ret_path)
 {
 	Dl_info info;
 
-	if (!address || !dladdr(address, &info))
+	if (!address || !ht_libc()->dladdr(address, &info))
 		return NULL;
 	if (ret_path)
 		*ret_path = info.dli_fname;
@@ -55,8 +56,8 @@ static bool is_defined_at(const void *address)
 	const ElfW(Sym) *symbol = NULL;
 	Dl_info info;
 
-	return dladdr1(address, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) && symbol &&
-	       symbol->st_shndx != SHN_UNDEF;
+	return ht_libc()->dladdr1(address, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) &&
+	       symbol && symbol->st_shndx != SHN_UNDEF;
 }
 
 static void note(const void *address)
@@ -109,7 +110,7 @@ void ht_foreign_namespace(void *handle, const char *file)
 	if (ht_link.state != LINK_ON || sys_call0(SYS_getpid) != ht_pid)
 		return;
 	for (unsigned i = 0; handle && i < NAMES; i++) {
-		const void *found = dlsym(handle, names[i]);
+		const void *found = ht_libc()->dlsym(handle, names[i]);
 
 		symbols += found && base_of(found, NULL) != us;
 	}
@@ -117,7 +118,7 @@ void ht_foreign_namespace(void *handle, const char *file)
 		dlerror(); /* of names that are not there */
 	if (handle && !symbols)
 		return;
-	if (handle && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && *map->l_name)
+	if (handle && ht_libc()->dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && *map->l_name)
 		file = map->l_name;
 	tell_daemon(ht_path_keep(file), symbols ? symbols : NAMES);
 }
@@ -127,26 +128,26 @@ void ht_foreign_init(void)
 	const void *us = base_of(&ht_foreign, NULL), *next, *new;
 
 	for (unsigned i = 0; i < NAMES; i++) {
-		const void *found = dlsym(RTLD_DEFAULT, names[i]);
+		const void *found = ht_libc()->dlsym(RTLD_DEFAULT, names[i]);
 
 		if (found && base_of(found, NULL) != us && is_defined_at(found))
 			note(found);
 	}
-	next_free = (void (*)(void *))dlsym(RTLD_NEXT, "free");
-	next_usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+	next_free = (void (*)(void *))ht_libc()->dlsym(RTLD_NEXT, "free");
+	next_usable = (size_t(*)(void *))ht_libc()->dlsym(RTLD_NEXT, "malloc_usable_size");
 	next = base_of((const void *)(uintptr_t)next_free, NULL);
-	if (next == base_of((const void *)(uintptr_t)gnu_get_libc_version, NULL)) {
-		libc_info = (struct mallinfo2(*)(void))dlsym(RTLD_NEXT, "mallinfo2");
+	if (next == base_of((const void *)(uintptr_t)ht_libc()->gnu_get_libc_version, NULL)) {
+		libc_info = (struct mallinfo2(*)(void))ht_libc()->dlsym(RTLD_NEXT, "mallinfo2");
 		return;
 	}
 	/* A library whose malloc lies behind ours may serve operator new all the same. */
 	if (!next)
 		return;
-	new = dlsym(RTLD_DEFAULT, "_Znwm");
+	new = ht_libc()->dlsym(RTLD_DEFAULT, "_Znwm");
 	if (new &&base_of(new, NULL) == next)
 		note(new);
 	else if (!new)
-		dlerror(); /* not the program's to see */
+		ht_libc()->dlerror(); /* not the program's to see */
 }
 
 /* The kernel looks before it says that the first argument makes no sense. */
@@ -241,7 +242,7 @@ static bool object_of(const void *address, struct object *ret)
 	struct link_map *map = NULL;
 	Dl_info info;
 
-	if (!dladdr1(address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP) || !map)
+	if (!ht_libc()->dladdr1(address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP) || !map)
 		return false;
 	ret->map = map;
 	ret->count = symbols_of(map, &ret->symbols, &ret->strings);

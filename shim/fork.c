@@ -4,6 +4,7 @@
 #include "shim/alloc.h"
 #include "shim/capture.h"
 #include "shim/fork.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/resume.h"
@@ -102,5 +103,5 @@ bool ht_fork_seen_to(void)
 
 void ht_fork_watch(void)
 {
-	pthread_atfork(prepare, parent, child);
+	ht_libc()->__register_atfork(prepare, parent, child, NULL);
 }

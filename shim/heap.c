@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/check.h"
+#include "shim/libc.h"
 
 /* While the heap is small, empty spans of larger blocks than this are not kept: their pages serve
  * other classes. */
@@ -66,11 +67,11 @@ static void thread_end_cb(void *user)
 /* Threads tell us when they end; the first one got its heap before this could be arranged. */
 static __attribute__((constructor(101))) void heap_start(void)
 {
-	if (pthread_key_create(&end_key, thread_end_cb) != 0)
+	if (ht_libc()->pthread_key_create(&end_key, thread_end_cb) != 0)
 		return;
 	have_end_key = true;
 	if (ht_heap != &ht_heap_none)
-		pthread_setspecific(end_key, ht_heap);
+		ht_libc()->pthread_setspecific(end_key, ht_heap);
 }
 
 /* A new heap, for handlers that interrupt work on `outer`; NULL: the thread's own. */
@@ -107,7 +108,7 @@ static struct heap *make_heap(struct heap *outer)
 	}
 	ht_page_heap_unlock();
 	if (heap && have_end_key)
-		pthread_setspecific(end_key, heap);
+		ht_libc()->pthread_setspecific(end_key, heap);
 	return heap;
 }
 

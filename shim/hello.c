@@ -6,6 +6,7 @@
 #include "shim/clock.h"
 #include "shim/foreign.h"
 #include "shim/hello.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/page_heap.h"
 #include "shim/settings.h"
@@ -54,7 +55,7 @@ static void put_executable(struct wire_put *put)
 	static char path[4096];
 	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
 
-	const char *called = (const char *)getauxval(AT_EXECFN);
+	const char *called = (const char *)ht_libc()->getauxval(AT_EXECFN);
 
 	if (bytes > 0)
 		wire_put_bytes(put, HELLO_EXECUTABLE, path, (size_t)bytes);

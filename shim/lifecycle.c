@@ -10,6 +10,7 @@
 #include "shim/freed.h"
 #include "shim/guarded.h"
 #include "shim/hello.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/process_end.h"
@@ -165,7 +166,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	if (ht_settings.guard) {
 		ht_guard_start();
-		on_exit(at_exit, NULL);
+		ht_libc()->on_exit(at_exit, NULL);
 	}
 	if (!ht_settings.socket[0]) {
 		ht_link_off(NULL, 0);
@@ -188,5 +189,5 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	watch();
 	if (!ht_guard_on)
-		on_exit(at_exit, NULL);
+		ht_libc()->on_exit(at_exit, NULL);
 }

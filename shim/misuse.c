@@ -2,12 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shim/alloc.h"
 #include "shim/altered.h"
 #include "shim/foreign.h"
 #include "shim/capture.h"
 #include "shim/freed.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/settings.h"
@@ -18,16 +20,23 @@
 
 uint64_t ht_misuses;
 
+/* Now, not only when the program was started. */
+static bool is_set(const char *line)
+{
+	for (char **each = environ; each && *each; each++)
+		if (strcmp(*each, line) == 0)
+			return true;
+	return false;
+}
+
 void ht_misuse_end(void)
 {
-	const char *on_error = getenv("HEAPTAPE_ON_ERROR");
-
-	if (ht_settings.go_on || (on_error && strcmp(on_error, "continue") == 0)) {
+	if (ht_settings.go_on || is_set("HEAPTAPE_ON_ERROR=continue")) {
 		__atomic_fetch_add(&ht_misuses, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	ht_link_drain(END_WAIT_MS);
-	abort();
+	ht_libc()->abort();
 }
 
 /* What is known of the block at `index`. Its record stays after a free, until its next life; but in

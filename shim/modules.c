@@ -10,6 +10,7 @@
 
 #include "proto/wire.h"
 #include "shim/clock.h"
+#include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/modules.h"
 #include "shim/object.h"
@@ -89,7 +90,7 @@ const char *ht_path_keep(const char *name)
 				PATH_MAX - 1);
 		bytes = got > 0 ? (size_t)got : 0;
 		/* No /proc: as it was called. */
-		name = bytes ? "" : (const char *)getauxval(AT_EXECFN);
+		name = bytes ? "" : (const char *)ht_libc()->getauxval(AT_EXECFN);
 		name = name ? name : "";
 		more = strlen(name);
 	}

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "shim/follow.h"
+#include "shim/libc.h"
+#include "shim/prim.h"
 #include "shim/shell.h"
 #include "shim/sys.h"
 #include "shim/types.h"
@@ -23,21 +25,41 @@ static int (*next_spawn)(pid_t *, const char *, const posix_spawn_file_actions_t
 
 void ht_shell_init(void)
 {
-	next_system = (int (*)(const char *))dlsym(RTLD_NEXT, "system");
-	next_popen = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "popen");
-	next_spawn = (__typeof__(next_spawn))dlsym(RTLD_NEXT, "posix_spawn");
+	next_system = (int (*)(const char *))ht_libc()->dlsym(RTLD_NEXT, "system");
+	next_popen = (FILE * (*)(const char *, const char *)) ht_libc()->dlsym(RTLD_NEXT, "popen");
+	next_spawn = (__typeof__(next_spawn))ht_libc()->dlsym(RTLD_NEXT, "posix_spawn");
 }
 
 /* For what follows, and for the environment. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct prim_lock lock;
 
 /* What system() does to the program's signals, once for all calls that run at the same time. */
 static unsigned running;
-static struct sigaction old_interrupt, old_quit;
+static struct action {
+	void (*handler)(int);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+} old_interrupt, old_quit;
+
+static void set_action(int number, const struct action *action, struct action *ret_old)
+{
+	sys_call4(SYS_rt_sigaction, number, action, ret_old, sizeof(action->mask));
+}
+
+static void set_mask(int how, const sigset_t *mask, sigset_t *ret_old)
+{
+	sys_call4(SYS_rt_sigprocmask, how, mask, ret_old, sizeof(uint64_t));
+}
+
+static void add(sigset_t *set, int number)
+{
+	*(uint64_t *)(void *)set |= 1ull << (number - 1);
+}
 
 void ht_shell_forked(void)
 {
-	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	prim_lock_reset(&lock);
 }
 
 struct call {
@@ -47,29 +69,29 @@ struct call {
 
 static void enter(struct call *call)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	sigset_t child;
+	struct action ignore = { .handler = SIG_IGN };
+	sigset_t child = { { 0 } };
 
-	pthread_mutex_lock(&lock);
+	prim_lock(&lock);
 	if (running++ == 0) {
-		sigaction(SIGINT, &ignore, &old_interrupt);
-		sigaction(SIGQUIT, &ignore, &old_quit);
+		set_action(SIGINT, &ignore, &old_interrupt);
+		set_action(SIGQUIT, &ignore, &old_quit);
 	}
-	pthread_mutex_unlock(&lock);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	pthread_sigmask(SIG_BLOCK, &child, &call->old_mask);
+	prim_unlock(&lock);
+	add(&child, SIGCHLD);
+	call->old_mask = (sigset_t){ { 0 } };
+	set_mask(SIG_BLOCK, &child, &call->old_mask);
 }
 
 static void leave(const struct call *call)
 {
-	pthread_mutex_lock(&lock);
+	prim_lock(&lock);
 	if (--running == 0) {
-		sigaction(SIGINT, &old_interrupt, NULL);
-		sigaction(SIGQUIT, &old_quit, NULL);
+		set_action(SIGINT, &old_interrupt, NULL);
+		set_action(SIGQUIT, &old_quit, NULL);
 	}
-	pthread_mutex_unlock(&lock);
-	pthread_sigmask(SIG_SETMASK, &call->old_mask, NULL);
+	prim_unlock(&lock);
+	set_mask(SIG_SETMASK, &call->old_mask, NULL);
 }
 
 /* The thread is cancelled. */
@@ -77,7 +99,7 @@ static void give_up(void *context)
 {
 	struct call *call = context;
 
-	kill(call->pid, SIGKILL);
+	sys_call2(SYS_kill, call->pid, SIGKILL);
 	while (sys_call4(SYS_wait4, call->pid, 0, 0, 0) == -EINTR)
 		;
 	leave(call);
@@ -88,20 +110,20 @@ static int start(struct call *call, const char *line, char *const envp[])
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)line, NULL };
 	posix_spawnattr_t attributes;
-	sigset_t defaults;
+	sigset_t defaults = { { 0 } };
 	int error;
 
-	sigemptyset(&defaults);
-	if (old_interrupt.sa_handler != SIG_IGN)
-		sigaddset(&defaults, SIGINT);
-	if (old_quit.sa_handler != SIG_IGN)
-		sigaddset(&defaults, SIGQUIT);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &call->old_mask);
-	posix_spawnattr_setsigdefault(&attributes, &defaults);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	if (old_interrupt.handler != SIG_IGN)
+		add(&defaults, SIGINT);
+	if (old_quit.handler != SIG_IGN)
+		add(&defaults, SIGQUIT);
+	ht_libc()->posix_spawnattr_init(&attributes);
+	ht_libc()->posix_spawnattr_setsigmask(&attributes, &call->old_mask);
+	ht_libc()->posix_spawnattr_setsigdefault(&attributes, &defaults);
+	ht_libc()->posix_spawnattr_setflags(&attributes,
+					    POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 	error = next_spawn(&call->pid, _PATH_BSHELL, NULL, &attributes, argv, envp);
-	posix_spawnattr_destroy(&attributes);
+	ht_libc()->posix_spawnattr_destroy(&attributes);
 	return error;
 }
 
@@ -116,7 +138,7 @@ static int run(const char *line, char *const envp[])
 	if (!error) {
 		pthread_cleanup_push(give_up, &call);
 		do
-			got = waitpid(call.pid, &status, 0);
+			got = ht_libc()->waitpid(call.pid, &status, 0);
 		while (got < 0 && errno == EINTR);
 		if (got != call.pid)
 			status = -1;
@@ -133,9 +155,9 @@ static char **environment(void)
 {
 	char **envp;
 
-	pthread_mutex_lock(&lock);
+	prim_lock(&lock);
 	envp = environ;
-	pthread_mutex_unlock(&lock);
+	prim_unlock(&lock);
 	return envp;
 }
 
@@ -204,10 +226,10 @@ HT_EXPORT FILE *HT_API(popen)(const char *line, const char *mode)
 		errno = ENOSYS;
 		return NULL;
 	}
-	pthread_mutex_lock(&lock);
+	prim_lock(&lock);
 	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environ, true);
 	if (bytes)
 		file = open_with(&plan, bytes, line, mode);
-	pthread_mutex_unlock(&lock);
+	prim_unlock(&lock);
 	return bytes ? file : next_popen(line, mode);
 }

@@ -14,6 +14,7 @@
 
 #include "proto/wire.h"
 #include "shim/link.h"
+#include "shim/libc.h"
 #include "shim/modules.h"
 #include "shim/record.h"
 #include "shim/ring.h"
@@ -224,7 +225,7 @@ void ht_stack_count_cut(enum stack_cut reason)
 /* What the kernel put there for the program is known to no one outside of it. */
 static void random_root(void)
 {
-	const void *bytes = (const void *)getauxval(AT_RANDOM);
+	const void *bytes = (const void *)ht_libc()->getauxval(AT_RANDOM);
 
 	if (bytes)
 		memcpy(&ht_node_root, bytes, sizeof(ht_node_root));

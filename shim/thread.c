@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include "shim/batch.h"
+#include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/ring.h"
 #include "shim/stack_table.h"
@@ -218,7 +219,7 @@ struct recorder *ht_thread_begin(void)
 		return NULL;
 	recorder = take_own_slot();
 	if (recorder && have_end_key)
-		pthread_setspecific(end_key, (void *)END_ROUNDS);
+		ht_libc()->pthread_setspecific(end_key, (void *)END_ROUNDS);
 	return recorder;
 }
 
@@ -256,7 +257,7 @@ static void end_thread(void *rounds)
 	struct recorder *recorder = ht_recorder, *nested;
 
 	if ((uintptr_t)rounds > 1) {
-		pthread_setspecific(end_key, (void *)((uintptr_t)rounds - 1));
+		ht_libc()->pthread_setspecific(end_key, (void *)((uintptr_t)rounds - 1));
 		return;
 	}
 	ht_stack_thread_end();
@@ -273,7 +274,7 @@ static void end_thread(void *rounds)
 
 void ht_threads_init(void)
 {
-	have_end_key = pthread_key_create(&end_key, end_thread) == 0;
+	have_end_key = ht_libc()->pthread_key_create(&end_key, end_thread) == 0;
 }
 
 void ht_threads_forget(void)

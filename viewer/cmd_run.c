@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/clock.h"
 #include "proto/recorder.h"
 #include "proto/store.h"
 #include "proto/wire.h"
@@ -68,9 +69,8 @@ static const struct option_row rows[] = {
 
 static int64_t realtime_ns(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_REALTIME);
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 

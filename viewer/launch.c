@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/clock.h"
 #include "proto/recorder.h"
 #include "viewer/cli.h"
 #include "viewer/link.h"
@@ -320,9 +321,8 @@ void recorder_end(struct recorder *recorder, bool leave_running)
 
 int64_t launch_clock_ns(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
