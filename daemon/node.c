@@ -81,6 +81,8 @@ int process_module(struct process *process, const Heaptape__Module *message)
 
 	if (message->start >= message->end || message->build_id.len > BUILD_ID_MAX)
 		return -EPROTO;
+	if (process->cut)
+		return 0;
 	unmap(process, message->start, message->end, at_ns);
 	if (message->unloaded)
 		return 0;
@@ -206,6 +208,8 @@ int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 	if (message->n_parents != message->n_pcs || message->first_node == 0 ||
 	    message->n_pcs > UINT32_MAX - message->first_node)
 		return -EPROTO;
+	if (process->cut)
+		return 0; /* no event names them any more */
 	for (size_t i = 0; i < message->n_pcs; i++) {
 		uint32_t number = message->first_node + (uint32_t)i;
 		bool marked = marks < message->n_by_frame_pointer &&
@@ -229,7 +233,7 @@ void process_read_nodes(struct process *process, bool all)
 	uint32_t first = process->nodes_whole, looked = 0;
 	int count = NODES_AT_ONCE;
 
-	if (!process->stacks)
+	if (!process->stacks || process->cut)
 		return;
 	while (count == NODES_AT_ONCE && (all || looked < NODES_LOOK_MAX)) {
 		count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);

@@ -188,7 +188,10 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 		return -EPROTONOSUPPORT;
 	}
 	error = run_of_process(daemon, hello, &run);
-	if (!error && peer->lost_fds) {
+	if (!error && *hello->obstacle) {
+		why = hello->obstacle;
+		error = -ECANCELED;
+	} else if (!error && peer->lost_fds) {
 		/* Its last events would be lost without anybody's noticing. */
 		why = "heaptaped has no descriptor left";
 		error = -EMFILE;

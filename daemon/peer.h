@@ -63,8 +63,9 @@ struct peer {
 
 	/* children.c */
 	int64_t process_id;
-	uint32_t forks, lost_forks, lost_execs; /* as its memory says; taken over by the run */
-	struct ring ring;			/* PEER_LEFT: its memory */
+	uint32_t forks, lost_forks, lost_execs,
+		spawns;	  /* as its memory says; taken over by the run */
+	struct ring ring; /* PEER_LEFT: its memory */
 };
 
 /* Takes over `fd`. -ENOMEM. */

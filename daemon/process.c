@@ -241,8 +241,9 @@ uint64_t process_lost_events(const struct process *process)
 	for (uint32_t i = 0; i < process->threads_size; i++)
 		if (process->threads[i])
 			gaps += process->threads[i]->gaps;
-	/* What was dropped leaves gaps, where later events show them. */
-	if (process->losses[0] > gaps)
+	/* What was dropped leaves gaps, which the memory shows to the last. Without one only later events
+	 * do, and what the process has counted may be more. */
+	if (process->ring.fd < 0 && process->losses[0] > gaps)
 		gaps = process->losses[0];
 	return gaps + process->losses[1] + process->discarded_events;
 }
@@ -296,6 +297,29 @@ void process_cut(struct process *process)
 	ring_control(&process->ring, 0);
 }
 
+/* What was added to the database and undone must not be written of. */
+static void forget_undone(struct process *process, int64_t first_stack_id)
+{
+	for (uint32_t i = 0; i < process->node_count; i++)
+		if (process->nodes[i].stack_id >= first_stack_id)
+			process->nodes[i].stack_id = process->nodes[i].total = 0;
+	totals_forget_stacks(&process->totals, first_stack_id);
+}
+
+void process_cut_all(struct daemon *daemon)
+{
+	int64_t first_stack_id;
+
+	if (daemon->failures_seen == daemon->writer.failures)
+		return;
+	daemon->failures_seen = daemon->writer.failures;
+	first_stack_id = stacks_undone(&daemon->stacks);
+	for (struct process *process = daemon->processes; process; process = process->next) {
+		process_cut(process);
+		forget_undone(process, first_stack_id);
+	}
+}
+
 /* The last rows. On a full disk the small ones come first, and on their own. */
 static void save_last(struct process *process, uint64_t ended_ns)
 {
@@ -304,8 +328,10 @@ static void save_last(struct process *process, uint64_t ended_ns)
 	if (process->cut) {
 		char text[1200];
 
-		if (daemon->writer.failed)
+		if (daemon->writer.failed) {
+			process_cut_all(daemon);
 			writer_retry(&daemon->writer);
+		}
 		save_process_row(process);
 		run_end_process(process->run, process, ended_ns);
 		writer_commit(&daemon->writer);

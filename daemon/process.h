@@ -225,6 +225,9 @@ void process_finish(struct process *process);
 void process_note_commits(struct process *process);
 /* The database cannot be written: recording stops, what comes is counted as lost. */
 void process_cut(struct process *process);
+/* When the database has failed since this was called last: all running processes are. To be called before
+ * writer_retry(): the failed transaction was theirs, too. */
+void process_cut_all(struct daemon *daemon);
 /* Regular work: looks at the shared memory, so that events of an idle program are seen. */
 void process_poll(struct process *process);
 uint64_t process_lost_events(const struct process *process);

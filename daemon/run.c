@@ -28,8 +28,10 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 	sqlite3_stmt *add;
 	int error;
 
-	if (writer->failed)
+	if (writer->failed) {
+		process_cut_all(run->daemon);
 		writer_retry(writer); /* perhaps there is room again */
+	}
 	if (writer_begin_soon(writer) != 0)
 		return -EIO;
 	gethostname(host, sizeof(host) - 1);
@@ -109,9 +111,9 @@ int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct r
 	int error = -ENOMEM;
 
 	for (run = daemon->runs; run; run = run->next) {
-		if (hello->run_token
-			    ? run->token == hello->run_token
-			    : run->by_hand && run_find_process(run, (pid_t)hello->parent_pid)) {
+		if (hello->run_token ? run->token == hello->run_token
+				     : run->by_hand && !run->token &&
+					       run_find_process(run, (pid_t)hello->parent_pid)) {
 			*ret_run = run;
 			return 0;
 		}
@@ -122,7 +124,9 @@ int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct r
 	if (!run || !command || !settings)
 		goto out;
 	run->by_hand = true;
-	run->ended = true; /* nobody will say more */
+	run->token =
+		hello->run_token; /* of a daemon that was killed, or made by the first process */
+	run->ended = true;	  /* nobody will say more */
 	run->recording = !control_dormant(hello->settings, hello->n_settings);
 	error = add_row(run, "", *command ? command : hello->executable, "", settings);
 	if (error)
@@ -143,6 +147,8 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 	char text[PATH_MAX + 128];
 
 	run->lost = true;
+	run->lost_forks += hello->forked;
+	run->spawns_seen += !hello->forked;
 	snprintf(text, sizeof(text), "process %u (%s) is not recorded: %s", hello->pid,
 		 hello->executable, why);
 	writer_note(&run->daemon->writer, run->run_id, 0, clock_monotonic_ns() - run->started_ns,
@@ -151,7 +157,7 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 
 static void add_lost(struct run *run, int64_t process_id, uint32_t lost, const char *what)
 {
-	char text[128];
+	char text[256];
 
 	if (!lost)
 		return;
@@ -171,14 +177,39 @@ void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t
 void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost)
 {
 	add_lost(run, process_id, lost,
-		 "programs that were started where heaptape is out of reach, or with a low "
-		 "RLIMIT_DATA,");
+		 "programs that were started where heaptape is out of reach, with a low "
+		 "RLIMIT_DATA, or with an effective user or group other than the real one,");
+}
+
+/* A number that is used again is another process. */
+static bool is_same(const struct run_process *former, const struct process *process)
+{
+	if (former->identity)
+		return former->identity == process->identity;
+	return process->peer_pid && former->peer_pid == process->peer_pid &&
+	       former->how == PROCESS_EXEC;
+}
+
+/* What a process was before it became what it is now. */
+static struct run_process *find_former(struct run *run, const struct process *process)
+{
+	for (uint32_t i = run->process_count; i-- > 0;) {
+		struct run_process *former = &run->processes[i];
+
+		if (former->process != process && is_same(former, process))
+			return former;
+	}
+	return NULL;
 }
 
 void run_add_process(struct run *run, struct process *process)
 {
 	run->running++;
+	run->looked = false;
 	run->forks_seen += process->inherited_ticks != 0;
+	/* Nobody announces a run's first process. */
+	run->spawns_seen += process->inherited_ticks == 0 && !find_former(run, process) &&
+			    run->process_count > 0;
 	if (run->process_count == run->process_capacity) {
 		uint32_t capacity = run->process_capacity ? run->process_capacity * 2 : 8;
 		struct run_process *processes =
@@ -229,25 +260,6 @@ static void save_ending(struct run *run, int64_t process_id, uint64_t ended_ns,
 	writer_run(writer, end);
 }
 
-/* A number that is used again is another process. */
-static bool is_same(const struct run_process *former, const struct process *process)
-{
-	return former->identity ? former->identity == process->identity
-				: former->how == PROCESS_EXEC;
-}
-
-/* What a process was before it became what it is now. */
-static struct run_process *find_former(struct run *run, const struct process *process)
-{
-	for (uint32_t i = run->process_count; process->peer_pid && i-- > 0;) {
-		struct run_process *former = &run->processes[i];
-
-		if (former->peer_pid == process->peer_pid)
-			return is_same(former, process) ? former : NULL;
-	}
-	return NULL;
-}
-
 /* In a PID namespace of its own a process cannot tell who its parent outside is. */
 static int64_t find_by_kernel(const struct run *run, pid_t peer_pid)
 {
@@ -267,6 +279,7 @@ int64_t run_parent(struct run *run, const struct process *process, pid_t parent_
 	if (!former)
 		return parent ? parent : find_by_kernel(run, process->peer_pid);
 	former->how = PROCESS_EXEC;
+	former->awaited = false;
 	if (!former->process)
 		save_ending(run, former->process_id, former->ended_ns, PROCESS_EXEC, 0);
 	if (former->pidfd >= 0)
@@ -312,12 +325,19 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		if (run->processes[i].process == process)
 			ended = &run->processes[i];
 	run->running--;
+	run->looked = false;
 	run->quiet_ns = clock_monotonic_ns();
 	run->has_stacks = run->has_stacks || process->node_count > 1;
 	if (process->cut || process->how == PROCESS_CUT)
 		run->cut = true;
 	if (process_lost_events(process))
 		run->lost = true;
+	if (process->ring.fd < 0 && process->how == PROCESS_VANISHED) {
+		run->lost = true;
+		writer_note(
+			&run->daemon->writer, run->run_id, process->process_id, ended_ns,
+			"it shared no memory with heaptaped, so its last events are not recorded");
+	}
 	if (run->status_pid == process->pid && process->how == PROCESS_VANISHED) {
 		process->how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
 		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
@@ -329,6 +349,7 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		return;
 	succeeded = ended->how == PROCESS_EXEC;
 	ended->how = process->how;
+	ended->awaited = process->how == PROCESS_EXEC && process->exit_code && !succeeded;
 	ended->process = NULL;
 	ended->ended_ns = ended_ns;
 	if (process->how != PROCESS_EXITED && !succeeded && !run->daemon->stopping) {
@@ -344,6 +365,7 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	sqlite3_stmt *set;
 
 	run->ended = true;
+	run->looked = false;
 	run->ended_ns = run->quiet_ns = clock_monotonic_ns();
 	run->status_pid = (pid_t)message->pid;
 	run->status_code = message->exit_code;
@@ -415,8 +437,10 @@ static void finish_again(struct run *run)
 		return;
 	run->retry_ns = clock_monotonic_ns() + RETRY_NS;
 	snprintf(why, sizeof(why), "recording stopped: %s", writer->error.text);
-	if (writer->failed)
+	if (writer->failed) {
+		process_cut_all(run->daemon);
 		writer_retry(writer);
+	}
 	if (writer_begin(writer) == 0 && recorder_end_run(writer->db, run->run_id, why) != 0)
 		writer_fail(writer, "write to");
 	if (run->status_pid) {
@@ -432,6 +456,38 @@ static void finish_again(struct run *run)
 		leave(run);
 }
 
+/* All that were announced have come by now, or will never. */
+static void count_missing(struct run *run)
+{
+	uint64_t forks = run->forks_seen + run->lost_forks, silent = 0;
+
+	if (run->spawns > run->spawns_seen)
+		silent = run->spawns - run->spawns_seen;
+	for (uint32_t i = 0; i < run->process_count; i++)
+		silent += run->processes[i].awaited;
+	if (run->forks > forks)
+		add_lost(run, 0, (uint32_t)(run->forks - forks),
+			 "forked children that ended before their records began");
+	add_lost(run, 0, (uint32_t)silent,
+		 "programs that ended before their records began, or could not have any,");
+}
+
+/* Processes whose end the database did not take: their rows say "running" still. */
+static void cut_unended(struct run *run)
+{
+	struct writer *writer = &run->daemon->writer;
+	sqlite3_stmt *find = writer_statement(writer, SQL_RUN_UNENDED);
+	int64_t unended = 0;
+
+	writer_bind(find, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
+	if (writer_find(writer, find, &unended) != 0 || !unended)
+		return;
+	run->cut = true;
+	if (recorder_end_run(writer->db, run->run_id,
+			     "the end of some processes could not be stored") != 0)
+		writer_fail(writer, "write to");
+}
+
 static void finish(struct run *run)
 {
 	struct daemon *daemon = run->daemon;
@@ -439,6 +495,8 @@ static void finish(struct run *run)
 	bool written;
 
 	learn_endings(run);
+	count_missing(run);
+	cut_unended(run);
 	end = writer_statement(&daemon->writer, SQL_RUN_END);
 	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
 	writer_bind_text(end, 2, run->cut ? "cut" : run->lost ? "incomplete" : "complete");
@@ -459,7 +517,8 @@ void run_look(struct run *run)
 	for (uint32_t i = 0; i < run->process_count; i++)
 		run->others +=
 			run->processes[i].pidfd >= 0 && !pidfd_has_ended(run->processes[i].pidfd);
-	if (run->ended && !run->running && !run->others)
+	run->looked = run->ended && !run->running;
+	if (run->looked && !run->others)
 		run->others = pending_count(&run->pending, run->token);
 }
 
@@ -475,13 +534,15 @@ static void cut_short(struct run *run)
 	run->cut = true;
 }
 
-void run_check(struct run *run, bool strangers)
+bool run_check(struct run *run, bool strangers)
 {
 	bool known = learn_endings(run);
 	uint64_t now = clock_monotonic_ns();
 
 	if (!run->ended)
-		return;
+		return true;
+	if (!run->running && !run->looked)
+		return false;
 	if (run->daemon->stopping && run->others && !run->running)
 		cut_short(run);
 	else if (run->running || run->others || run->left) {
@@ -490,12 +551,13 @@ void run_check(struct run *run, bool strangers)
 			writer_commit(&run->daemon->writer);
 			peer_run_done(run->command, run->run_id, run->running + run->others);
 		}
-		return;
+		return true;
 	}
 	if (!run->daemon->stopping && (strangers || !known) && now - run->quiet_ns < LINGER_NS)
-		return;
+		return true;
 	if (run->unwritten)
 		finish_again(run);
 	else
 		finish(run);
+	return true;
 }

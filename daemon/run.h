@@ -30,7 +30,8 @@ struct run_process {
 	struct process *process; /* NULL: its record has ended, */
 	enum process_end how;	 /* in this way, */
 	uint64_t ended_ns;	 /* then */
-	int pidfd; /* of one that may go on, or whose exit status may still be learnt; else -1 */
+	int pidfd;    /* of one that may go on, or whose exit status may still be learnt; else -1 */
+	bool awaited; /* it is to say Hello again */
 };
 
 struct run {
@@ -52,12 +53,15 @@ struct run {
 	bool lost, cut;
 	bool has_stacks;
 	unsigned running;
-	unsigned others; /* alive and not connected, when run_look() looked */
+	unsigned others; /* alive and not connected, when run_look() looked, */
+	bool looked;	 /* after the last word of any process of it */
 	struct pending pending;
 	/* By processes that ended; children that said Hello, that counted themselves as lost;
 	 * connections that are left to those on their way. */
 	uint64_t forks, forks_seen, lost_forks;
 	unsigned left;
+	/* Programs started by children that are no forks, and to be recorded; such that said Hello. */
+	uint64_t spawns, spawns_seen;
 
 	pid_t status_pid; /* how the program ended, from RunEnd */
 	int status_code;
@@ -95,7 +99,7 @@ void run_command_gone(struct run *run);
  * accepted before run_check(). */
 void run_look(struct run *run);
 /* Ends the run if that is due; the run may be gone afterwards. `strangers`: somebody is connected
- * who has not yet said to which run he belongs. */
-void run_check(struct run *run, bool strangers);
+ * who has not yet said to which run he belongs. False: there must be another look first. */
+bool run_check(struct run *run, bool strangers);
 
 #endif

@@ -31,11 +31,10 @@
 static void check_failure(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
-	if (daemon->failures_seen == daemon->writer.failures)
+	if (server->failures_seen == daemon->writer.failures)
 		return;
-	daemon->failures_seen = daemon->writer.failures;
-	for (struct process *process = daemon->processes; process; process = process->next)
-		process_cut(process);
+	server->failures_seen = daemon->writer.failures;
+	process_cut_all(daemon);
 	if (!server->failure_told)
 		fprintf(stderr,
 			"heaptaped: %s\n"
@@ -221,7 +220,8 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 	check_failure(server);
 	for (run = server->daemon.runs; run; run = next_run) {
 		next_run = run->next;
-		run_check(run, strangers);
+		if (!run_check(run, strangers))
+			server_changed(server);
 	}
 	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs &&
 	    !server->resolver.worker.pid)

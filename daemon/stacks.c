@@ -91,6 +91,23 @@ static void forget_undone(struct stacks *stacks)
 	}
 }
 
+/* New rows have higher ids than any before them. */
+static void note_new_stack(struct stacks *stacks, int64_t id)
+{
+	if (stacks->first_stack_id && stacks->commits == stacks->writer->commits)
+		return;
+	stacks->first_stack_id = id;
+	stacks->commits = stacks->writer->commits;
+}
+
+int64_t stacks_undone(struct stacks *stacks)
+{
+	int64_t first = stacks->first_stack_id;
+
+	stacks->first_stack_id = 0;
+	return first && stacks->commits == stacks->writer->commits ? first : INT64_MAX;
+}
+
 static int64_t add(struct writer *writer, sqlite3_stmt *statement)
 {
 	int error = writer_run(writer, statement);
@@ -166,6 +183,8 @@ int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t fra
 		statement = writer_statement(writer, SQL_STACK_ADD);
 		writer_bind(statement, 1, values, 4);
 		id = add(writer, statement);
+		if (id > 0)
+			note_new_stack(stacks, id);
 	}
 	if (error || id < 0)
 		return error ? error : id;

@@ -29,6 +29,7 @@
 	    "FROM (SELECT 1) LEFT JOIN processes p ON p.run_id=?1 AND p.pid = (SELECT pid FROM "   \
 	    "processes WHERE run_id=?1 ORDER BY process_id LIMIT 1) ORDER BY p.process_id DESC "   \
 	    "LIMIT 1) WHERE run_id=?1")                                                            \
+	ROW(RUN_UNENDED, "SELECT count(*) FROM processes WHERE run_id=? AND ending='running'")     \
 	ROW(PROCESS_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "      \
 			 "command, started_ns, ending, forked, foreign_symbols, foreign_path) "    \
 			 "VALUES(?1,?2,?3,?4,?5,?6,'running',?7,?8,?9)")                           \

@@ -32,21 +32,38 @@ void ht_exec_init(void)
 
 /* The environment the new program gets; what of it is new lies in this function's frame. */
 #define FOLLOW(folder, path, envp, child)                                            \
+	struct follow_plan plan;                                                     \
 	do {                                                                         \
-		struct follow_plan plan;                                             \
 		size_t bytes = ht_follow_plan(&plan, folder, path, envp, child);     \
 		if (bytes)                                                           \
 			envp = ht_follow_make(&plan, envp, __builtin_alloca(bytes)); \
 	} while (0)
+
+/* This process, or a child that only borrows its memory, is about to become another program. */
+static void leaving(const struct follow_plan *plan)
+{
+	if (sys_call0(SYS_getpid) == ht_pid)
+		ht_ending(PROCESS_EXEC, plan->loads);
+	else
+		ht_follow_announce(plan);
+}
+
+static void stayed(const struct follow_plan *plan)
+{
+	if (sys_call0(SYS_getpid) == ht_pid)
+		ht_ending_failed();
+	else
+		ht_follow_failed(plan);
+}
 
 static int exec_path(const char *path, char *const argv[], char *const envp[])
 {
 	long ret;
 
 	FOLLOW(AT_FDCWD, path, envp, false);
-	ht_ending(PROCESS_EXEC, 0);
+	leaving(&plan);
 	ret = sys_call3(SYS_execve, path, argv, envp);
-	ht_ending_failed();
+	stayed(&plan);
 	return (int)sys_result(ret);
 }
 
@@ -59,9 +76,9 @@ static int exec_search(const char *file, char *const argv[], char *const envp[])
 		return -1;
 	}
 	FOLLOW(AT_FDCWD, strchr(file, '/') ? file : NULL, envp, false);
-	ht_ending(PROCESS_EXEC, 0);
+	leaving(&plan);
 	ret = next_execvpe(file, argv, envp);
-	ht_ending_failed();
+	stayed(&plan);
 	return ret;
 }
 
@@ -90,9 +107,9 @@ HT_EXPORT int HT_API(fexecve)(int fd, char *const argv[], char *const envp[])
 	long ret;
 
 	FOLLOW(fd, "", envp, false);
-	ht_ending(PROCESS_EXEC, 0);
+	leaving(&plan);
 	ret = sys_call5(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
-	ht_ending_failed();
+	stayed(&plan);
 	return (int)sys_result(ret);
 }
 
@@ -102,9 +119,9 @@ HT_EXPORT int HT_API(execveat)(int folder, const char *path, char *const argv[],
 	long ret;
 
 	FOLLOW(folder, path, envp, false);
-	ht_ending(PROCESS_EXEC, 0);
+	leaving(&plan);
 	ret = sys_call5(SYS_execveat, folder, path, argv, envp, flags);
-	ht_ending_failed();
+	stayed(&plan);
 	return (int)sys_result(ret);
 }
 
@@ -150,10 +167,16 @@ HT_EXPORT int HT_API(posix_spawn)(pid_t *restrict ret_pid, const char *restrict 
 				  const posix_spawnattr_t *restrict attributes,
 				  char *const argv[restrict], char *const envp[restrict])
 {
+	int error;
+
 	if (!next_spawn)
 		return ENOSYS;
 	FOLLOW(AT_FDCWD, path, envp, true);
-	return next_spawn(ret_pid, path, actions, attributes, argv, envp);
+	ht_follow_announce(&plan);
+	error = next_spawn(ret_pid, path, actions, attributes, argv, envp);
+	if (error)
+		ht_follow_failed(&plan);
+	return error;
 }
 
 HT_EXPORT int HT_API(posix_spawnp)(pid_t *restrict ret_pid, const char *restrict file,
@@ -161,10 +184,16 @@ HT_EXPORT int HT_API(posix_spawnp)(pid_t *restrict ret_pid, const char *restrict
 				   const posix_spawnattr_t *restrict attributes,
 				   char *const argv[restrict], char *const envp[restrict])
 {
+	int error;
+
 	if (!next_spawnp)
 		return ENOSYS;
 	FOLLOW(AT_FDCWD, strchr(file, '/') ? file : NULL, envp, true);
-	return next_spawnp(ret_pid, file, actions, attributes, argv, envp);
+	ht_follow_announce(&plan);
+	error = next_spawnp(ret_pid, file, actions, attributes, argv, envp);
+	if (error)
+		ht_follow_failed(&plan);
+	return error;
 }
 
 static __attribute__((noreturn)) void exit_now(int status)

@@ -94,6 +94,13 @@ static bool can_reach(const char *path, int how)
 	return sys_call3(SYS_faccessat, AT_FDCWD, path, how) == 0;
 }
 
+/* The dynamic linker loads nothing foreign into a program that has more rights than who started it. */
+static bool has_own_rights(void)
+{
+	return sys_call0(SYS_getuid) == sys_call0(SYS_geteuid) &&
+	       sys_call0(SYS_getgid) == sys_call0(SYS_getegid);
+}
+
 /* Would a program find the shim, the daemon (for another root, user or mount namespace there may be
  * none) and room in its memory? Else it is counted. */
 static bool can_be_recorded(void)
@@ -103,7 +110,7 @@ static bool can_be_recorded(void)
 
 	sys_call4(SYS_prlimit64, 0, RLIMIT_DATA, 0, &limit);
 	if (can_reach(shim_path, R_OK) && (!connected || can_reach(ht_settings.socket, W_OK)) &&
-	    limit.rlim_cur >= RING_LEAST_DATA_BYTES)
+	    has_own_rights() && limit.rlim_cur >= RING_LEAST_DATA_BYTES)
 		return true;
 	if (connected)
 		__atomic_fetch_add(&ht_ring.head->lost_execs, 1, __ATOMIC_RELAXED);
@@ -144,7 +151,7 @@ static const char *value_in(char *const envp[], const char *line)
  * somebody wants so. */
 static bool lacks_ours(char *const envp[], const char *preload)
 {
-	const char *socket = value_in(envp, "HEAPTAPE_SOCKET");
+	const char *socket = value_in(envp, "HEAPTAPE_SOCKET=");
 
 	if (socket && strcmp(socket, ht_settings.socket) != 0)
 		return false;
@@ -161,24 +168,48 @@ size_t ht_follow_plan(struct follow_plan *plan, int folder, const char *path, ch
 {
 	size_t entries = 1;
 
+	plan->loads = false;
 	if (!shim_path[0] || !ht_settings.socket[0])
 		return 0;
 	plan->preload = find_preload(envp);
 	plan->adds = ht_settings.follow == FOLLOW_ALL && lacks_ours(envp, plan->preload);
+	plan->adds_run = false;
 	if (plan->adds) {
 		if (!can_load(folder, path))
 			return 0;
+		plan->loads = true;
 	} else {
 		if (!plan->preload || !find_shim(plan->preload + PRELOAD_BYTES))
 			return 0;
 		child = child || sys_call0(SYS_getpid) != ht_pid;
-		if (!(child && ht_settings.follow == FOLLOW_NONE) && can_load(folder, path))
-			return 0;
+		if (!(child && ht_settings.follow == FOLLOW_NONE) && can_load(folder, path)) {
+			plan->loads = true;
+			plan->adds_run =
+				ht_settings.own_run && !value_in(envp, ht_settings.own_run);
+			if (!plan->adds_run)
+				return 0;
+		}
 	}
 	while (envp && envp[entries - 1])
 		entries++;
 	return (entries + ht_settings.line_count + 1) * sizeof(char *) + PRELOAD_BYTES +
 	       strlen(shim_path) + (plan->preload ? strlen(plan->preload) : 0) + 2;
+}
+
+static void count_spawn(const struct follow_plan *plan, uint32_t one)
+{
+	if (plan->loads && ht_link.state == LINK_ON)
+		__atomic_fetch_add(&ht_ring.head->spawns, one, __ATOMIC_RELAXED);
+}
+
+void ht_follow_announce(const struct follow_plan *plan)
+{
+	count_spawn(plan, 1);
+}
+
+void ht_follow_failed(const struct follow_plan *plan)
+{
+	count_spawn(plan, -1u);
 }
 
 /* LD_PRELOAD with the shim first; returns the end of what was written. */
@@ -211,7 +242,7 @@ static bool put_preload_without(char *text, const char *list)
 
 char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], void *memory)
 {
-	bool none = !plan->adds && ht_settings.follow == FOLLOW_NONE;
+	bool none = !plan->adds && !plan->adds_run && ht_settings.follow == FOLLOW_NONE;
 	const char *list = plan->preload ? plan->preload + PRELOAD_BYTES : "";
 	char **made = memory, *text;
 	size_t count = 0, entries = 0;
@@ -220,7 +251,7 @@ char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], 
 		entries++;
 	text = (char *)(made + entries + ht_settings.line_count + 2);
 	for (size_t i = 0; i < entries; i++) {
-		if (envp[i] == plan->preload) {
+		if (envp[i] == plan->preload && !plan->adds_run) {
 			if (plan->adds || !put_preload_without(text, list))
 				continue;
 			made[count++] = text;
@@ -235,6 +266,8 @@ char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], 
 		put_preload_with(text, list);
 		made[count++] = text;
 	}
+	if (plan->adds_run)
+		made[count++] = (char *)ht_settings.own_run;
 	made[count] = NULL;
 	return made;
 }

@@ -19,7 +19,9 @@
 
 struct follow_plan {
 	const char *preload; /* LD_PRELOAD=... as it is passed, or NULL */
-	bool adds;	     /* else takes away */
+	bool adds;	     /* what the shim needs */
+	bool adds_run;	     /* only the token of the run, else takes away */
+	bool loads;	     /* the new program gets the shim: it will say Hello, if it can */
 };
 
 /* Remembers where the shim was loaded from; before there are threads. */
@@ -33,6 +35,10 @@ bool ht_follow_leaves_out(void);
  * that ht_follow_make() needs; 0: pass it as it is. */
 size_t ht_follow_plan(struct follow_plan *plan, int folder, const char *path, char *const envp[],
 		      bool child);
+
+/* A child that is no fork is about to become such a program; it did not. */
+void ht_follow_announce(const struct follow_plan *plan);
+void ht_follow_failed(const struct follow_plan *plan);
 
 /* The new environment, in `memory`. Its strings are those of `envp`, where they stay the same. */
 char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], void *memory);

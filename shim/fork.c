@@ -32,14 +32,18 @@ static void prepare(void)
 		__atomic_fetch_add(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
 	ht_alloc_fork_prepare();
 	errno_before = errno;
+	errno = 0;
 }
 
-/* Called by a fork that failed, too: then there is another errno. (Should it be the same, one child
- * too many is announced, which is noticed when nobody has the connection any more.) */
+/* Called by a fork that failed, too: then it has set errno. Ours are the last of the handlers before
+ * it and the first after it. */
 static void parent(void)
 {
-	if (errno != errno_before && is_recorded())
+	int error = errno;
+
+	if (error && is_recorded())
 		__atomic_fetch_sub(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
+	errno = error ? error : errno_before;
 	ht_alloc_fork_parent();
 	forking = false;
 }
@@ -76,6 +80,8 @@ static void begin_child(void)
 	bool announced = forking;
 
 	forking = false;
+	if (announced)
+		errno = errno_before;
 	ht_alloc_fork_child();
 	ht_shell_forked();
 	begin_anew(announced);

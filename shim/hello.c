@@ -35,7 +35,8 @@ enum {
 	HELLO_SETTINGS,
 	HELLO_HELD_BYTES,
 	HELLO_FOREIGN_SYMBOLS,
-	HELLO_FOREIGN_PATH
+	HELLO_FOREIGN_PATH,
+	HELLO_OBSTACLE
 };
 
 /* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
@@ -110,7 +111,7 @@ static void put_size_classes(struct wire_put *put)
 	}
 }
 
-size_t ht_hello_frame(uint8_t *out, bool forked)
+size_t ht_hello_frame(uint8_t *out, bool forked, const char *obstacle)
 {
 	struct wire_put put = { out + HEAD_BYTES, out + HELLO_MAX_BYTES, 0 };
 	size_t bytes;
@@ -135,6 +136,8 @@ size_t ht_hello_frame(uint8_t *out, bool forked)
 		wire_put_uint(&put, HELLO_FOREIGN_SYMBOLS, ht_foreign.names);
 		put_text(&put, HELLO_FOREIGN_PATH, ht_foreign.path);
 	}
+	if (obstacle)
+		put_text(&put, HELLO_OBSTACLE, obstacle);
 	for (unsigned i = 0; i < ht_settings.line_count; i++)
 		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
 	put_executable(&put);

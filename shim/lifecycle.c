@@ -42,13 +42,13 @@ static void leave_out_own_code(void)
 #endif
 }
 
-static int say_hello(bool forked)
+static int say_hello(bool forked, const char *obstacle)
 {
 	/* Not on the stack: a thread with a small one may be the one that forks. */
 	static uint8_t frame[HELLO_MAX_BYTES];
-	struct iovec iov = { frame, ht_hello_frame(frame, forked) };
+	struct iovec iov = { frame, ht_hello_frame(frame, forked, obstacle) };
 
-	return ht_link_first(&iov, 1, ht_ring.shared ? ht_ring.fd : -1);
+	return ht_link_first(&iov, 1, ht_ring.shared && !obstacle ? ht_ring.fd : -1);
 }
 
 /* The memory stays mapped; who has the descriptor is the daemon. */
@@ -85,10 +85,11 @@ bool ht_begin(bool forked)
 	}
 	error = forked ? ht_ring_renew(&ht_ring) : ht_ring_make(&ht_ring);
 	if (error) {
+		say_hello(forked, "it has no memory to record in");
 		ht_link_off("no memory to record in", -error);
 		return false;
 	}
-	error = say_hello(forked);
+	error = say_hello(forked, NULL);
 	drop_descriptor();
 	if (error) {
 		ht_link_off("cannot send to heaptaped", -error);
@@ -176,6 +177,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		}
 		return;
 	}
+	ht_settings_begin_run();
 	if (!ht_begin(false)) {
 		ht_ring_drop(&ht_ring);
 		return;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 #include "shim/follow.h"
 #include "shim/libc.h"
@@ -20,6 +21,7 @@
 
 static int (*next_system)(const char *);
 static FILE *(*next_popen)(const char *, const char *);
+static int (*next_wordexp)(const char *, wordexp_t *, int);
 static int (*next_spawn)(pid_t *, const char *, const posix_spawn_file_actions_t *,
 			 const posix_spawnattr_t *, char *const[], char *const[]);
 
@@ -28,6 +30,7 @@ void ht_shell_init(void)
 	next_system = (int (*)(const char *))ht_libc()->dlsym(RTLD_NEXT, "system");
 	next_popen = (FILE * (*)(const char *, const char *)) ht_libc()->dlsym(RTLD_NEXT, "popen");
 	next_spawn = (__typeof__(next_spawn))ht_libc()->dlsym(RTLD_NEXT, "posix_spawn");
+	next_wordexp = (__typeof__(next_wordexp))ht_libc()->dlsym(RTLD_NEXT, "wordexp");
 }
 
 /* For what follows, and for the environment. */
@@ -57,9 +60,13 @@ static void add(sigset_t *set, int number)
 	*(uint64_t *)(void *)set |= 1ull << (number - 1);
 }
 
+/* Held while words are expanded in another environment, which may take as long as a program. */
+static struct prim_lock expanding;
+
 void ht_shell_forked(void)
 {
 	prim_lock_reset(&lock);
+	prim_lock_reset(&expanding);
 }
 
 struct call {
@@ -177,48 +184,55 @@ HT_EXPORT int HT_API(system)(const char *line)
 
 /* Room for an environment that another thread may look at, even when it is over: it is used again
  * much later only. */
-static void *room(size_t bytes)
-{
-	static struct {
-		void *memory;
-		size_t bytes;
-	} rooms[16];
-	static unsigned turn;
-	unsigned i = turn++ % 16;
+struct room {
+	void *memory;
+	size_t bytes;
+};
 
-	if (bytes > rooms[i].bytes) {
+static void *room_for(struct room *room, size_t bytes)
+{
+	if (bytes > room->bytes) {
 		void *memory = mmap(NULL, bytes * 2, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (memory == MAP_FAILED)
 			return NULL;
-		rooms[i].memory = memory;
-		rooms[i].bytes = bytes * 2;
+		room->memory = memory;
+		room->bytes = bytes * 2;
 	}
-	return rooms[i].memory;
+	return room->memory;
 }
 
-/* Nobody else can make its FILE, so the environment is another one for a moment. */
-static FILE *open_with(const struct follow_plan *plan, size_t bytes, const char *line,
-		       const char *mode)
-{
-	char **usual = environ, **ours = usual;
-	void *memory = room(bytes);
-	FILE *file;
+/* What the C library starts by itself gets the environment there is, so that is another one for as long
+ * as this takes. */
+struct swap {
+	char **usual, **ours;
+};
 
-	if (memory)
-		ours = (char **)ht_follow_make(plan, usual, memory);
-	environ = ours;
-	file = next_popen(line, mode);
+/* The lock is held. */
+static void swap_in(struct swap *swap, const struct follow_plan *plan, struct room *room,
+		    size_t bytes)
+{
+	void *memory = room_for(room, bytes);
+
+	swap->usual = environ;
+	swap->ours = memory ? (char **)ht_follow_make(plan, environ, memory) : environ;
+	environ = swap->ours;
+}
+
+static void swap_out(const struct swap *swap)
+{
 	/* Unless somebody has set a variable meanwhile. */
-	if (environ == ours)
-		environ = usual;
-	return file;
+	if (environ == swap->ours)
+		environ = swap->usual;
 }
 
 HT_EXPORT FILE *HT_API(popen)(const char *line, const char *mode)
 {
+	static struct room rooms[16];
+	static unsigned turn;
 	struct follow_plan plan;
+	struct swap swap;
 	FILE *file = NULL;
 	size_t bytes;
 
@@ -228,8 +242,46 @@ HT_EXPORT FILE *HT_API(popen)(const char *line, const char *mode)
 	}
 	prim_lock(&lock);
 	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environ, true);
-	if (bytes)
-		file = open_with(&plan, bytes, line, mode);
+	if (bytes) {
+		swap_in(&swap, &plan, &rooms[turn++ % 16], bytes);
+		file = next_popen(line, mode);
+		swap_out(&swap);
+	}
 	prim_unlock(&lock);
 	return bytes ? file : next_popen(line, mode);
+}
+
+/* A shell needs another environment than there is. */
+static bool needs_environment(void)
+{
+	struct follow_plan plan;
+
+	return ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environment(), true) != 0;
+}
+
+HT_EXPORT int HT_API(wordexp)(const char *restrict words, wordexp_t *restrict ret, int flags)
+{
+	static struct room room;
+	struct follow_plan plan;
+	struct swap swap;
+	size_t bytes;
+	int result;
+
+	if (!next_wordexp)
+		return WRDE_NOSPACE;
+	if ((flags & WRDE_NOCMD) || !needs_environment())
+		return next_wordexp(words, ret, flags);
+	prim_lock(&expanding);
+	prim_lock(&lock);
+	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environ, true);
+	if (bytes)
+		swap_in(&swap, &plan, &room, bytes);
+	prim_unlock(&lock);
+	result = next_wordexp(words, ret, flags);
+	prim_lock(&lock);
+	if (bytes)
+		swap_out(&swap);
+	prim_unlock(&lock);
+	prim_unlock(&expanding);
+	return result;
 }

@@ -21,7 +21,7 @@ NAMES
 cat >guards <<'NAMES'
 close close_range closefrom dup2 dup3
 _exit _Exit quick_exit execv execve execveat execvp execvpe fexecve execl execle execlp
-posix_spawn posix_spawnp system popen dlopen dlmopen dlclose prctl syscall
+posix_spawn posix_spawnp system popen wordexp dlopen dlmopen dlclose prctl syscall
 NAMES
 
 names() { tr ' ' '\n' <"$1" | sort; }

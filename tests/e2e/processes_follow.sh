@@ -60,13 +60,13 @@ fi
 
 # A program that has emptied its own environment: what it starts, in whatever way, is followed with
 # `all` only; to the program nothing is different.
-for number in 1 2 3 4 5 6 7 8 9; do
+for number in 0 1 2 3 4 5 6 7 8 9; do
 	ln -s /bin/true "bare$number"
 done
 run_options=--follow=all
 identical "$programs/bare" ./bare
 is "all: bare" "$(names | tr ' ' '\n' | sed -n 's/^bare\(.\)$/\1/p' | uniq -c | tr -s ' \n' ' ')" \
-	" 1 1 1 2 20 3 20 4 20 5 1 6 1 7 1 8 1 9 "
+	" 1 0 1 1 1 2 20 3 20 4 20 5 1 6 1 7 1 8 1 9 "
 is "all: bare: shells" "$(query "SELECT count(*) FROM processes WHERE run_id = $last_run AND command LIKE
 	'sh -c %'")" 66
 run_options=--follow=exec
