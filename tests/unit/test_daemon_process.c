@@ -455,7 +455,7 @@ static void test_nodes_with_holes(void **unused)
 						    2000 * sizeof(struct ring_node))),
 			 0);
 	for (unsigned i = 1; i < 2000; i++) {
-		struct ring_node node = { 0x1000 + i, 0, 0 };
+		struct ring_node node = { .pc = 0x1000 + i };
 
 		if (i % 3 == 0 || (i > 600 && i < 1300))
 			continue;
