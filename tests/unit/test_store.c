@@ -159,7 +159,7 @@ static void test_not_a_database(void **state)
 	(void)state;
 	write_file(text, sizeof(text));
 	refuse(STORE_READ, -EMEDIUMTYPE, "not a heaptape database", "--db");
-	refuse(STORE_CREATE, -EMEDIUMTYPE, "not a heaptape database", "-o");
+	refuse(STORE_CREATE, -EMEDIUMTYPE, "not a heaptape database", "--db");
 	write_file("", 0);
 	refuse(STORE_READ, -EMEDIUMTYPE, "empty", "nothing was recorded");
 	refuse(STORE_WRITE, -EMEDIUMTYPE, "empty", "nothing was recorded");
@@ -176,7 +176,7 @@ static void test_foreign_database(void **state)
 	assert_int_equal(sqlite3_exec(db, "CREATE TABLE photos(x)", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	refuse(STORE_READ, -EMEDIUMTYPE, "not one of heaptape's", "--db");
-	refuse(STORE_CREATE, -EMEDIUMTYPE, "not one of heaptape's", "-o");
+	refuse(STORE_CREATE, -EMEDIUMTYPE, "not one of heaptape's", "--db");
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(number(db, "SELECT count(*) FROM sqlite_master"), 1);
 	sqlite3_close(db);
@@ -240,7 +240,7 @@ static void test_no_permission(void **state)
 	if (geteuid() == 0)
 		skip();
 	assert_int_equal(chmod(folder, 0500), 0);
-	refuse(STORE_CREATE, -EACCES, "Permission denied", "-o");
+	refuse(STORE_CREATE, -EACCES, "Permission denied", "--db");
 	assert_int_equal(chmod(folder, 0700), 0);
 	store_close(open_or_fail(STORE_CREATE));
 	assert_int_equal(chmod(path, 0), 0);
