@@ -243,12 +243,16 @@ static bool interrupted_right(struct thread *thread, const struct list *got, uns
 				break;
 			if (!outer && lists_equal(got, from, &want, skip))
 				return true;
-			if (outer && got->count - from >= want.count - skip) {
-				struct list head = *got;
+			if (outer && got->count - from + 1 >= want.count - skip) {
+				struct list all = *got, head;
 
+				/* Cut where this handler was entered. */
+				if (got->count - from + 1 == want.count - skip)
+					list_add(&all, SHADOW_FOREIGN);
+				head = all;
 				head.count = from + want.count - skip;
 				if (lists_equal(&head, from, &want, skip) &&
-				    interrupted_right(thread, got, head.count,
+				    interrupted_right(thread, &all, head.count,
 						      thread->file->nodes[outer].parent))
 					return true;
 			}
