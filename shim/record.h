@@ -185,15 +185,16 @@ static RECORD_INLINE struct ring_buffer *record_open(void)
 	return likely(buffer != NULL) ? buffer : ht_record_room();
 }
 
-/* The time of entry `at`, which is being written; within a thread it never goes down. last_ticks
- * lies right before ticks[0]. */
+/* The time of entry `at`, which is being written; within a thread it always goes up, also where the
+ * processors' counters differ or the clock has coarse steps: a block's birth is told apart from the
+ * moment at which recording was switched on. last_ticks lies right before ticks[0]. */
 static RECORD_INLINE uint64_t record_stamp(struct ring_buffer *buffer, uint32_t at, bool cycles)
 {
 	const uint64_t *before = buffer->ticks + at - 1;
 	uint64_t ticks = cycles ? ht_clock_cycles() : ht_clock_ticks();
 
-	if (unlikely(ticks < *before))
-		ticks = *before;
+	if (unlikely(ticks <= *before))
+		ticks = *before + 1;
 	buffer->ticks[at] = ticks;
 	return ticks;
 }

@@ -232,14 +232,16 @@ static void left_buffer_is_used_again(void **state)
 	check_details(1);
 }
 
-static void time_never_goes_down(void **state)
+static void time_always_goes_up(void **state)
 {
 	struct block_meta meta = { 0, 0 };
 
 	(void)state;
-	buffer->last_ticks = UINT64_MAX - 1;
+	buffer->last_ticks = UINT64_MAX - 2;
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
+	ht_record_alloc(EVENT_MALLOC, (void *)0x2000, 1, 1, 16, &meta, 0);
 	assert_true(buffer->ticks[0] == UINT64_MAX - 1);
+	assert_true(buffer->ticks[1] == UINT64_MAX);
 }
 
 int main(void)
@@ -254,7 +256,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(full_buffer_refuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(busy_buffer_refuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(left_buffer_is_used_again, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(time_never_goes_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(time_always_goes_up, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
