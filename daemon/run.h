@@ -32,6 +32,8 @@ struct run_process {
 	uint64_t ended_ns;	 /* then */
 	int pidfd;    /* of one that may go on, or whose exit status may still be learnt; else -1 */
 	bool awaited; /* it is to say Hello again */
+	bool unrecorded;	/* there is nothing of it but its row, */
+	uint64_t device, inode; /* and this is its file */
 };
 
 struct run {
@@ -52,6 +54,7 @@ struct run {
 	uint64_t quiet_ns; /* ... of the last word about how it ends: RunEnd, a process's end */
 	bool lost, cut;
 	bool has_stacks;
+	unsigned unrecorded; /* processes of which there is nothing but a row */
 	unsigned running;
 	unsigned others; /* alive and not connected, when run_look() looked, */
 	bool looked;	 /* after the last word of any process of it */
@@ -77,10 +80,16 @@ int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct r
 /* The run a program belongs to: by its token, else its parent's, else a new one. */
 int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run);
 
+/* The run of a token; for 0, the one started by hand that has one of these processes. NULL: none. */
+struct run *run_of(const struct daemon *daemon, uint64_t token, uint32_t pid, uint32_t parent_pid);
+
 /* A program of the run that cannot be recorded. */
 void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why);
 
 void run_add_process(struct run *run, struct process *process);
+/* A process that is not recorded gets its row. Takes over `pidfd`, which may be -1. */
+void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, const char *command,
+			uint64_t started_ns, pid_t peer_pid, int pidfd);
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
 /* Forks that a process has counted, and children that were lost. */
 void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost);

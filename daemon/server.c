@@ -18,6 +18,7 @@
 #include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/run.h"
+#include "daemon/unrecorded.h"
 
 #define TICK_MS 50
 #define SAVE_NS 125000000u /* at the tick after so long everything is in the database */
@@ -214,6 +215,11 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 			peer_gone(peer);
 		else if (peer->state == PEER_NEW)
 			peer_read(peer);
+	}
+	for (peer = server->peers; peer; peer = next_peer) {
+		next_peer = peer->next;
+		if (peer->state == PEER_UNRECORDED && peer_read(peer) && unrecorded_is_due(peer))
+			peer_free(peer);
 	}
 	for (peer = server->peers; peer; peer = peer->next)
 		strangers = strangers || peer->state == PEER_NEW;

@@ -33,6 +33,10 @@
 	ROW(PROCESS_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "      \
 			 "command, started_ns, ending, forked, foreign_symbols, foreign_path) "    \
 			 "VALUES(?1,?2,?3,?4,?5,?6,'running',?7,?8,?9)")                           \
+	ROW(UNRECORDED_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "   \
+			    "command, started_ns, ending, unrecorded_reason) "                     \
+			    "VALUES(?1,?2,?3,?4,?5,?6,'running',?7)")                              \
+	ROW(UNRECORDED_REMOVE, "DELETE FROM processes WHERE process_id=?1")                        \
 	ROW(PROCESS_SET,                                                                           \
 	    "UPDATE processes SET events=?2, lost_events=?3, foreign_frees=?4, cut_stacks=?5, "    \
 	    "wait_ns=?6, allocations=?7, allocated_bytes=?8, frees=?9, freed_bytes=?10, "          \

@@ -88,7 +88,7 @@ struct ring_head {
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
 	uint32_t forks;	     /* begun, each before its child is there: so many will say Hello */
 	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
-	uint32_t lost_execs; /* programs started without the shim, which would not work there */
+	uint32_t lost_execs; /* programs started unrecorded that could not be announced (Unrecorded) */
 	uint32_t spawns;     /* programs started with the shim by children that are not forks */
 };
 

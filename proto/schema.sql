@@ -17,7 +17,8 @@ CREATE TABLE runs(
   host        TEXT NOT NULL DEFAULT '',
   started_at  INTEGER NOT NULL,          -- nanoseconds since 1970
   ended_at    INTEGER,                   -- nanoseconds since 1970; NULL while it runs
-  state       TEXT NOT NULL,             -- running, complete, incomplete (some events lost), cut
+  state       TEXT NOT NULL,             -- running, complete, incomplete (some events lost, or a process
+                                         -- was not recorded), cut
                                          -- (the recording stopped before the program did)
   exit_code   INTEGER,                   -- of the program's first process; NULL: see exit_signal
   exit_signal INTEGER,                   -- signal that ended it
@@ -72,8 +73,10 @@ CREATE TABLE processes(
   late_events       INTEGER NOT NULL DEFAULT 0, -- arrived after their turn in time: the peak may be off by their size
   foreign_symbols   INTEGER NOT NULL DEFAULT 0, -- names of malloc's family that are the program's own functions:
                                                 -- what these give out is not recorded
-  foreign_path      TEXT NOT NULL DEFAULT ''    -- the file that brings them: the program, or one that was
+  foreign_path      TEXT NOT NULL DEFAULT '',   -- the file that brings them: the program, or one that was
                                                 -- loaded into a namespace of its own (dlmopen; each in notes)
+  unrecorded_reason TEXT                 -- why nothing of this program is recorded, although it is part of the
+                                         -- run (statically linked, setuid, ...); NULL: it is recorded
 );
 CREATE INDEX processes_run ON processes(run_id);
 

@@ -58,6 +58,18 @@ static const struct call {
 	{ SYS_getppid, { 0 } },
 	{ SYS_readlinkat, { (uint64_t)AT_FDCWD } },
 	{ SYS_madvise, { 0 } },
+	/* What is asked of a program before it is started (follow.c, proto/image.c). */
+	{ SYS_pread64, { 3 } },
+	{ SYS_faccessat, { (uint64_t)AT_FDCWD } },
+	{ SYS_newfstatat, { (uint64_t)AT_FDCWD } },
+	{ SYS_fgetxattr, { 3 } },
+	{ SYS_fstatfs, { 3 } },
+	{ SYS_getuid, { 0 } },
+	{ SYS_geteuid, { 0 } },
+	{ SYS_getgid, { 0 } },
+	{ SYS_getegid, { 0 } },
+	{ SYS_prctl, { PR_GET_NO_NEW_PRIVS } },
+	{ SYS_pidfd_open, { 1 } },
 };
 /* What the allocator can do without; in the order of enum prim_call. */
 static const struct call allocating[] = {

@@ -18,6 +18,7 @@
 #include "shim/shell.h"
 #include "shim/sys.h"
 #include "shim/types.h"
+#include "shim/unrecorded.h"
 
 static int (*next_system)(const char *);
 static FILE *(*next_popen)(const char *, const char *);
@@ -113,7 +114,8 @@ static void give_up(void *context)
 }
 
 /* As system() starts it, but for the environment. */
-static int start(struct call *call, const char *line, char *const envp[])
+static int start(struct call *call, const struct follow_plan *plan, const char *line,
+		 char *const envp[])
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)line, NULL };
 	posix_spawnattr_t attributes;
@@ -131,17 +133,19 @@ static int start(struct call *call, const char *line, char *const envp[])
 					    POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 	error = next_spawn(&call->pid, _PATH_BSHELL, NULL, &attributes, argv, envp);
 	ht_libc()->posix_spawnattr_destroy(&attributes);
+	if (!error)
+		ht_unrecorded_started(plan, argv, call->pid);
 	return error;
 }
 
-static int run(const char *line, char *const envp[])
+static int run(const struct follow_plan *plan, const char *line, char *const envp[])
 {
 	struct call call;
 	int status = 127 << 8, error;
 	pid_t got;
 
 	enter(&call);
-	error = start(&call, line, envp);
+	error = start(&call, plan, line, envp);
 	if (!error) {
 		pthread_cleanup_push(give_up, &call);
 		do
@@ -171,11 +175,13 @@ static char **environment(void)
 HT_EXPORT int HT_API(system)(const char *line)
 {
 	struct follow_plan plan;
-	char **envp = environment();
-	size_t bytes = line ? ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, envp, true) : 0;
+	char *const *envp = environment();
+	size_t bytes = line ? ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, false, envp, true) : 0;
 
-	if (bytes && next_spawn)
-		return run(line, ht_follow_make(&plan, envp, __builtin_alloca(bytes)));
+	if (bytes)
+		envp = ht_follow_make(&plan, envp, __builtin_alloca(bytes));
+	if (line && (bytes || plan.image.reason != IMAGE_RECORDABLE) && next_spawn)
+		return run(&plan, line, envp);
 	if (next_system)
 		return next_system(line);
 	errno = ENOSYS;
@@ -241,14 +247,22 @@ HT_EXPORT FILE *HT_API(popen)(const char *line, const char *mode)
 		return NULL;
 	}
 	prim_lock(&lock);
-	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environ, true);
+	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, false, environ, true);
 	if (bytes) {
 		swap_in(&swap, &plan, &rooms[turn++ % 16], bytes);
 		file = next_popen(line, mode);
 		swap_out(&swap);
 	}
 	prim_unlock(&lock);
-	return bytes ? file : next_popen(line, mode);
+	if (!bytes)
+		file = next_popen(line, mode);
+	/* Which process it is nobody says. */
+	if (file)
+		ht_unrecorded_started(&plan,
+				      (char *const[]){ (char *)"sh", (char *)"-c",
+						       (char *)(uintptr_t)line, NULL },
+				      0);
+	return file;
 }
 
 /* A shell needs another environment than there is. */
@@ -256,7 +270,7 @@ static bool needs_environment(void)
 {
 	struct follow_plan plan;
 
-	return ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environment(), true) != 0;
+	return ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, false, environment(), true) != 0;
 }
 
 HT_EXPORT int HT_API(wordexp)(const char *restrict words, wordexp_t *restrict ret, int flags)
@@ -273,7 +287,7 @@ HT_EXPORT int HT_API(wordexp)(const char *restrict words, wordexp_t *restrict re
 		return next_wordexp(words, ret, flags);
 	prim_lock(&expanding);
 	prim_lock(&lock);
-	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, environ, true);
+	bytes = ht_follow_plan(&plan, AT_FDCWD, _PATH_BSHELL, false, environ, true);
 	if (bytes)
 		swap_in(&swap, &plan, &room, bytes);
 	prim_unlock(&lock);

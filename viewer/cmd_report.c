@@ -116,6 +116,8 @@ static const char *completeness(const struct run *run)
 		return "the run goes on; this is what has arrived so far";
 	if (!strcmp(run->state, "cut"))
 		return "the recording was cut: it stopped before the program did";
+	if (run->unrecorded && !run->lost_events)
+		return "incomplete: some programs are not recorded";
 	if (run->lost_events || !strcmp(run->state, "incomplete"))
 		return "incomplete: some events are missing";
 	if (run->gaps)
@@ -243,6 +245,14 @@ static void print_processes(sqlite3 *db, const struct run *run)
 		       format_count(run->processes - PROCESSES_SHOWN));
 }
 
+static void print_unrecorded(sqlite3 *db, const struct run *run)
+{
+	print_section("Not recorded", unrecorded_table(db, run, PROCESSES_SHOWN));
+	if (run->unrecorded > PROCESSES_SHOWN)
+		printf("  ... and %s more; the table 'processes' has them all\n",
+		       format_count(run->unrecorded - PROCESSES_SHOWN));
+}
+
 #define NAMELESS_PERCENT 20
 
 /* Stripped programs: why there are only places, and what to do about it. */
@@ -297,6 +307,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 	print_head(run);
 	if (!run->processes) {
 		printf("\nNothing was recorded in this run.\n");
+		print_unrecorded(db, run);
 		return;
 	}
 	if (gaps_nothing(run)) {
@@ -306,6 +317,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 	print_totals(run);
 	if (run->processes > 1)
 		print_processes(db, run);
+	print_unrecorded(db, run);
 	profile_load(db, run, 0, &profile);
 	misuses_print(stdout, db, run, &profile, options.top);
 	count = sites_group(&profile, &sites);
@@ -356,6 +368,7 @@ static void json_run(struct json *json, const struct run *run)
 		{ "system_ns", run->system_ns },
 		{ "max_rss_bytes", run->max_rss_bytes },
 		{ "processes", run->processes },
+		{ "unrecorded_processes", run->unrecorded },
 		{ "events", run->events },
 		{ "lost_events", run->lost_events },
 		{ "late_events", run->late_events },

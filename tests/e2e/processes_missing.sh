@@ -34,8 +34,8 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	record setpriv --euid=65534 "$first"
 	is "effective user: status" "$status" 0
 	is "effective user: state" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" incomplete
-	is "effective user: said" "$(query "SELECT count(*) FROM notes WHERE run_id = $last_run AND text LIKE
-		'%effective user%: 1'")" 1
+	is "effective user: said" "$(query "SELECT count(*) FROM processes WHERE run_id = $last_run AND
+		unrecorded_reason LIKE '%effective user%'")" 1
 fi
 
 # Without memory to record in a program says so to the daemon, too.
