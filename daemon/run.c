@@ -112,8 +112,9 @@ struct run *run_of(const struct daemon *daemon, uint64_t token, uint32_t pid, ui
 
 	for (run = daemon->runs; run; run = run->next)
 		if (token ? run->token == token
-			  : run->by_hand && !run->token && (run_find_process(run, (pid_t)pid) ||
-					     run_find_process(run, (pid_t)parent_pid)))
+			  : run->by_hand && !run->token &&
+				    (run_find_process(run, (pid_t)pid) ||
+				     run_find_process(run, (pid_t)parent_pid)))
 			break;
 	return run;
 }

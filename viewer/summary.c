@@ -29,9 +29,10 @@ const char *lost_text(const struct run *run)
 	static char text[64];
 
 	if (!run->lost_events)
-		return strcmp(run->state, "cut") == 0	       ? "what came later is missing"
-		       : strcmp(run->state, "incomplete") == 0 ? "some are missing; the report says why"
-							       : "none lost";
+		return strcmp(run->state, "cut") == 0 ? "what came later is missing"
+		       : strcmp(run->state, "incomplete") == 0
+			       ? "some are missing; the report says why"
+			       : "none lost";
 	snprintf(text, sizeof(text), "%s lost", format_count(run->lost_events));
 	return text;
 }
