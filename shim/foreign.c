@@ -115,7 +115,7 @@ void ht_foreign_namespace(void *handle, const char *file)
 		symbols += found && base_of(found, NULL) != us;
 	}
 	if (handle)
-		dlerror(); /* of names that are not there */
+		ht_libc()->dlerror(); /* of names that are not there */
 	if (handle && !symbols)
 		return;
 	if (handle && ht_libc()->dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && *map->l_name)
