@@ -125,12 +125,12 @@ enum stack_step {
  * The step for a row that is not of the compiled form, or is missing. Returns STACK_CUT_NONE with
  * *ret_next, whose pc is 0 when `from` was the outermost frame; or why the stack ends here. Unless
  * it followed a frame pointer, pc_at is ht_stack_never, and pc may be where a signal came.
- * *regs goes from one such step of a walk to the next: a signal's frame holds all registers of the
+ * *latest goes from one such step of a walk to the next: a signal's frame holds all registers of the
  * frame it interrupted, also those that calls do not preserve. Begins with `known` 0.
  */
 struct unwind_regs;
 int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
-		       const struct stack_range *range, struct unwind_regs *regs,
+		       const struct stack_range *range, struct unwind_regs *latest,
 		       struct stack_state *ret_next);
 
 #endif

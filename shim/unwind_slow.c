@@ -1,9 +1,9 @@
 /*
  * Steps that no compiled row can say: DWARF expressions, frames a signal interrupted, CFAs and
  * return addresses in other places than usual. First with the registers at hand: pc, sp and fp, or
- * what the step before has found. When the row asks for another one, the walk is done once more from
- * here with all registers that calls preserve, until it comes to the frame in question. Slow and
- * rare: microseconds.
+ * what the step before has found. When the row asks for another one, the walk is done once more with
+ * all registers that calls preserve, from where they were known last, until it comes to the frame in
+ * question. Slow and rare: microseconds.
  */
 #include <errno.h>
 
@@ -365,16 +365,19 @@ static bool regs_are_of(const struct unwind_regs *regs, const struct stack_state
 	return regs->value[EH_SP] == state->sp && regs->value[EH_RA] == state->pc;
 }
 
-/* Registers of the frame `from` describes, recovered by walking there from our own. */
-static int regs_recover(const struct stack_state *from, const struct stack_range *range,
-			struct unwind_regs *ret)
+/* Registers of the frame `from` describes, recovered by walking there: from the latest frame whose
+ * registers are known, or from our own. */
+static int regs_recover(const struct unwind_regs *latest, const struct stack_state *from,
+			const struct stack_range *range, struct unwind_regs *ret)
 {
+	struct unwind_regs regs = *latest;
 	const uintptr_t *record;
-	struct unwind_regs regs;
 	int r;
 
-	ht_unwind_own_regs(&regs);
-	regs.interrupted = regs.by_fp = false;
+	if (!regs.known) {
+		ht_unwind_own_regs(&regs);
+		regs.interrupted = false;
+	}
 	for (unsigned i = 0; i < OWN_FRAMES; i++) {
 		if (regs_are_of(&regs, from)) {
 			*ret = regs;
@@ -392,39 +395,38 @@ static int regs_recover(const struct stack_state *from, const struct stack_range
 }
 
 int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
-		       const struct stack_range *range, struct unwind_regs *regs,
+		       const struct stack_range *range, struct unwind_regs *latest,
 		       struct stack_state *ret_next)
 {
 	const uint64_t needed = (uint64_t)1 << EH_SP | (uint64_t)1 << EH_FP;
+	struct unwind_regs regs = { .known = (uint64_t)1 << EH_RA | needed };
 	struct unwind_regs caller = { .known = 0 };
 	const uintptr_t *record = NULL;
-	bool known = regs->known && regs_are_of(regs, from);
+	bool known = latest->known && regs_are_of(latest, from);
 	int r;
 
 	ret_next->pc_at = &ht_stack_never;
 	ret_next->fp_at = NULL;
 	ret_next->cfa_at = NULL;
 	ret_next->pc = 0;
-	if (!known) {
-		regs->known = (uint64_t)1 << EH_RA | needed;
-		regs->value[EH_RA] = from->pc;
-		regs->value[EH_SP] = from->sp;
-		regs->value[EH_FP] = from->fp;
-		regs->interrupted = regs->by_fp = false;
-	}
+	regs.value[EH_RA] = from->pc;
+	regs.value[EH_SP] = from->sp;
+	regs.value[EH_FP] = from->fp;
+	if (known)
+		regs = *latest;
 	if (row_kind(row) == ROW_MISSING) {
-		r = ht_unwind_without_row(regs, range, &caller, &record);
+		r = ht_unwind_without_row(&regs, range, &caller, &record);
 		if (r == -ENOENT)
 			return STACK_CUT_NO_ROW;
-	} else if (ht_unwind_returning(regs, range, &caller)) {
+	} else if (ht_unwind_returning(&regs, range, &caller)) {
 		r = 0;
 	} else {
-		r = step_full(regs, range, &caller);
+		r = step_full(&regs, range, &caller);
 		if (!known && (r == -ENODATA || (r == 0 && caller.value[EH_RA] &&
 						 (caller.known & needed) != needed))) {
-			r = regs_recover(from, range, regs);
+			r = regs_recover(latest, from, range, &regs);
 			if (r == 0)
-				r = step_full(regs, range, &caller);
+				r = step_full(&regs, range, &caller);
 		}
 	}
 	if (r < 0)
@@ -440,6 +442,6 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 	ret_next->pc = caller.value[EH_RA];
 	ret_next->sp = caller.value[EH_SP];
 	ret_next->fp = caller.known & (uint64_t)1 << EH_FP ? caller.value[EH_FP] : 0;
-	*regs = caller;
+	*latest = caller;
 	return STACK_CUT_NONE;
 }
