@@ -177,8 +177,8 @@ bool ht_huge_fill(struct span *span, void *from, size_t bytes)
 {
 	void *between = (void *)reserve_like((uintptr_t)from, bytes, 0);
 
-	if (!between)
-		return false;
+	if (!between) /* addresses are short: then it is two mappings */
+		return prim_move_out(from, (void *)span->start, bytes);
 	if (!prim_move_out(from, between, bytes)) {
 		prim_unmap(between, bytes);
 		return false;

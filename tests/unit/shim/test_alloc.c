@@ -171,6 +171,7 @@ static void pages_go_back(void **state)
 	ht_page_heap.most_run_pages = ht_page_heap.system_pages;
 	/* As in a program that does this once: nothing was learned from tests before. */
 	ht_page_heap.patience = 0;
+	ht_page_heap.given_pages = 0;
 	ht_page_heap.retouched_pages = 0;
 	ht_page_heap.epoch_pages = 0;
 	most = ht_page_heap.system_pages;
@@ -548,9 +549,9 @@ int main(void)
 		cmocka_unit_test(alignments),
 		cmocka_unit_test(calloc_zeroes_used_pages),
 		cmocka_unit_test(realloc_keeps_contents),
-		cmocka_unit_test(huge_blocks_grow_in_place),
-		cmocka_unit_test(pages_needed_again_are_kept),
 		cmocka_unit_test(pages_go_back),
+		cmocka_unit_test(pages_needed_again_are_kept),
+		cmocka_unit_test(huge_blocks_grow_in_place),
 		cmocka_unit_test(ended_threads_leave_nothing),
 		cmocka_unit_test(misuse_is_noticed),
 		cmocka_unit_test(program_moves_the_break),
