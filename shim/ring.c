@@ -233,15 +233,23 @@ static bool map_recorders(struct ring *ring, uint32_t count)
 	return true;
 }
 
-/* Maps the pieces that every process needs. */
+/* Maps the pieces that every process needs, and buffers for its first threads: where memory is refused
+ * later, what those do is still recorded. */
 static bool map_first(struct ring *ring, const struct ring_size *size)
 {
 	ring->head = map(ring, NULL, PAGE_BYTES, 0);
-	ring->buffers[0] = map(ring, NULL, stride_bytes(), PAGE_BYTES);
+	char *buffers = map(ring, NULL, RING_SPARE * stride_bytes(), PAGE_BYTES);
+
+	ring->head = map(ring, NULL, PAGE_BYTES, 0);
 	ring->segments[0] = map(ring, NULL, segment_bytes(0), nodes_offset(size));
-	ring->whole[0] = true;
-	ring->buffers_mapped = ring->spare = 1;
-	return ring->head && ring->buffers[0] && ring->segments[0];
+	if (!buffers)
+		return false;
+	for (uint32_t slot = 0; slot < RING_SPARE; slot++) {
+		ring->buffers[slot] = (struct ring_buffer *)(void *)(buffers + slot * stride_bytes());
+		ring->whole[slot] = true;
+	}
+	ring->buffers_mapped = ring->spare = RING_SPARE;
+	return ring->head && ring->segments[0];
 }
 
 /* The largest that fits, shared if at all possible. */
