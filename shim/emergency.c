@@ -99,7 +99,7 @@ static void unmap(struct span *span)
 void ht_emergency_trim(void)
 {
 	for (size_t i = 0; i < SPARE_SIZES * SPARES_EACH; i++) {
-		struct span **place = &spares[0][i];
+		struct span **place = &spares[i / SPARES_EACH][i % SPARES_EACH];
 
 		if (__atomic_load_n(place, __ATOMIC_RELAXED)) {
 			struct span *span = __atomic_exchange_n(place, NULL, __ATOMIC_ACQUIRE);
