@@ -65,6 +65,10 @@ int prim_tid(void);
 enum prim_call { PRIM_MADVISE, PRIM_MREMAP, PRIM_GETTID, PRIM_CLOCK };
 extern uint32_t prim_forbidden;
 
+/* From now on the calling thread makes no system call here but write: every other counts as failed, so
+ * there is no memory but what the allocator holds. */
+void prim_confine(bool on);
+
 /*
  * A lock: spins a little, then sleeps. Not recursive. A process copied while it is held must call
  * prim_lock_reset() in the child.
