@@ -214,12 +214,19 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 			     "release");
 		return 0;
 	}
+	/* Of a run that is over the names may still be missing. */
+	if (message->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES) {
+		control->run_id = (int64_t)message->run_id;
+		control->action = message->action;
+		control->until_ns = clock_monotonic_ns() + message->wait_ms * UINT64_C(1000000);
+		return 0;
+	}
 	if (!run || run->started_at != message->started_at) {
 		refuse(peer, "the daemon does not record it any more");
 		return 0;
 	}
 	if (message->action < HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_PAUSE ||
-	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES)
+	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT)
 		return -EPROTO;
 	control->run_id = run->run_id;
 	control->action = message->action;
@@ -231,8 +238,6 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 		switch_run(run, true);
 		return 0;
 	}
-	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES)
-		return 0;
 	/* What somebody says now counts, not what a snapshot would restore. */
 	for (struct peer *other = peer->server->peers; other; other = other->next)
 		if (other->state == PEER_CONTROL && other->control.run_id == run->run_id)
@@ -299,6 +304,22 @@ static void take_snapshot(struct peer *peer, struct run *run)
 		run->daemon->run_done(run->daemon, run->run_id, true);
 }
 
+/* Names are looked up, and the answer is that it is done, whatever came of it. */
+static void check_names(struct peer *peer, const struct run *run)
+{
+	struct control_request *control = &peer->control;
+	struct server *server = peer->server;
+	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
+
+	if (run && !control->stored) {
+		server_commit(server);
+		resolver_request(&server->resolver, run->run_id);
+	}
+	control->stored = true;
+	if (!server->resolver.worker.pid || clock_monotonic_ns() >= control->until_ns)
+		reply(peer, &message);
+}
+
 void control_check(struct peer *peer)
 {
 	struct control_request *control = &peer->control;
@@ -309,15 +330,13 @@ void control_check(struct peer *peer)
 	if (control->answered)
 		return;
 	run = find_run(&peer->server->daemon, control->run_id);
+	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES) {
+		check_names(peer, run);
+		return;
+	}
 	if (!run) {
 		refuse(peer, "it has ended meanwhile");
 		return;
-	}
-	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES &&
-	    !control->stored) {
-		server_commit(peer->server);
-		resolver_request(&peer->server->resolver, run->run_id);
-		control->stored = true;
 	}
 	if (control->stored) {
 		if (!peer->server->resolver.worker.pid || now >= control->until_ns)

@@ -2,6 +2,7 @@
 #include "daemon/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,8 @@ static void add_mapping(struct process *process, int64_t module_id, const struct
 
 int process_module(struct process *process, const Heaptape__Module *message)
 {
-	char build_id[BUILD_ID_MAX * 2 + 1] = "";
+	char build_id[BUILD_ID_MAX * 2 + 1] = "", name[PATH_MAX];
+	const char *path = message->path;
 	uint64_t at_ns = clock_ns(&process->scale, message->ticks);
 	struct mapping *mappings;
 	int64_t module_id;
@@ -94,9 +96,17 @@ int process_module(struct process *process, const Heaptape__Module *message)
 	process->mappings = mappings;
 	for (size_t i = 0; i < message->build_id.len; i++)
 		snprintf(build_id + 2 * i, 3, "%02x", message->build_id.data[i]);
-	module_id = stacks_module(&process->daemon->stacks, message->path, build_id);
+	/* By a descriptor's number nobody would know it, nor find it. */
+	if (strncmp(path, "/proc/", 6) == 0) {
+		kept_kernel_name(process, message->start, name, sizeof(name));
+		if (name[0] && strstr(name, KEPT_DELETED))
+			*strstr(name, KEPT_DELETED) = '\0';
+		path = name[0] ? name : path;
+	}
+	module_id = stacks_module(&process->daemon->stacks, path, build_id);
 	if (module_id < 0)
 		module_id = 0;
+	kept_add(&process->daemon->kept, process, module_id, path, message->start);
 	for (at = process->mapping_count; at && mappings[at - 1].start > message->start; at--)
 		mappings[at] = mappings[at - 1];
 	mappings[at] =

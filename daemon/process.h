@@ -18,6 +18,7 @@
 
 #include "daemon/batch.h"
 #include "daemon/clock.h"
+#include "daemon/kept.h"
 #include "daemon/ring.h"
 #include "daemon/spill.h"
 #include "daemon/stacks.h"
@@ -32,6 +33,7 @@ struct peer;
 struct daemon {
 	struct writer writer;
 	struct stacks stacks;
+	struct kept kept; /* modules' files */
 	struct chunk_press *press;
 	struct process *processes; /* running */
 	struct run *runs;	   /* not ended */

@@ -30,7 +30,8 @@ static void begin(struct resolver *resolver, int64_t run_id, bool low)
 {
 	struct server *server = resolver->server;
 	int error = symbols_spawn(server->options->db_path, run_id,
-				  low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL, &resolver->worker);
+				  low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL, &server->daemon.kept,
+				  &resolver->worker);
 
 	resolver->began_ns = resolver->heard_ns = clock_monotonic_ns();
 	if (error) {
@@ -206,6 +207,8 @@ void resolver_tick(struct resolver *resolver)
 		}
 		return;
 	}
+	if (!runs)
+		kept_clear(&resolver->server->daemon.kept);
 	if (!runs || now < resolver->due_ns)
 		return;
 	if (now - resolver->maps_ns >= MAPS_NS) {
@@ -227,6 +230,6 @@ void resolver_release(struct resolver *resolver)
 	symbols_store_release(&resolver->store);
 	if (busy)
 		symbols_spawn(resolver->server->options->db_path, 0, SYMBOLS_ALONE,
-			      &resolver->worker);
+			      &resolver->server->daemon.kept, &resolver->worker);
 	resolver->worker.pid = 0;
 }

@@ -180,6 +180,10 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 
 		if (peer_fd < 0 &&
 		    (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+			if (server->daemon.kept.count) {
+				kept_clear(&server->daemon.kept);
+				continue;
+			}
 			if (drop_silent(server))
 				continue;
 			accept_later(server);
@@ -470,6 +474,7 @@ out:
 	if (server.spare_fd >= 0)
 		close(server.spare_fd);
 	resolver_release(&server.resolver);
+	kept_clear(&daemon->kept);
 	free_events(&server);
 	stacks_release(&daemon->stacks);
 	chunk_press_free(daemon->press);

@@ -178,12 +178,37 @@ static void slot_start(struct slot *slot)
 	}
 }
 
+/* Files that were handed to this process. */
+static const char *kept_files = "";
+
+void symbols_keep(const char *text)
+{
+	kept_files = text;
+}
+
+static int kept_fd(int64_t module_id)
+{
+	char *end;
+
+	for (const char *at = kept_files; *at; at = *end ? end + 1 : end) {
+		long long id = strtoll(at, &end, 10);
+		long fd = *end == '=' ? strtol(end + 1, &end, 10) : -1;
+
+		if (id == module_id)
+			return (int)fd;
+		if (*end && *end != ',')
+			break;
+	}
+	return -1;
+}
+
 static void slot_begin(struct slot *slot, struct job *job, struct module_work *module)
 {
 	*slot = (struct slot){ .sink = { slot_answer, slot_note }, .job = job, .module = module };
 	slot->request = (struct symbols_request){
 		.path = module->path,
 		.build_id = module->build_id,
+		.fd = kept_fd(module->module_id),
 		.mapped_at = module->mapped_at,
 		.offsets = job->offsets + module->first,
 		.count = module->count,

@@ -56,6 +56,9 @@ typedef void symbols_progress_fn(void *context, uint64_t done, uint64_t total);
 /* Resolves the pending frames of `run_id` (0: of every run); blocks until done. The answers go into
  * `told`, with frames' ids in place of indexes, or, when that is NULL, into the database. Forks; so
  * call it where no other connection to the database is open in this process. */
+/* Files held open by who has started this process: "MODULE=DESCRIPTOR,..." (daemon/kept.h). */
+void symbols_keep(const char *text);
+
 int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags, struct symbols_pipe *told,
 		    symbols_progress_fn *progress, void *context, struct symbols_result *ret_result,
 		    struct store_error *ret_error);
@@ -72,9 +75,10 @@ enum symbols_how {
 	SYMBOLS_TELL,	 /* it tells the caller the answers: symbols_worker_read() */
 	SYMBOLS_TELL_LOW /* the same, at the lowest priority */
 };
+struct kept;
 /* Gives the worker's pid and, unless ALONE, descriptor. Negative errno when it cannot. */
 int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
-		  struct symbols_worker *ret_worker);
+		  const struct kept *kept, struct symbols_worker *ret_worker);
 
 /* Path and build id of the module row for a process's code outside of every module. */
 #define SYMBOLS_JIT_PREFIX "process-"
@@ -101,8 +105,9 @@ struct symbol_level {
 struct symbols_request {
 	const char *path;
 	const char *build_id; /* hexadecimal, '' none */
-	int64_t mapped_at;    /* nanoseconds since 1970: the file must not be younger; 0: any age */
-	bool names_only;      /* symbol tables only, no DWARF: a worker died of it */
+	int fd; /* the file itself, held open since it was mapped; -1: it is at `path`, if anywhere */
+	int64_t mapped_at; /* nanoseconds since 1970: the file must not be younger; 0: any age */
+	bool names_only;   /* symbol tables only, no DWARF: a worker died of it */
 	const uint64_t *offsets;
 	size_t count;
 };

@@ -13,7 +13,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What the daemon adds. */
+#include "daemon/kept.h"
+
+/* What the daemon adds, with the files it keeps. */
+#define ALONE "--alone"
 #define TELL "--tell"
 #define TELL_LOW "--low"
 
@@ -71,20 +74,24 @@ int symbols_main(int argc, char **argv)
 	struct symbols_result result;
 	struct store_error error;
 	bool terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
-	const char *option = argc == 5 ? argv[4] : "";
+	const char *option = argc >= 5 ? argv[4] : "";
 	unsigned flags = 0;
 	char *end;
 	long long run_id;
 
-	if (strcmp(option, "--again") == 0)
-		flags = SYMBOLS_AGAIN;
-	if (strcmp(option, TELL_LOW) == 0)
-		flags = SYMBOLS_LOW;
 	run_id = argc >= 4 ? strtoll(argv[3], &end, 10) : -1;
 	/* A reader of the output may go away; the work goes on. */
 	signal(SIGPIPE, SIG_IGN);
+	if (argc == 6)
+		symbols_keep(argv[5]);
+	if (strcmp(option, "--again") == 0)
+		flags = SYMBOLS_AGAIN;
+	else if (strcmp(option, TELL_LOW) == 0)
+		flags = SYMBOLS_LOW;
 	if (run_id >= 0 && !*end && (strcmp(option, TELL) == 0 || flags == SYMBOLS_LOW))
 		return tell(argv[2], run_id, flags);
+	if (strcmp(option, ALONE) == 0)
+		argc = 4;
 	if (argc < 4 || argc > 5 || (argc == 5 && !flags) || run_id < 0 || *end) {
 		fprintf(stderr, "heaptaped: wrong use of " SYMBOLS_OPTION "\n"
 				"Usage: heaptaped " SYMBOLS_OPTION " FILE RUN [--again]\n"
@@ -103,23 +110,21 @@ int symbols_main(int argc, char **argv)
 }
 
 int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
-		  struct symbols_worker *ret_worker)
+		  const struct kept *kept, struct symbols_worker *ret_worker)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
 	char program[] = "heaptaped", option[] = SYMBOLS_OPTION, run[32];
-	char words[][8] = { "", TELL, TELL_LOW };
+	char words[][8] = { ALONE, TELL, TELL_LOW }, *files = kept_text(kept);
 	char *db = strdup(db_path);
-	char *arguments[] = { program, option, db, run, how == SYMBOLS_ALONE ? NULL : words[how],
-			      NULL };
+	char *arguments[] = { program, option, db, run, words[how], files, NULL };
 	int ends[2] = { -1, -1 }, status;
 
 	*ret_worker = (struct symbols_worker){ .fd = -1 };
-	if (!db)
-		return -ENOMEM;
-	if (how != SYMBOLS_ALONE && pipe2(ends, O_CLOEXEC) < 0) {
+	if (!db || (how != SYMBOLS_ALONE && pipe2(ends, O_CLOEXEC) < 0)) {
 		free(db);
+		free(files);
 		return -errno;
 	}
 	snprintf(run, sizeof(run), "%lld", (long long)run_id);
@@ -130,7 +135,11 @@ int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
 		posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	else
 		posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-	posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+	/* Copies of the kept files are inherited; anything else is closed on exec. */
+	for (unsigned i = 0; files && i < kept->count; i++)
+		posix_spawn_file_actions_adddup2(&actions, kept->files[i].fd, kept->files[i].fd);
+	if (!files)
+		posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
@@ -140,6 +149,7 @@ int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	free(db);
+	free(files);
 	if (how == SYMBOLS_ALONE)
 		return -status;
 	close(ends[1]);

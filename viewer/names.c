@@ -40,12 +40,11 @@ void names_ask(sqlite3 *db)
 	int fds[RUNS_MAX], count = 0;
 	sqlite3_stmt *run;
 
-	run = db_query(
-		db,
-		"SELECT socket, run_id, started_at FROM runs WHERE state = 'running' AND EXISTS "
-		"(SELECT 1 FROM frames WHERE symbol_state = 'pending') "
-		"ORDER BY run_id DESC LIMIT ?",
-		"i", (int64_t)RUNS_MAX);
+	run = db_query(db,
+		       "SELECT socket, run_id, started_at FROM runs WHERE EXISTS "
+		       "(SELECT 1 FROM frames WHERE symbol_state = 'pending') "
+		       "ORDER BY run_id DESC LIMIT ?",
+		       "i", (int64_t)RUNS_MAX);
 	while (db_next(run)) {
 		int fd = ask(column_string(run, 0), sqlite3_column_int64(run, 1),
 			     sqlite3_column_int64(run, 2));

@@ -85,6 +85,7 @@ fi
 for signal in KILL STOP; do
 	say next
 	for _ in $(seq 100); do
+		# shellcheck disable=SC2013 # words
 		for found in $(grep -l -a -F -e --symbols /proc/[0-9]*/cmdline 2>/dev/null); do
 			{ tr '\0' ' ' <"$found"; } 2>/dev/null | grep -q -e "--symbols $HEAPTAPE_DB " || continue
 			pid=${found#/proc/}

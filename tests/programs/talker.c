@@ -1,6 +1,6 @@
 /*
  * Does what it is told on stdin, a word a line, and says "done": `first` allocates in a function not
- * called before, and so does each `next`; `load PATH` in a library; `make` in code made at run time;
+ * called before, and so does each `next`; `load PATH` in a library, `memory PATH` in a copy of it in memory; `make` in code made at run time;
  * `map` writes what that is called for perf(1), and prints the map's path.
  */
 #include <dlfcn.h>
@@ -80,6 +80,22 @@ static void load(const char *path)
 	kept = entry(100002);
 }
 
+/* A library that has no file. */
+static void load_from_memory(const char *path)
+{
+	char buffer[4096], link[64];
+	FILE *file = fopen(path, "r");
+	int fd = memfd_create("plug", 0);
+	size_t got;
+
+	while (file && (got = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		if (write(fd, buffer, got) != (ssize_t)got)
+			exit(1);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	load(link);
+	close(fd);
+}
+
 int main(void)
 {
 	char line[4096];
@@ -98,6 +114,8 @@ int main(void)
 			map();
 		else if (!strncmp(line, "load ", 5))
 			load(line + 5);
+		else if (!strncmp(line, "memory ", 7))
+			load_from_memory(line + 7);
 		puts("done");
 	}
 	return 0;
