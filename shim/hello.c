@@ -6,7 +6,6 @@
 #include "shim/clock.h"
 #include "shim/foreign.h"
 #include "shim/hello.h"
-#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/page_heap.h"
 #include "shim/settings.h"
@@ -35,8 +34,7 @@ enum {
 	HELLO_SETTINGS,
 	HELLO_HELD_BYTES,
 	HELLO_FOREIGN_SYMBOLS,
-	HELLO_FOREIGN_PATH,
-	HELLO_OBSTACLE
+	HELLO_FOREIGN_PATH
 };
 
 /* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
@@ -56,7 +54,7 @@ static void put_executable(struct wire_put *put)
 	static char path[4096];
 	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
 
-	const char *called = (const char *)ht_libc()->getauxval(AT_EXECFN);
+	const char *called = (const char *)getauxval(AT_EXECFN);
 
 	if (bytes > 0)
 		wire_put_bytes(put, HELLO_EXECUTABLE, path, (size_t)bytes);
@@ -111,7 +109,7 @@ static void put_size_classes(struct wire_put *put)
 	}
 }
 
-size_t ht_hello_frame(uint8_t *out, bool forked, const char *obstacle)
+size_t ht_hello_frame(uint8_t *out, bool forked)
 {
 	struct wire_put put = { out + HEAD_BYTES, out + HELLO_MAX_BYTES, 0 };
 	size_t bytes;
@@ -131,13 +129,12 @@ size_t ht_hello_frame(uint8_t *out, bool forked, const char *obstacle)
 	wire_put_uint(&put, HELLO_DROP_WHEN_FULL, ht_settings.drop_when_full);
 	wire_put_uint(&put, HELLO_FORKED, forked);
 	if (forked)
-		wire_put_fixed64(&put, HELLO_HELD_BYTES, ht_page_heap_bytes());
+		wire_put_fixed64(&put, HELLO_HELD_BYTES,
+				 ht_page_heap.system_pages * (uint64_t)PAGE_BYTES);
 	if (ht_foreign.names) {
 		wire_put_uint(&put, HELLO_FOREIGN_SYMBOLS, ht_foreign.names);
 		put_text(&put, HELLO_FOREIGN_PATH, ht_foreign.path);
 	}
-	if (obstacle)
-		put_text(&put, HELLO_OBSTACLE, obstacle);
 	for (unsigned i = 0; i < ht_settings.line_count; i++)
 		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
 	put_executable(&put);

@@ -10,7 +10,6 @@
 #include "shim/freed.h"
 #include "shim/guarded.h"
 #include "shim/hello.h"
-#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/process_end.h"
@@ -42,13 +41,13 @@ static void leave_out_own_code(void)
 #endif
 }
 
-static int say_hello(bool forked, const char *obstacle)
+static int say_hello(bool forked)
 {
 	/* Not on the stack: a thread with a small one may be the one that forks. */
 	static uint8_t frame[HELLO_MAX_BYTES];
-	struct iovec iov = { frame, ht_hello_frame(frame, forked, obstacle) };
+	struct iovec iov = { frame, ht_hello_frame(frame, forked) };
 
-	return ht_link_first(&iov, 1, ht_ring.shared && !obstacle ? ht_ring.fd : -1);
+	return ht_link_first(&iov, 1, ht_ring.shared ? ht_ring.fd : -1);
 }
 
 /* The memory stays mapped; who has the descriptor is the daemon. */
@@ -85,11 +84,10 @@ bool ht_begin(bool forked)
 	}
 	error = forked ? ht_ring_renew(&ht_ring) : ht_ring_make(&ht_ring);
 	if (error) {
-		say_hello(forked, "it has no memory to record in");
 		ht_link_off("no memory to record in", -error);
 		return false;
 	}
-	error = say_hello(forked, NULL);
+	error = say_hello(forked);
 	drop_descriptor();
 	if (error) {
 		ht_link_off("cannot send to heaptaped", -error);
@@ -99,7 +97,7 @@ bool ht_begin(bool forked)
 	ht_link.drop_when_full = ht_settings.drop_when_full;
 	ht_link.state = LINK_ON;
 	if (ht_settings.stacks)
-		ht_stacks_attach(&ht_ring, ht_settings.depth);
+		ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
 	ht_stacks_on = ht_settings.stacks;
 	if (ht_settings.stacks && ht_settings.free_stacks)
 		ht_freed_init();
@@ -146,7 +144,7 @@ void ht_stacks_alone(void)
 	    ht_ring_make(&ht_ring) != 0)
 		return;
 	drop_descriptor();
-	ht_stacks_attach(&ht_ring, ht_settings.depth);
+	ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
 	ht_stacks_on = true;
 }
 
@@ -167,7 +165,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	if (ht_settings.guard) {
 		ht_guard_start();
-		ht_libc()->on_exit(at_exit, NULL);
+		on_exit(at_exit, NULL);
 	}
 	if (!ht_settings.socket[0]) {
 		ht_link_off(NULL, 0);
@@ -177,7 +175,6 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		}
 		return;
 	}
-	ht_settings_begin_run();
 	if (!ht_begin(false)) {
 		ht_ring_drop(&ht_ring);
 		return;
@@ -191,5 +188,5 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	watch();
 	if (!ht_guard_on)
-		ht_libc()->on_exit(at_exit, NULL);
+		on_exit(at_exit, NULL);
 }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "shim/sys.h"
-#include "shim/libc.h"
 #include "shim/tell.h"
 
 struct line {
@@ -36,7 +35,7 @@ static void put_number(struct line *line, int number)
 
 static void put_error(struct line *line, int error)
 {
-	const char *text = ht_libc()->strerrordesc_np ? ht_libc()->strerrordesc_np(error) : NULL;
+	const char *text = strerrordesc_np(error);
 
 	if (text) {
 		put(line, text);

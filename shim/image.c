@@ -1,2 +1,0 @@
-/* The shim has a copy of what the command and the daemon link, hidden as all of its own. */
-#include "proto/image.c"
