@@ -9,6 +9,7 @@ one=$!
 two=$!
 until_true grep -q ready one.out
 until_true grep -q ready two.out
+until_true answers "SELECT count(*) FROM processes WHERE events > 0" 2
 is "two are running" "$("$heaptape" runs --json | jq '[.[] | select(.state == "running")] | length')" 2
 for run in one two; do
 	"$heaptape" report $run >o 2>e || fail "report $run: $(cat e)"

@@ -5,6 +5,8 @@
 "$heaptape" run --label live -- "$programs/steady" 100 "$T/end" >out 2>err </dev/null &
 recorder=$!
 until_true grep -q ready out
+# They come with the daemon's next commit.
+until_true answers "SELECT count(*) FROM events WHERE size_bytes = 555 AND kind = 'malloc'" 100
 is "state" "$(query "SELECT state FROM runs")" running
 is "events so far" "$(query "SELECT count(*) FROM events WHERE size_bytes = 555
 	AND kind = 'malloc'")" 100
