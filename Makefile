@@ -46,7 +46,8 @@ NO_BUILTIN = $(addprefix -fno-builtin-,malloc calloc realloc reallocarray free a
 	memalign posix_memalign valloc pvalloc malloc_usable_size)
 SHIM_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt -fno-stack-protector \
 	-fno-semantic-interposition $(NO_BUILTIN)
-SHIM_LINK = -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,initfirst -Wl,--as-needed $(LDFLAGS)
+# Without the start files: what they call when an object goes, the program could define.
+SHIM_LINK = -shared -nostartfiles -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,initfirst -Wl,--as-needed $(LDFLAGS)
 
 # Sources
 shim_src := $(wildcard shim/*.c shim/*.S)
@@ -157,6 +158,10 @@ $(B)/libproto-ext.a: $(call objects,ext/,$(proto_src))
 $(B)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $(filter %.o,$^)
+
+# It defines what the compiler would make its loops into calls of.
+$(B)/obj/shim/bytes.o $(B)/unit-shim/shim/bytes.o: NO_BUILTIN = -fno-builtin \
+	$(if $(FUZZ),,-fno-tree-loop-distribute-patterns)
 
 # Products
 $(B)/libheaptape.so: $(shim_obj)

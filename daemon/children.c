@@ -47,9 +47,11 @@ void children_count(struct peer *parent)
 		      ring->head.lost_forks - parent->lost_forks);
 	run_add_lost_execs(parent->run, parent->process_id,
 			   ring->head.lost_execs - parent->lost_execs);
+	parent->run->spawns += ring->head.spawns - parent->spawns;
 	parent->forks = ring->head.forks;
 	parent->lost_forks = ring->head.lost_forks;
 	parent->lost_execs = ring->head.lost_execs;
+	parent->spawns = ring->head.spawns;
 }
 
 void children_await(struct peer *parent)
@@ -62,6 +64,7 @@ void children_await(struct peer *parent)
 	parent->ring = ring;
 	parent->state = PEER_LEFT;
 	parent->run->left++;
+	parent->run->looked = false;
 }
 
 void children_done(struct peer *parent)
@@ -69,4 +72,5 @@ void children_done(struct peer *parent)
 	children_count(parent);
 	ring_close(&parent->ring);
 	parent->run->left--;
+	parent->run->looked = false;
 }

@@ -194,7 +194,7 @@ static void answer(struct peer *peer, const struct run *run)
 	message.recording = run->recording;
 	message.at_ns = control->at_ns;
 	message.label = label;
-	message.symbols_pending = control->stored && peer->server->resolver.pid;
+	message.symbols_pending = control->stored && peer->server->resolver.worker.pid;
 	message.processes = pointers;
 	reply(peer, &message);
 	free(rows);
@@ -212,6 +212,13 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 	if (message->wire_version != WIRE_VERSION) {
 		refuse(peer, "the daemon speaks another version of the protocol; use parts of one "
 			     "release");
+		return 0;
+	}
+	/* Of a run that is over the names may still be missing. */
+	if (message->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES) {
+		control->run_id = (int64_t)message->run_id;
+		control->action = message->action;
+		control->until_ns = clock_monotonic_ns() + message->wait_ms * UINT64_C(1000000);
 		return 0;
 	}
 	if (!run || run->started_at != message->started_at) {
@@ -297,6 +304,22 @@ static void take_snapshot(struct peer *peer, struct run *run)
 		run->daemon->run_done(run->daemon, run->run_id, true);
 }
 
+/* Names are looked up, and the answer is that it is done, whatever came of it. */
+static void check_names(struct peer *peer, const struct run *run)
+{
+	struct control_request *control = &peer->control;
+	struct server *server = peer->server;
+	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
+
+	if (run && !control->stored) {
+		server_commit(server);
+		resolver_request(&server->resolver, run->run_id);
+	}
+	control->stored = true;
+	if (!server->resolver.worker.pid || clock_monotonic_ns() >= control->until_ns)
+		reply(peer, &message);
+}
+
 void control_check(struct peer *peer)
 {
 	struct control_request *control = &peer->control;
@@ -307,12 +330,16 @@ void control_check(struct peer *peer)
 	if (control->answered)
 		return;
 	run = find_run(&peer->server->daemon, control->run_id);
+	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES) {
+		check_names(peer, run);
+		return;
+	}
 	if (!run) {
 		refuse(peer, "it has ended meanwhile");
 		return;
 	}
 	if (control->stored) {
-		if (!peer->server->resolver.pid || now >= control->until_ns)
+		if (!peer->server->resolver.worker.pid || now >= control->until_ns)
 			answer(peer, run);
 		return;
 	}

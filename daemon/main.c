@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/clock.h"
 #include "daemon/server.h"
@@ -69,6 +70,8 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], SYMBOLS_OPTION) == 0)
 		return symbols_main(argc, argv);
 	clock_start();
+	/* What the caller left open is nothing for the programs started from here. */
+	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	while ((option = getopt_long(argc, argv, "h", rows, NULL)) != -1) {
 		switch (option) {
 		case SOCKET:

@@ -179,20 +179,22 @@ static uint64_t head_ticks(const struct thread *thread)
 	return batch->ticks ? batch->ticks[batch->at] : batch->spill_ticks;
 }
 
-/* Has the columns of the next batch in memory. If they are lost on disk, its events are. */
-static void bring_back(struct process *process, struct thread *thread)
+/* Has the columns of the next batch in memory. If they are lost on disk, its events are: false. */
+static bool bring_back(struct process *process, struct thread *thread)
 {
 	struct batch *batch = thread->first;
 
 	if (batch->ticks)
-		return;
+		return true;
 	if (spill_get(&process->spill, batch)) {
 		account(process, slab_bytes(batch->slabs), 0);
-		return;
+		return true;
 	}
 	thread->gaps += batch->count;
+	thread->dirty = process->dirty = true;
 	process->pending_events -= batch->count;
 	batch->at = batch->count;
+	return false;
 }
 
 static void sift_down(struct thread **heap, uint32_t count, uint32_t at)
@@ -230,16 +232,16 @@ static void take_until(struct process *process, uint64_t watermark)
 		struct thread *thread = heap[0];
 		struct batch *batch = thread->first;
 		uint64_t until = watermark;
-		uint32_t before;
+		uint32_t before = batch->at;
 
-		bring_back(process, thread);
-		before = batch->at;
 		/* Its events go on until another thread has an earlier one. */
 		for (uint32_t child = 1; child <= 2 && child < count; child++)
 			if (head_ticks(heap[child]) < until)
 				until = head_ticks(heap[child]);
-		take_events(process, thread, batch, until);
-		process->pending_events -= batch->at - before;
+		if (bring_back(process, thread)) {
+			take_events(process, thread, batch, until);
+			process->pending_events -= batch->at - before;
+		}
 		if (batch->at == batch->count) {
 			thread->first = batch->next;
 			if (!thread->first)

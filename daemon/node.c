@@ -2,9 +2,11 @@
 #include "daemon/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/symbols.h"
 
@@ -72,7 +74,8 @@ static void add_mapping(struct process *process, int64_t module_id, const struct
 
 int process_module(struct process *process, const Heaptape__Module *message)
 {
-	char build_id[BUILD_ID_MAX * 2 + 1] = "";
+	char build_id[BUILD_ID_MAX * 2 + 1] = "", name[PATH_MAX];
+	const char *path = message->path;
 	uint64_t at_ns = clock_ns(&process->scale, message->ticks);
 	struct mapping *mappings;
 	int64_t module_id;
@@ -80,6 +83,8 @@ int process_module(struct process *process, const Heaptape__Module *message)
 
 	if (message->start >= message->end || message->build_id.len > BUILD_ID_MAX)
 		return -EPROTO;
+	if (process->cut)
+		return 0;
 	unmap(process, message->start, message->end, at_ns);
 	if (message->unloaded)
 		return 0;
@@ -91,9 +96,17 @@ int process_module(struct process *process, const Heaptape__Module *message)
 	process->mappings = mappings;
 	for (size_t i = 0; i < message->build_id.len; i++)
 		snprintf(build_id + 2 * i, 3, "%02x", message->build_id.data[i]);
-	module_id = stacks_module(&process->daemon->stacks, message->path, build_id);
+	/* By a descriptor's number nobody would know it, nor find it. */
+	if (strncmp(path, "/proc/", 6) == 0) {
+		kept_kernel_name(process, message->start, name, sizeof(name));
+		if (name[0] && strstr(name, KEPT_DELETED))
+			*strstr(name, KEPT_DELETED) = '\0';
+		path = name[0] ? name : path;
+	}
+	module_id = stacks_module(&process->daemon->stacks, path, build_id);
 	if (module_id < 0)
 		module_id = 0;
+	kept_add(&process->daemon->kept, process, module_id, path, message->start);
 	for (at = process->mapping_count; at && mappings[at - 1].start > message->start; at--)
 		mappings[at] = mappings[at - 1];
 	mappings[at] =
@@ -118,6 +131,22 @@ static int64_t jit_module(struct process *process)
 	return process->jit_module_id;
 }
 
+bool process_jit_map_news(struct process *process)
+{
+	char path[64], build_id[64];
+	struct timespec before = process->jit_map_time;
+	struct stat status;
+	bool news = process->jit_news;
+
+	symbols_jit_module(process->pid, process->process_id, path, build_id);
+	if (stat(path, &status) != 0)
+		return false;
+	process->jit_map_time = status.st_mtim;
+	process->jit_news = false;
+	return news || before.tv_sec != status.st_mtim.tv_sec ||
+	       before.tv_nsec != status.st_mtim.tv_nsec;
+}
+
 static int grow_nodes(struct process *process, uint32_t count)
 {
 	uint32_t capacity = process->node_capacity ? process->node_capacity : 64;
@@ -136,12 +165,14 @@ static int grow_nodes(struct process *process, uint32_t count)
 }
 
 /* Defines node `number`, which is new or not defined yet. */
-static int define(struct process *process, uint32_t number, uint32_t parent, uint64_t pc)
+static int define(struct process *process, uint32_t number, uint32_t parent, uint64_t pc,
+		  bool by_frame_pointer)
 {
 	struct stacks *stacks = &process->daemon->stacks;
 	const struct mapping *mapping = mapping_of(process, pc);
 	struct node *node;
 	int64_t frame_id, stack_id;
+	uint64_t added;
 	int error;
 
 	if (number == 0 || parent >= number)
@@ -163,11 +194,18 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 	while (process->nodes_whole < process->node_count &&
 	       process->nodes[process->nodes_whole].depth)
 		process->nodes_whole++;
+	added = stacks->frames_added;
 	frame_id = mapping ? stacks_frame(stacks, mapping->module_id, pc - mapping->base)
 			   : stacks_frame(stacks, jit_module(process), pc);
+	/* These have names only where the program says them. */
+	if (!mapping && stacks->frames_added != added) {
+		stacks->frames_added = added;
+		process->jit_news = true;
+	}
 	if (frame_id < 0)
 		return 0; /* the database failed; the process goes on without */
-	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth);
+	stack_id = stacks_stack(stacks, process->nodes[parent].stack_id, frame_id, node->depth,
+				by_frame_pointer);
 	if (stack_id > 0 && stack_id <= UINT32_MAX)
 		node->stack_id = (uint32_t)stack_id;
 	return 0;
@@ -175,17 +213,24 @@ static int define(struct process *process, uint32_t number, uint32_t parent, uin
 
 int process_nodes(struct process *process, const Heaptape__StackNodes *message)
 {
+	size_t marks = 0;
+
 	if (message->n_parents != message->n_pcs || message->first_node == 0 ||
 	    message->n_pcs > UINT32_MAX - message->first_node)
 		return -EPROTO;
+	if (process->cut)
+		return 0; /* no event names them any more */
 	for (size_t i = 0; i < message->n_pcs; i++) {
-		int error = define(process, message->first_node + (uint32_t)i, message->parents[i],
-				   message->pcs[i]);
+		uint32_t number = message->first_node + (uint32_t)i;
+		bool marked = marks < message->n_by_frame_pointer &&
+			      message->by_frame_pointer[marks] == number;
+		int error = define(process, number, message->parents[i], message->pcs[i], marked);
 
+		marks += marked;
 		if (error)
 			return error;
 	}
-	return 0;
+	return marks == message->n_by_frame_pointer ? 0 : -EPROTO;
 }
 
 /*
@@ -198,7 +243,7 @@ void process_read_nodes(struct process *process, bool all)
 	uint32_t first = process->nodes_whole, looked = 0;
 	int count = NODES_AT_ONCE;
 
-	if (!process->stacks)
+	if (!process->stacks || process->cut)
 		return;
 	while (count == NODES_AT_ONCE && (all || looked < NODES_LOOK_MAX)) {
 		count = ring_read_nodes(&process->ring, first, nodes, NODES_AT_ONCE);
@@ -207,7 +252,8 @@ void process_read_nodes(struct process *process, bool all)
 				return;
 			if (!nodes[i].pc)
 				continue; /* its thread died before it was complete */
-			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc) != 0)
+			if (define(process, first + (uint32_t)i, nodes[i].parent, nodes[i].pc,
+				   nodes[i].by_frame_pointer) != 0)
 				return;
 		}
 		first += (uint32_t)count;

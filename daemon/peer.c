@@ -17,6 +17,7 @@
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/server.h"
+#include "daemon/unrecorded.h"
 
 #define READ_BYTES (256u << 10)
 #define READS_AT_ONCE 8
@@ -162,6 +163,8 @@ void peer_free(struct peer *peer)
 		run_command_gone(peer->run);
 	if (peer->state == PEER_CONTROL)
 		control_gone(peer);
+	if (peer->state == PEER_UNRECORDED)
+		unrecorded_end(peer);
 	close(peer->fd);
 	if (peer->passed_fd >= 0)
 		close(peer->passed_fd);
@@ -188,7 +191,10 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 		return -EPROTONOSUPPORT;
 	}
 	error = run_of_process(daemon, hello, &run);
-	if (!error && peer->lost_fds) {
+	if (!error && *hello->obstacle) {
+		why = hello->obstacle;
+		error = -ECANCELED;
+	} else if (!error && peer->lost_fds) {
 		/* Its last events would be lost without anybody's noticing. */
 		why = "heaptaped has no descriptor left";
 		error = -EMFILE;
@@ -252,11 +258,21 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 			return take_run_start(peer, frame->run_start);
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_CONTROL)
 			return control_request(peer, frame->run_control);
+		if (frame->body_case == HEAPTAPE__FRAME__BODY_UNRECORDED)
+			return unrecorded_message(peer, frame->unrecorded);
+		return -EPROTO;
+	case PEER_UNRECORDED:
+		if (frame->body_case == HEAPTAPE__FRAME__BODY_UNRECORDED)
+			return unrecorded_message(peer, frame->unrecorded);
 		return -EPROTO;
 	case PEER_LEFT:
 	case PEER_CONTROL:
 		return -EPROTO;
 	case PEER_COMMAND:
+		if (frame->body_case == HEAPTAPE__FRAME__BODY_UNRECORDED && peer->run) {
+			unrecorded_program(peer->run, frame->unrecorded);
+			return 0;
+		}
 		if (frame->body_case != HEAPTAPE__FRAME__BODY_RUN_END || !peer->run ||
 		    peer->run->ended)
 			return -EPROTO;
@@ -282,6 +298,9 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		return 0;
 	case HEAPTAPE__FRAME__BODY_MISUSE:
 		return process_misuse(process, frame->misuse);
+	case HEAPTAPE__FRAME__BODY_FOREIGN_HEAP:
+		process_foreign(process, frame->foreign_heap);
+		return 0;
 	case HEAPTAPE__FRAME__BODY_PROCESS_END:
 		process_end_message(process, frame->process_end);
 		return 0;
@@ -446,15 +465,15 @@ void peer_gone(struct peer *peer)
 
 #define ELDERS_NS 1000000000u
 
-/* A parent is known before its child: new peers that came earlier say first who they are. One that
- * said nothing for long has nothing to say. */
+/* A parent is known before its child: new peers that came earlier say first who they are, and what a
+ * process was before. One that said nothing for long has nothing to say. */
 static void hear_elders(const struct peer *peer)
 {
 	struct peer *elder, *next;
 
 	for (elder = peer->server->peers; elder != peer; elder = next) {
 		next = elder->next;
-		if (elder->state == PEER_NEW &&
+		if ((elder->state == PEER_NEW || elder->state == PEER_UNRECORDED) &&
 		    peer->connected_ns - elder->connected_ns < ELDERS_NS)
 			read_some(elder);
 	}

@@ -1,5 +1,6 @@
 /*
- * One connection. The first frame says what it is: Hello, a traced program; RunStart, the command.
+ * One connection. The first frame says what it is: Hello, a traced program; Unrecorded, the
+ * announcement of a program that will not be traced; RunStart, the command.
  * A peer that breaks the rules is marked bad, told why where it can be, and loses its connection;
  * what it sent before is kept.
  */
@@ -21,7 +22,8 @@ enum peer_state {
 	PEER_PROGRAM,
 	PEER_LEFT, /* its process has ended; children.h */
 	PEER_COMMAND,
-	PEER_CONTROL
+	PEER_CONTROL,
+	PEER_UNRECORDED /* announces a program; unrecorded.h */
 };
 
 /* What a RunControl frame asks, until it is answered; control.c. */
@@ -60,11 +62,13 @@ struct peer {
 	struct process *process;
 	struct run *run;
 	struct control_request control;
+	struct unrecorded *unrecorded; /* PEER_UNRECORDED */
 
 	/* children.c */
 	int64_t process_id;
-	uint32_t forks, lost_forks, lost_execs; /* as its memory says; taken over by the run */
-	struct ring ring;			/* PEER_LEFT: its memory */
+	uint32_t forks, lost_forks, lost_execs,
+		spawns;	  /* as its memory says; taken over by the run */
+	struct ring ring; /* PEER_LEFT: its memory */
 };
 
 /* Takes over `fd`. -ENOMEM. */

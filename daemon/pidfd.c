@@ -44,6 +44,24 @@ bool pidfd_has_ended(int pidfd)
 	return pidfd < 0 || poll(&poll_fd, 1, 0) > 0;
 }
 
+pid_t pidfd_pid(int pidfd)
+{
+	char path[64], text[512];
+	const char *line;
+	ssize_t got;
+	int fd, pid;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = pidfd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = 0;
+	line = strstr(text, "\nPid:");
+	return line && sscanf(line, "\nPid: %d", &pid) == 1 && pid > 0 ? pid : 0;
+}
+
 pid_t pid_parent(pid_t pid)
 {
 	char path[64], text[1024];

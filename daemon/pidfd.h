@@ -16,6 +16,9 @@ uint64_t pidfd_identity(int pidfd);
 /* The process has ended, though its parent may not have waited for it. True also for -1. */
 bool pidfd_has_ended(int pidfd);
 
+/* The process's number as the kernel calls it here; 0 unknown. */
+pid_t pidfd_pid(int pidfd);
+
 /* The parent of a process, as the kernel calls it here; 0 unknown. */
 pid_t pid_parent(pid_t pid);
 

@@ -1,6 +1,7 @@
 #include "daemon/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "daemon/run.h"
 #include "daemon/text.h"
 #include "daemon/title.h"
+
+#define FOREIGN_NOTES_MAX 64 /* of one process */
 
 static void process_free(struct process *process)
 {
@@ -200,6 +203,27 @@ void process_losses(struct process *process, const Heaptape__Losses *losses)
 	process->dirty = true;
 }
 
+void process_foreign(struct process *process, const Heaptape__ForeignHeap *message)
+{
+	struct writer *writer = &process->daemon->writer;
+	sqlite3_stmt *set = writer_statement(writer, SQL_PROCESS_FOREIGN);
+	char text[PATH_MAX + 128];
+
+	writer_bind(set, 1, (uint64_t[]){ (uint64_t)process->process_id, message->symbols }, 2);
+	writer_bind_text(set, 3, message->path);
+	writer_run(writer, set);
+	if (process->foreign_heaps++ >= FOREIGN_NOTES_MAX)
+		return;
+	process->run->lost = true;
+	snprintf(text, sizeof(text),
+		 "%s was loaded into a namespace of its own, with an allocator of its own: what "
+		 "that "
+		 "gives out is not recorded",
+		 message->path);
+	writer_note(writer, process->run->run_id, process->process_id,
+		    clock_ns(&process->scale, message->ticks), text);
+}
+
 void process_end_message(struct process *process, const Heaptape__ProcessEnd *message)
 {
 	if (message->how <= PROCESS_CUT)
@@ -217,8 +241,9 @@ uint64_t process_lost_events(const struct process *process)
 	for (uint32_t i = 0; i < process->threads_size; i++)
 		if (process->threads[i])
 			gaps += process->threads[i]->gaps;
-	/* What was dropped leaves gaps, where later events show them. */
-	if (process->losses[0] > gaps)
+	/* What was dropped leaves gaps, which the memory shows to the last. Without one only later events
+	 * do, and what the process has counted may be more. */
+	if (process->ring.fd < 0 && process->losses[0] > gaps)
 		gaps = process->losses[0];
 	return gaps + process->losses[1] + process->discarded_events;
 }
@@ -272,6 +297,29 @@ void process_cut(struct process *process)
 	ring_control(&process->ring, 0);
 }
 
+/* What was added to the database and undone must not be written of. */
+static void forget_undone(struct process *process, int64_t first_stack_id)
+{
+	for (uint32_t i = 0; i < process->node_count; i++)
+		if (process->nodes[i].stack_id >= first_stack_id)
+			process->nodes[i].stack_id = process->nodes[i].total = 0;
+	totals_forget_stacks(&process->totals, first_stack_id);
+}
+
+void process_cut_all(struct daemon *daemon)
+{
+	int64_t first_stack_id;
+
+	if (daemon->failures_seen == daemon->writer.failures)
+		return;
+	daemon->failures_seen = daemon->writer.failures;
+	first_stack_id = stacks_undone(&daemon->stacks);
+	for (struct process *process = daemon->processes; process; process = process->next) {
+		process_cut(process);
+		forget_undone(process, first_stack_id);
+	}
+}
+
 /* The last rows. On a full disk the small ones come first, and on their own. */
 static void save_last(struct process *process, uint64_t ended_ns)
 {
@@ -280,8 +328,10 @@ static void save_last(struct process *process, uint64_t ended_ns)
 	if (process->cut) {
 		char text[1200];
 
-		if (daemon->writer.failed)
+		if (daemon->writer.failed) {
+			process_cut_all(daemon);
 			writer_retry(&daemon->writer);
+		}
 		save_process_row(process);
 		run_end_process(process->run, process, ended_ns);
 		writer_commit(&daemon->writer);

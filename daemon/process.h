@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "daemon/batch.h"
 #include "daemon/clock.h"
+#include "daemon/kept.h"
 #include "daemon/ring.h"
 #include "daemon/spill.h"
 #include "daemon/stacks.h"
@@ -31,6 +33,7 @@ struct peer;
 struct daemon {
 	struct writer writer;
 	struct stacks stacks;
+	struct kept kept; /* modules' files */
 	struct chunk_press *press;
 	struct process *processes; /* running */
 	struct run *runs;	   /* not ended */
@@ -169,6 +172,8 @@ struct process {
 	struct mapping *mappings; /* by start */
 	uint32_t mapping_count;
 	int64_t jit_module_id;
+	bool jit_news; /* frames were added to it */
+	struct timespec jit_map_time; /* of the map that names its code, when it was checked */
 
 	uint64_t pending_events;
 	size_t pending_bytes;	/* of the batches they lie in */
@@ -182,6 +187,7 @@ struct process {
 	uint64_t emitted_ticks; /* highest so far */
 
 	uint32_t misuses;
+	uint32_t foreign_heaps;
 	struct totals totals;
 	struct samples samples;
 	uint64_t title_hash; /* of what it is called */
@@ -221,6 +227,9 @@ void process_finish(struct process *process);
 void process_note_commits(struct process *process);
 /* The database cannot be written: recording stops, what comes is counted as lost. */
 void process_cut(struct process *process);
+/* When the database has failed since this was called last: all running processes are. To be called before
+ * writer_retry(): the failed transaction was theirs, too. */
+void process_cut_all(struct daemon *daemon);
 /* Regular work: looks at the shared memory, so that events of an idle program are seen. */
 void process_poll(struct process *process);
 uint64_t process_lost_events(const struct process *process);
@@ -229,11 +238,17 @@ uint64_t process_lost_events(const struct process *process);
 /* NULL: there is none and it is not to be made, or cannot be. */
 struct thread *process_thread(struct process *process, uint32_t number, bool make);
 
+/* A file with another allocator: the run is not complete. */
+void process_foreign(struct process *process, const Heaptape__ForeignHeap *message);
+
 /* node.c: modules and stack nodes */
 int process_module(struct process *process, const Heaptape__Module *message);
 int process_nodes(struct process *process, const Heaptape__StackNodes *message);
 /* Reads nodes from the shared memory; those outside of known modules only when `all`. */
 void process_read_nodes(struct process *process, bool all);
+/* Whether there is a map that names the process's own code (daemon/symbols.h), and since the latest
+ * call it was written to or there is more such code. */
+bool process_jit_map_news(struct process *process);
 bool node_ready(const struct process *process, uint32_t node);
 
 /* merge.c */

@@ -2,73 +2,234 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/run.h"
 #include "daemon/server.h"
-#include "daemon/symbols.h"
+
+/* New places in the code gather for so long: a program that starts shows most of them at once. */
+#define GATHER_NS 400000000u
+/* At low priority, a look-up is followed by this multiple of the processor time it took. */
+#define REST_FACTOR 5u
+#define REST_MOST_NS UINT64_C(60000000000)
+/* After one that failed. */
+#define FAILED_NS UINT64_C(10000000000)
+/* symbols.c ends a worker that says nothing for five minutes; this is for symbols.c itself. */
+#define HUNG_NS UINT64_C(400000000000)
+#define MAPS_NS 500000000u
 
 static void readable_cb(evutil_socket_t fd, short what, void *context);
 
-static void start(struct resolver *resolver, int64_t run_id)
+static void begin(struct resolver *resolver, int64_t run_id, bool low)
 {
-	pid_t pid = symbols_spawn(resolver->server->options->db_path, run_id, &resolver->fd);
+	struct server *server = resolver->server;
+	int error = symbols_spawn(server->options->db_path, run_id,
+				  low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL, &server->daemon.kept,
+				  &resolver->worker);
 
-	if (pid < 0) {
-		fprintf(stderr, "heaptaped: cannot look up symbols: %s\n", strerror(-(int)pid));
+	resolver->began_ns = resolver->heard_ns = clock_monotonic_ns();
+	if (error) {
+		resolver->worker.pid = 0;
+		resolver->due_ns = resolver->began_ns + FAILED_NS;
+		if (!low)
+			fprintf(stderr, "heaptaped: cannot look up symbols: %s\n",
+				strerror(-error));
 		return;
 	}
-	resolver->pid = pid;
-	resolver->readable = event_new(resolver->server->base, resolver->fd, EV_READ | EV_PERSIST,
+	resolver->run_id = run_id;
+	resolver->low = low;
+	if (!run_id || !server->daemon.runs || !server->daemon.runs->next) {
+		resolver->frames_seen = resolver->frames_stored;
+		resolver->new_ns = 0;
+	}
+	resolver->readable = event_new(server->base, resolver->worker.fd, EV_READ | EV_PERSIST,
 				       readable_cb, resolver);
 	if (resolver->readable)
 		event_add(resolver->readable, NULL);
-	else
-		resolver_release(resolver);
 }
 
-void resolver_release(struct resolver *resolver)
+/* Whether it came to its end by itself. What it has not answered is looked up another time. */
+static bool end(struct resolver *resolver, bool whole)
 {
-	if (!resolver->pid)
-		return;
+	uint64_t now = clock_monotonic_ns(), spent;
+	struct rusage usage = { 0 };
+	int status = 0;
+
 	if (resolver->readable)
 		event_free(resolver->readable);
-	close(resolver->fd);
 	resolver->readable = NULL;
-	resolver->pid = 0;
+	if (!whole)
+		kill(resolver->worker.pid, SIGKILL);
+	while (wait4(resolver->worker.pid, &status, 0, &usage) < 0 && errno == EINTR)
+		;
+	symbols_worker_release(&resolver->worker);
+	server_commit(resolver->server); /* who waits for its end finds the names */
+	resolver->worker.pid = 0;
+	spent = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u +
+		(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
+	whole = whole && status == 0;
+	spent = spent * REST_FACTOR < REST_MOST_NS ? spent * REST_FACTOR : REST_MOST_NS;
+	if (!whole) {
+		resolver->new_ns = now;
+		if (spent < FAILED_NS)
+			spent = FAILED_NS;
+	}
+	resolver->due_ns = now + spent;
+	return whole;
 }
 
-/* What it says is progress, for nobody here; its end is what counts. */
-static void readable_cb(evutil_socket_t fd, short what, void *context)
+static void go_on(struct resolver *resolver)
 {
-	struct resolver *resolver = context;
-	char text[512];
-	ssize_t got;
-
-	(void)what;
-	do {
-		got = read((int)fd, text, sizeof(text));
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0)
-		return;
-	while (waitpid(resolver->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	resolver_release(resolver);
+	resolver->again = false;
 	if (resolver->wanted) {
 		resolver->wanted = false;
-		start(resolver, resolver->wanted_run);
+		begin(resolver, resolver->wanted_run, false);
 	}
 	server_changed(resolver->server);
 }
 
+/* Some of what was asked for may be missing: once more, but no more than that. */
+static void failed(struct resolver *resolver)
+{
+	if (!resolver->low && !resolver->again) {
+		resolver->again = true;
+		begin(resolver, resolver->run_id, false);
+		return;
+	}
+	go_on(resolver);
+}
+
+static void readable_cb(evutil_socket_t fd, short what, void *context)
+{
+	struct resolver *resolver = context;
+
+	(void)fd;
+	(void)what;
+	resolver->heard_ns = clock_monotonic_ns();
+	if (symbols_worker_read(&resolver->worker, &resolver->sink))
+		return;
+	if (end(resolver, !resolver->worker.failed))
+		go_on(resolver);
+	else
+		failed(resolver);
+}
+
+/* -- answers -- */
+
+static bool ready(struct resolver *resolver)
+{
+	struct writer *writer = &resolver->server->daemon.writer;
+
+	if (writer_begin(writer) != 0)
+		return false;
+	if (resolver->store.update || symbols_store_init(&resolver->store, writer->db) == 0)
+		return true;
+	writer_fail(writer, "store symbols in");
+	return false;
+}
+
+static void answer_cb(struct symbols_sink *sink, size_t index, enum symbol_state state,
+		      const struct symbol_level *levels, unsigned count)
+{
+	struct resolver *resolver = (struct resolver *)sink;
+
+	if (ready(resolver) &&
+	    symbols_store_frame(&resolver->store, (int64_t)index, state, levels, count) != 0)
+		writer_fail(&resolver->server->daemon.writer, "store symbols in");
+}
+
+static void note_cb(struct symbols_sink *sink, const char *text)
+{
+	struct resolver *resolver = (struct resolver *)sink;
+
+	if (ready(resolver) && symbols_store_note(&resolver->store, resolver->run_id, text) != 0)
+		writer_fail(&resolver->server->daemon.writer, "write a note to");
+}
+
+/* -- when -- */
+
+void resolver_init(struct resolver *resolver, struct server *server)
+{
+	*resolver = (struct resolver){ .sink = { answer_cb, note_cb },
+				       .server = server,
+				       .worker = { .fd = -1 } };
+}
+
 void resolver_request(struct resolver *resolver, int64_t run_id)
 {
-	if (!resolver->pid) {
-		start(resolver, run_id);
+	if (resolver->worker.pid && resolver->low)
+		end(resolver, false); /* it might take long; the answers that came are kept */
+	if (!resolver->worker.pid) {
+		resolver->again = false;
+		begin(resolver, run_id, false);
 		return;
 	}
 	resolver->wanted_run = resolver->wanted && resolver->wanted_run != run_id ? 0 : run_id;
 	resolver->wanted = true;
+}
+
+/* Some process's perf map may name code that has no name yet. */
+static bool maps_grew(struct resolver *resolver)
+{
+	struct daemon *daemon = &resolver->server->daemon;
+	bool grew = false;
+
+	for (struct process *p = daemon->processes; p; p = p->next) {
+		sqlite3_stmt *find;
+		int64_t pending = 0;
+
+		if (!p->jit_module_id || !process_jit_map_news(p))
+			continue;
+		find = writer_statement(&daemon->writer, SQL_FRAME_PENDING);
+		writer_bind(find, 1, (uint64_t[]){ (uint64_t)p->jit_module_id }, 1);
+		writer_find(&daemon->writer, find, &pending);
+		grew = grew || pending;
+	}
+	return grew;
+}
+
+void resolver_tick(struct resolver *resolver)
+{
+	struct run *runs = resolver->server->daemon.runs;
+	uint64_t now = clock_monotonic_ns();
+	bool grew = false;
+
+	if (resolver->worker.pid) {
+		if (now - resolver->heard_ns > HUNG_NS) {
+			end(resolver, false);
+			failed(resolver);
+		}
+		return;
+	}
+	if (!runs)
+		kept_clear(&resolver->server->daemon.kept);
+	if (!runs || now < resolver->due_ns)
+		return;
+	if (now - resolver->maps_ns >= MAPS_NS) {
+		resolver->maps_ns = now;
+		grew = maps_grew(resolver);
+	}
+	if (!resolver->new_ns && (grew || resolver->frames_stored != resolver->frames_seen))
+		resolver->new_ns = now;
+	if (resolver->new_ns && now - resolver->new_ns >= GATHER_NS)
+		begin(resolver, runs->next ? 0 : runs->run_id, true);
+}
+
+void resolver_release(struct resolver *resolver)
+{
+	bool busy = resolver->worker.pid;
+
+	if (busy)
+		end(resolver, false);
+	symbols_store_release(&resolver->store);
+	if (busy)
+		symbols_spawn(resolver->server->options->db_path, 0, SYMBOLS_ALONE,
+			      &resolver->server->daemon.kept, &resolver->worker);
+	resolver->worker.pid = 0;
 }

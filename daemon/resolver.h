@@ -1,28 +1,50 @@
 /*
- * Names for a finished run's frames are looked up by a program of its own (daemon/symbols.h), one
- * at a time; recording goes on meanwhile.
+ * Names of functions are looked up by a program of its own (daemon/symbols.h), one at a time, and
+ * written here as they come:
+ *
+ *   while programs run   at the lowest priority, some time after new places in the code were seen;
+ *                        the longer that takes, the longer until the next time
+ *   when a run is over, or somebody asks   at once
+ *
+ * Recording goes on meanwhile, and does not depend on that program in any way.
  */
 #ifndef HEAPTAPE_DAEMON_RESOLVER_H
 #define HEAPTAPE_DAEMON_RESOLVER_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
+
+#include "daemon/symbols.h"
 
 struct server;
 struct event;
 
 struct resolver {
+	struct symbols_sink sink;
 	struct server *server;
-	pid_t pid; /* 0: none runs */
-	int fd;
+	struct symbols_worker worker; /* pid 0: none runs */
+	struct symbols_store store;
 	struct event *readable;
+	int64_t run_id; /* whose names it looks up, 0 all */
+	bool low;
+	bool again;	    /* it has died once already */
 	bool wanted;	    /* once more after this one ... */
 	int64_t wanted_run; /* ... for this run, 0 all */
+	uint64_t began_ns, heard_ns;
+
+	uint64_t frames_stored; /* of stacks.frames_added, committed */
+	uint64_t frames_seen;	/* of those, before the latest look-up began */
+	uint64_t new_ns;	/* there is something new since; 0: there is not */
+	uint64_t due_ns;	/* not at low priority before */
+	uint64_t maps_ns;	/* perf maps were checked */
 };
 
+void resolver_init(struct resolver *resolver, struct server *server);
+/* Looks up the names of a run, 0: all, at once. */
 void resolver_request(struct resolver *resolver, int64_t run_id);
-/* Forgets a resolver that runs; it goes on by itself. */
+/* Regular work. */
+void resolver_tick(struct resolver *resolver);
+/* The daemon ends: what is left to do is done without it. */
 void resolver_release(struct resolver *resolver);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "daemon/peer.h"
 #include "daemon/pidfd.h"
 #include "daemon/text.h"
+#include "proto/image.h"
 
 /* How long processes may go on after the program has ended, before the command is told that they do.
  * Also how long the kernel may take to say how one ended that has closed its connection. */
@@ -28,8 +30,10 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 	sqlite3_stmt *add;
 	int error;
 
-	if (writer->failed)
+	if (writer->failed) {
+		process_cut_all(run->daemon);
 		writer_retry(writer); /* perhaps there is room again */
+	}
 	if (writer_begin_soon(writer) != 0)
 		return -EIO;
 	gethostname(host, sizeof(host) - 1);
@@ -102,19 +106,28 @@ out:
 	return error;
 }
 
-int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run)
+struct run *run_of(const struct daemon *daemon, uint64_t token, uint32_t pid, uint32_t parent_pid)
 {
 	struct run *run;
+
+	for (run = daemon->runs; run; run = run->next)
+		if (token ? run->token == token
+			  : run->by_hand && !run->token &&
+				    (run_find_process(run, (pid_t)pid) ||
+				     run_find_process(run, (pid_t)parent_pid)))
+			break;
+	return run;
+}
+
+int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run)
+{
+	struct run *run = run_of(daemon, hello->run_token, 0, hello->parent_pid);
 	char *command, *settings;
 	int error = -ENOMEM;
 
-	for (run = daemon->runs; run; run = run->next) {
-		if (hello->run_token
-			    ? run->token == hello->run_token
-			    : run->by_hand && run_find_process(run, (pid_t)hello->parent_pid)) {
-			*ret_run = run;
-			return 0;
-		}
+	if (run) {
+		*ret_run = run;
+		return 0;
 	}
 	run = run_new(daemon);
 	command = text_command(hello->command, hello->n_command);
@@ -122,7 +135,9 @@ int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct r
 	if (!run || !command || !settings)
 		goto out;
 	run->by_hand = true;
-	run->ended = true; /* nobody will say more */
+	run->token =
+		hello->run_token; /* of a daemon that was killed, or made by the first process */
+	run->ended = true;	  /* nobody will say more */
 	run->recording = !control_dormant(hello->settings, hello->n_settings);
 	error = add_row(run, "", *command ? command : hello->executable, "", settings);
 	if (error)
@@ -143,6 +158,8 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 	char text[PATH_MAX + 128];
 
 	run->lost = true;
+	run->lost_forks += hello->forked;
+	run->spawns_seen += !hello->forked;
 	snprintf(text, sizeof(text), "process %u (%s) is not recorded: %s", hello->pid,
 		 hello->executable, why);
 	writer_note(&run->daemon->writer, run->run_id, 0, clock_monotonic_ns() - run->started_ns,
@@ -151,7 +168,7 @@ void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why)
 
 static void add_lost(struct run *run, int64_t process_id, uint32_t lost, const char *what)
 {
-	char text[128];
+	char text[256];
 
 	if (!lost)
 		return;
@@ -170,33 +187,59 @@ void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t
 
 void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost)
 {
-	add_lost(run, process_id, lost,
-		 "programs that were started where heaptape is out of reach, or with a low "
-		 "RLIMIT_DATA,");
+	add_lost(run, process_id, lost, "programs that were started and could not be announced");
 }
 
-void run_add_process(struct run *run, struct process *process)
+/* What a process was before it became what it is now; `process`: itself, where it is recorded. A number
+ * that is used again is another process. */
+static struct run_process *find_former(struct run *run, const struct process *process,
+				       pid_t peer_pid, uint64_t identity)
 {
-	run->running++;
-	run->forks_seen += process->inherited_ticks != 0;
+	for (uint32_t i = run->process_count; i-- > 0;) {
+		struct run_process *former = &run->processes[i];
+
+		if (process && former->process == process)
+			continue;
+		if (former->identity ? former->identity == identity
+				     : peer_pid && former->peer_pid == peer_pid &&
+					       former->how == PROCESS_EXEC)
+			return former;
+	}
+	return NULL;
+}
+
+/* False: there is no memory, and its children will have no parent. */
+static bool remember(struct run *run, const struct run_process *process)
+{
 	if (run->process_count == run->process_capacity) {
 		uint32_t capacity = run->process_capacity ? run->process_capacity * 2 : 8;
 		struct run_process *processes =
 			realloc(run->processes, capacity * sizeof(*processes));
 
 		if (!processes)
-			return; /* its children will have no parent */
+			return false;
 		run->processes = processes;
 		run->process_capacity = capacity;
 	}
-	run->processes[run->process_count++] =
-		(struct run_process){ .pid = process->pid,
-				      .peer_pid = process->peer_pid,
-				      .identity = process->identity,
-				      .process_id = process->process_id,
-				      .parent_process_id = process->parent_process_id,
-				      .process = process,
-				      .pidfd = -1 };
+	run->processes[run->process_count++] = *process;
+	return true;
+}
+
+void run_add_process(struct run *run, struct process *process)
+{
+	run->running++;
+	run->looked = false;
+	run->forks_seen += process->inherited_ticks != 0;
+	/* Nobody announces a run's first process. */
+	run->spawns_seen += process->inherited_ticks == 0 && run->process_count > 0 &&
+			    !find_former(run, process, process->peer_pid, process->identity);
+	remember(run, &(struct run_process){ .pid = process->pid,
+					     .peer_pid = process->peer_pid,
+					     .identity = process->identity,
+					     .process_id = process->process_id,
+					     .parent_process_id = process->parent_process_id,
+					     .process = process,
+					     .pidfd = -1 });
 }
 
 static struct run_process *find(const struct run *run, pid_t pid)
@@ -229,25 +272,6 @@ static void save_ending(struct run *run, int64_t process_id, uint64_t ended_ns,
 	writer_run(writer, end);
 }
 
-/* A number that is used again is another process. */
-static bool is_same(const struct run_process *former, const struct process *process)
-{
-	return former->identity ? former->identity == process->identity
-				: former->how == PROCESS_EXEC;
-}
-
-/* What a process was before it became what it is now. */
-static struct run_process *find_former(struct run *run, const struct process *process)
-{
-	for (uint32_t i = run->process_count; process->peer_pid && i-- > 0;) {
-		struct run_process *former = &run->processes[i];
-
-		if (former->peer_pid == process->peer_pid)
-			return is_same(former, process) ? former : NULL;
-	}
-	return NULL;
-}
-
 /* In a PID namespace of its own a process cannot tell who its parent outside is. */
 static int64_t find_by_kernel(const struct run *run, pid_t peer_pid)
 {
@@ -259,21 +283,65 @@ static int64_t find_by_kernel(const struct run *run, pid_t peer_pid)
 	return 0;
 }
 
-int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid)
+static uint64_t end_of(const struct run *run, const struct run_process *ended)
 {
-	struct run_process *former = find_former(run, process);
+	return ended->ended_ns ? ended->ended_ns : clock_monotonic_ns() - run->started_ns;
+}
+
+static void close_pidfd(struct run_process *process)
+{
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	process->pidfd = -1;
+}
+
+/* Does it execute the file it was announced with? */
+static bool is_still(const struct run_process *former)
+{
+	char path[64];
+	struct stat status;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)former->peer_pid);
+	return former->unrecorded && stat(path, &status) == 0 && status.st_dev == former->device &&
+	       status.st_ino == former->inode;
+}
+
+/* It is recorded after all. */
+static void remove_unrecorded(struct run *run, struct run_process *process)
+{
+	struct writer *writer = &run->daemon->writer;
+	sqlite3_stmt *remove = writer_statement(writer, SQL_UNRECORDED_REMOVE);
+
+	writer_bind(remove, 1, (uint64_t[]){ (uint64_t)process->process_id }, 1);
+	writer_run(writer, remove);
+	process->unrecorded = false;
+	process->pid = 0;
+	run->unrecorded--;
+}
+
+/* The parent of what a process becomes now; its former program has ended by that. */
+static int64_t parent_of(struct run *run, const struct process *process, pid_t peer_pid,
+			 uint64_t identity, pid_t parent_pid)
+{
+	struct run_process *former = find_former(run, process, peer_pid, identity);
 	int64_t parent = run_find_process(run, parent_pid);
 
 	if (!former)
-		return parent ? parent : find_by_kernel(run, process->peer_pid);
+		return parent ? parent : find_by_kernel(run, peer_pid);
 	former->how = PROCESS_EXEC;
-	if (!former->process)
-		save_ending(run, former->process_id, former->ended_ns, PROCESS_EXEC, 0);
-	if (former->pidfd >= 0)
-		close(former->pidfd);
-	former->pidfd = -1;
+	former->awaited = false;
+	if (is_still(former))
+		remove_unrecorded(run, former);
+	else if (!former->process)
+		save_ending(run, former->process_id, end_of(run, former), PROCESS_EXEC, 0);
+	close_pidfd(former);
 	/* Its parent may be gone by now. */
 	return former->parent_process_id ? former->parent_process_id : parent;
+}
+
+int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid)
+{
+	return parent_of(run, process, process->peer_pid, process->identity, parent_pid);
 }
 
 /* Learns how processes ended that said nothing. False: of some that may still come to light. */
@@ -293,14 +361,62 @@ static bool learn_endings(struct run *run)
 			all = false;
 			continue;
 		}
-		close(ended->pidfd);
-		ended->pidfd = -1;
+		close_pidfd(ended);
 		if (result == 0 && ended->how == PROCESS_VANISHED)
-			save_ending(run, ended->process_id, ended->ended_ns,
+			save_ending(run, ended->process_id, end_of(run, ended),
 				    WIFSIGNALED(status) ? PROCESS_SIGNALED : PROCESS_EXITED,
 				    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		else if (ended->unrecorded)
+			save_ending(run, ended->process_id, end_of(run, ended), PROCESS_VANISHED,
+				    0);
 	}
 	return all;
+}
+
+void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, const char *command,
+			uint64_t started_ns, pid_t peer_pid, int pidfd)
+{
+	struct writer *writer = &run->daemon->writer;
+	struct run_process process = { .pid = (pid_t)message->pid,
+				       .peer_pid = peer_pid,
+				       .identity = pidfd_identity(pidfd),
+				       .how = PROCESS_VANISHED,
+				       .pidfd = pidfd,
+				       .unrecorded = true,
+				       .device = message->device,
+				       .inode = message->inode };
+	sqlite3_stmt *add;
+
+	run->unrecorded++;
+	run->looked = false;
+	run->quiet_ns = clock_monotonic_ns();
+	process.parent_process_id =
+		parent_of(run, NULL, peer_pid, process.identity, (pid_t)message->parent_pid);
+	add = writer_statement(writer, SQL_UNRECORDED_ADD);
+	writer_bind(add, 1,
+		    (uint64_t[]){ (uint64_t)run->run_id, (uint64_t)process.parent_process_id,
+				  message->pid },
+		    3);
+	if (add && !process.parent_process_id)
+		sqlite3_bind_null(add, 2);
+	writer_bind_text(add, 4, message->executable);
+	writer_bind_text(add, 5, command);
+	writer_bind(add, 6, &started_ns, 1);
+	writer_bind_text(add, 7, image_reason_text(message->reason));
+	if (writer_run(writer, add) == 0)
+		process.process_id = sqlite3_last_insert_rowid(writer->db);
+	writer_commit(writer);
+	if (run->status_pid && run->status_pid == process.pid) {
+		save_ending(run, process.process_id, end_of(run, &process),
+			    run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED,
+			    run->status_signal ? run->status_signal : run->status_code);
+		close_pidfd(&process);
+	} else if (pidfd < 0) {
+		save_ending(run, process.process_id, end_of(run, &process), PROCESS_VANISHED, 0);
+	}
+	if (!remember(run, &process))
+		close_pidfd(&process);
+	learn_endings(run);
 }
 
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns)
@@ -312,12 +428,19 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		if (run->processes[i].process == process)
 			ended = &run->processes[i];
 	run->running--;
+	run->looked = false;
 	run->quiet_ns = clock_monotonic_ns();
 	run->has_stacks = run->has_stacks || process->node_count > 1;
 	if (process->cut || process->how == PROCESS_CUT)
 		run->cut = true;
 	if (process_lost_events(process))
 		run->lost = true;
+	if (process->ring.fd < 0 && process->how == PROCESS_VANISHED) {
+		run->lost = true;
+		writer_note(
+			&run->daemon->writer, run->run_id, process->process_id, ended_ns,
+			"it shared no memory with heaptaped, so its last events are not recorded");
+	}
 	if (run->status_pid == process->pid && process->how == PROCESS_VANISHED) {
 		process->how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
 		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
@@ -329,6 +452,7 @@ void run_end_process(struct run *run, struct process *process, uint64_t ended_ns
 		return;
 	succeeded = ended->how == PROCESS_EXEC;
 	ended->how = process->how;
+	ended->awaited = process->how == PROCESS_EXEC && process->exit_code && !succeeded;
 	ended->process = NULL;
 	ended->ended_ns = ended_ns;
 	if (process->how != PROCESS_EXITED && !succeeded && !run->daemon->stopping) {
@@ -344,6 +468,7 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	sqlite3_stmt *set;
 
 	run->ended = true;
+	run->looked = false;
 	run->ended_ns = run->quiet_ns = clock_monotonic_ns();
 	run->status_pid = (pid_t)message->pid;
 	run->status_code = message->exit_code;
@@ -376,9 +501,8 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 		if (ended->pid != run->status_pid || ended->pidfd < 0 ||
 		    ended->how != PROCESS_VANISHED)
 			continue;
-		close(ended->pidfd);
-		ended->pidfd = -1;
-		save_ending(run, ended->process_id, ended->ended_ns,
+		close_pidfd(ended);
+		save_ending(run, ended->process_id, end_of(run, ended),
 			    run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED,
 			    run->status_signal ? run->status_signal : run->status_code);
 	}
@@ -415,8 +539,10 @@ static void finish_again(struct run *run)
 		return;
 	run->retry_ns = clock_monotonic_ns() + RETRY_NS;
 	snprintf(why, sizeof(why), "recording stopped: %s", writer->error.text);
-	if (writer->failed)
+	if (writer->failed) {
+		process_cut_all(run->daemon);
 		writer_retry(writer);
+	}
 	if (writer_begin(writer) == 0 && recorder_end_run(writer->db, run->run_id, why) != 0)
 		writer_fail(writer, "write to");
 	if (run->status_pid) {
@@ -432,6 +558,48 @@ static void finish_again(struct run *run)
 		leave(run);
 }
 
+/* All that were announced have come by now, or will never. */
+static void count_missing(struct run *run)
+{
+	uint64_t forks = run->forks_seen + run->lost_forks, silent = 0;
+
+	if (run->spawns > run->spawns_seen)
+		silent = run->spawns - run->spawns_seen;
+	for (uint32_t i = 0; i < run->process_count; i++)
+		silent += run->processes[i].awaited;
+	if (run->forks > forks)
+		add_lost(run, 0, (uint32_t)(run->forks - forks),
+			 "forked children that ended before their records began");
+	add_lost(run, 0, (uint32_t)silent,
+		 "programs that ended before their records began, or could not have any,");
+}
+
+/* Processes whose end the database did not take: their rows say "running" still. */
+static void cut_unended(struct run *run)
+{
+	struct writer *writer = &run->daemon->writer;
+	sqlite3_stmt *find = writer_statement(writer, SQL_RUN_UNENDED);
+	int64_t unended = 0;
+
+	writer_bind(find, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
+	if (writer_find(writer, find, &unended) != 0 || !unended)
+		return;
+	run->cut = true;
+	if (recorder_end_run(writer->db, run->run_id,
+			     "the end of some processes could not be stored") != 0)
+		writer_fail(writer, "write to");
+}
+
+/* Of processes that are not recorded, and whose end nobody tells. */
+static void give_up_endings(struct run *run)
+{
+	for (uint32_t i = 0; i < run->process_count; i++)
+		if (run->processes[i].unrecorded && run->processes[i].pidfd >= 0)
+			save_ending(run, run->processes[i].process_id,
+				    end_of(run, &run->processes[i]),
+				    run->daemon->stopping ? PROCESS_CUT : PROCESS_VANISHED, 0);
+}
+
 static void finish(struct run *run)
 {
 	struct daemon *daemon = run->daemon;
@@ -439,9 +607,15 @@ static void finish(struct run *run)
 	bool written;
 
 	learn_endings(run);
+	count_missing(run);
+	give_up_endings(run);
+	cut_unended(run);
 	end = writer_statement(&daemon->writer, SQL_RUN_END);
 	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
-	writer_bind_text(end, 2, run->cut ? "cut" : run->lost ? "incomplete" : "complete");
+	writer_bind_text(end, 2,
+			 run->cut			? "cut"
+			 : run->lost || run->unrecorded ? "incomplete"
+							: "complete");
 	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
 	written = writer_run(&daemon->writer, end) == 0 && writer_commit(&daemon->writer) == 0;
 	if (run->command)
@@ -459,7 +633,8 @@ void run_look(struct run *run)
 	for (uint32_t i = 0; i < run->process_count; i++)
 		run->others +=
 			run->processes[i].pidfd >= 0 && !pidfd_has_ended(run->processes[i].pidfd);
-	if (run->ended && !run->running && !run->others)
+	run->looked = run->ended && !run->running;
+	if (run->looked && !run->others)
 		run->others = pending_count(&run->pending, run->token);
 }
 
@@ -475,13 +650,15 @@ static void cut_short(struct run *run)
 	run->cut = true;
 }
 
-void run_check(struct run *run, bool strangers)
+bool run_check(struct run *run, bool strangers)
 {
 	bool known = learn_endings(run);
 	uint64_t now = clock_monotonic_ns();
 
 	if (!run->ended)
-		return;
+		return true;
+	if (!run->running && !run->looked)
+		return false;
 	if (run->daemon->stopping && run->others && !run->running)
 		cut_short(run);
 	else if (run->running || run->others || run->left) {
@@ -490,12 +667,13 @@ void run_check(struct run *run, bool strangers)
 			writer_commit(&run->daemon->writer);
 			peer_run_done(run->command, run->run_id, run->running + run->others);
 		}
-		return;
+		return true;
 	}
 	if (!run->daemon->stopping && (strangers || !known) && now - run->quiet_ns < LINGER_NS)
-		return;
+		return true;
 	if (run->unwritten)
 		finish_again(run);
 	else
 		finish(run);
+	return true;
 }

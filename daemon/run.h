@@ -30,7 +30,10 @@ struct run_process {
 	struct process *process; /* NULL: its record has ended, */
 	enum process_end how;	 /* in this way, */
 	uint64_t ended_ns;	 /* then */
-	int pidfd; /* of one that may go on, or whose exit status may still be learnt; else -1 */
+	int pidfd;    /* of one that may go on, or whose exit status may still be learnt; else -1 */
+	bool awaited; /* it is to say Hello again */
+	bool unrecorded;	/* there is nothing of it but its row, */
+	uint64_t device, inode; /* and this is its file */
 };
 
 struct run {
@@ -51,13 +54,17 @@ struct run {
 	uint64_t quiet_ns; /* ... of the last word about how it ends: RunEnd, a process's end */
 	bool lost, cut;
 	bool has_stacks;
+	unsigned unrecorded; /* processes of which there is nothing but a row */
 	unsigned running;
-	unsigned others; /* alive and not connected, when run_look() looked */
+	unsigned others; /* alive and not connected, when run_look() looked, */
+	bool looked;	 /* after the last word of any process of it */
 	struct pending pending;
 	/* By processes that ended; children that said Hello, that counted themselves as lost;
 	 * connections that are left to those on their way. */
 	uint64_t forks, forks_seen, lost_forks;
 	unsigned left;
+	/* Programs started by children that are no forks, and to be recorded; such that said Hello. */
+	uint64_t spawns, spawns_seen;
 
 	pid_t status_pid; /* how the program ended, from RunEnd */
 	int status_code;
@@ -73,10 +80,16 @@ int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct r
 /* The run a program belongs to: by its token, else its parent's, else a new one. */
 int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run);
 
+/* The run of a token; for 0, the one started by hand that has one of these processes. NULL: none. */
+struct run *run_of(const struct daemon *daemon, uint64_t token, uint32_t pid, uint32_t parent_pid);
+
 /* A program of the run that cannot be recorded. */
 void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why);
 
 void run_add_process(struct run *run, struct process *process);
+/* A process that is not recorded gets its row. Takes over `pidfd`, which may be -1. */
+void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, const char *command,
+			uint64_t started_ns, pid_t peer_pid, int pidfd);
 void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
 /* Forks that a process has counted, and children that were lost. */
 void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost);
@@ -95,7 +108,7 @@ void run_command_gone(struct run *run);
  * accepted before run_check(). */
 void run_look(struct run *run);
 /* Ends the run if that is due; the run may be gone afterwards. `strangers`: somebody is connected
- * who has not yet said to which run he belongs. */
-void run_check(struct run *run, bool strangers);
+ * who has not yet said to which run he belongs. False: there must be another look first. */
+bool run_check(struct run *run, bool strangers);
 
 #endif

@@ -18,6 +18,7 @@
 #include "daemon/children.h"
 #include "daemon/control.h"
 #include "daemon/run.h"
+#include "daemon/unrecorded.h"
 
 #define TICK_MS 50
 #define SAVE_NS 125000000u /* at the tick after so long everything is in the database */
@@ -31,11 +32,10 @@
 static void check_failure(struct server *server)
 {
 	struct daemon *daemon = &server->daemon;
-	if (daemon->failures_seen == daemon->writer.failures)
+	if (server->failures_seen == daemon->writer.failures)
 		return;
-	daemon->failures_seen = daemon->writer.failures;
-	for (struct process *process = daemon->processes; process; process = process->next)
-		process_cut(process);
+	server->failures_seen = daemon->writer.failures;
+	process_cut_all(daemon);
 	if (!server->failure_told)
 		fprintf(stderr,
 			"heaptaped: %s\n"
@@ -51,8 +51,10 @@ static void commit(struct server *server)
 	uint64_t commits = daemon->writer.commits;
 
 	writer_commit(&daemon->writer);
-	if (daemon->writer.commits != commits)
+	if (daemon->writer.commits != commits) {
 		server->failure_told = false;
+		server->resolver.frames_stored = daemon->stacks.frames_added;
+	}
 	check_failure(server);
 }
 
@@ -178,6 +180,10 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 
 		if (peer_fd < 0 &&
 		    (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+			if (server->daemon.kept.count) {
+				kept_clear(&server->daemon.kept);
+				continue;
+			}
 			if (drop_silent(server))
 				continue;
 			accept_later(server);
@@ -214,15 +220,21 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 		else if (peer->state == PEER_NEW)
 			peer_read(peer);
 	}
+	for (peer = server->peers; peer; peer = next_peer) {
+		next_peer = peer->next;
+		if (peer->state == PEER_UNRECORDED && peer_read(peer) && unrecorded_is_due(peer))
+			peer_free(peer);
+	}
 	for (peer = server->peers; peer; peer = peer->next)
 		strangers = strangers || peer->state == PEER_NEW;
 	check_failure(server);
 	for (run = server->daemon.runs; run; run = next_run) {
 		next_run = run->next;
-		run_check(run, strangers);
+		if (!run_check(run, strangers))
+			server_changed(server);
 	}
 	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs &&
-	    !server->resolver.pid)
+	    !server->resolver.worker.pid)
 		event_base_loopbreak(server->base);
 }
 
@@ -256,6 +268,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 		if (peer->state == PEER_CONTROL)
 			control_check(peer);
 	save_due(server);
+	resolver_tick(&server->resolver);
 	if (daemon->runs)
 		server_changed(server);
 	if (server->starter && !server->had_run && getppid() != server->starter)
@@ -410,7 +423,7 @@ int server_run(const struct server_options *options)
 
 	if (options->private && options->ready_fd >= 0)
 		server.starter = getppid();
-	server.resolver.server = &server;
+	resolver_init(&server.resolver, &server);
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->run_done = run_done;
 	daemon->private = options->private;
@@ -461,6 +474,7 @@ out:
 	if (server.spare_fd >= 0)
 		close(server.spare_fd);
 	resolver_release(&server.resolver);
+	kept_clear(&daemon->kept);
 	free_events(&server);
 	stacks_release(&daemon->stacks);
 	chunk_press_free(daemon->press);

@@ -33,6 +33,7 @@ struct server {
 	uint64_t full_since_ns; /* no descriptor is left for those who wait; 0: there is */
 	bool had_run;		/* somebody was served */
 	pid_t starter;		/* whom a private daemon waits for until then; 0: nobody */
+	uint64_t failures_seen; /* of the writer */
 	bool failure_told;	/* and no commit since */
 	uint64_t commit_ns;	/* of the latest commit with everything in it */
 };

@@ -91,6 +91,23 @@ static void forget_undone(struct stacks *stacks)
 	}
 }
 
+/* New rows have higher ids than any before them. */
+static void note_new_stack(struct stacks *stacks, int64_t id)
+{
+	if (stacks->first_stack_id && stacks->commits == stacks->writer->commits)
+		return;
+	stacks->first_stack_id = id;
+	stacks->commits = stacks->writer->commits;
+}
+
+int64_t stacks_undone(struct stacks *stacks)
+{
+	int64_t first = stacks->first_stack_id;
+
+	stacks->first_stack_id = 0;
+	return first && stacks->commits == stacks->writer->commits ? first : INT64_MAX;
+}
+
 static int64_t add(struct writer *writer, sqlite3_stmt *statement)
 {
 	int error = writer_run(writer, statement);
@@ -136,6 +153,7 @@ int64_t stacks_frame(struct stacks *stacks, int64_t module_id, uint64_t offset)
 		statement = writer_statement(writer, SQL_FRAME_ADD);
 		writer_bind(statement, 1, values, 2);
 		id = add(writer, statement);
+		stacks->frames_added++;
 	}
 	if (error || id < 0)
 		return error ? error : id;
@@ -144,10 +162,11 @@ int64_t stacks_frame(struct stacks *stacks, int64_t module_id, uint64_t offset)
 }
 
 int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t frame_id,
-		     unsigned depth)
+		     unsigned depth, bool by_frame_pointer)
 {
 	struct writer *writer = stacks->writer;
-	uint64_t values[] = { (uint64_t)parent_stack_id, (uint64_t)frame_id, depth };
+	uint64_t values[] = { (uint64_t)parent_stack_id, (uint64_t)frame_id, depth,
+			      by_frame_pointer };
 	struct id_entry *known;
 	sqlite3_stmt *statement;
 	int64_t id;
@@ -162,8 +181,10 @@ int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t fra
 	error = writer_find(writer, statement, &id);
 	if (!error && !id) {
 		statement = writer_statement(writer, SQL_STACK_ADD);
-		writer_bind(statement, 1, values, 3);
+		writer_bind(statement, 1, values, 4);
 		id = add(writer, statement);
+		if (id > 0)
+			note_new_stack(stacks, id);
 	}
 	if (error || id < 0)
 		return error ? error : id;

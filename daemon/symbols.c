@@ -1,4 +1,5 @@
 /* Which frames need symbols, and where the answers go: the database side. */
+#include "proto/clock.h"
 #include "daemon/symbols.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ struct module_work {
 	int64_t module_id;
 	char *path, *build_id;
 	int64_t mapped_at;
+	bool running;	     /* a process that has it */
 	size_t first, count; /* of frames and offsets */
 };
 
@@ -52,7 +54,8 @@ struct job {
 	size_t frame_count;
 	struct module_work *modules;
 	size_t module_count;
-	sqlite3_stmt *update, *insert, *note;
+	struct symbols_pipe *told; /* gets the answers; NULL: the database does */
+	struct symbols_store store;
 	unsigned uncommitted;
 	bool writing;
 	struct symbols_result result;
@@ -63,9 +66,8 @@ struct job {
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
@@ -78,6 +80,8 @@ static void job_fail(struct job *job, const char *what)
 /* What has been answered so far, visible to readers, and a moment in which others can write. */
 static void job_commit(struct job *job)
 {
+	if (job->told && fflush(job->told->out) != 0 && !job->status)
+		job_fail(job, "tell the names of functions in");
 	if (!job->writing)
 		return;
 	job->writing = false;
@@ -94,96 +98,21 @@ static bool job_begin(struct job *job)
 {
 	if (job->status)
 		return false;
-	if (!job->writing) {
+	if (!job->writing && !job->told) {
 		job->status = store_begin(job->db, job->error);
 		job->writing = !job->status;
 	}
-	return job->writing;
+	return !job->status;
 }
 
-/* Binds text from a file of unknown origin: control characters and what is not UTF-8 become '?'. */
-static void bind_name(sqlite3_stmt *statement, int column, const char *text)
+static void frame_answer(struct job *job, size_t place, enum symbol_state state,
+			 const struct symbol_level *levels, unsigned count)
 {
-	static char clean[SYMBOL_NAME_MAX + 1];
-	size_t used = 0;
+	int64_t frame_id = job->frames[place].frame_id;
 
-	if (!text) {
-		sqlite3_bind_null(statement, column);
-		return;
-	}
-	for (const unsigned char *at = (const unsigned char *)text;
-	     *at && used < SYMBOL_NAME_MAX;) {
-		size_t bytes = *at < 0x80	      ? 1
-			       : (*at & 0xe0) == 0xc0 ? 2
-			       : (*at & 0xf0) == 0xe0 ? 3
-			       : (*at & 0xf8) == 0xf0 ? 4
-						      : 0;
-		bool good = bytes > 0 && *at >= 0x20 && *at != 0x7f;
-
-		for (size_t i = 1; good && i < bytes; i++)
-			good = (at[i] & 0xc0) == 0x80;
-		if (good && used + bytes <= SYMBOL_NAME_MAX) {
-			memcpy(clean + used, at, bytes);
-			used += bytes;
-			at += bytes;
-		} else {
-			clean[used++] = '?';
-			at++;
-		}
-	}
-	sqlite3_bind_text(statement, column, clean, (int)used, SQLITE_TRANSIENT);
-}
-
-static void bind_level(sqlite3_stmt *statement, const struct symbol_level *level, bool inlined,
-		       int64_t outer, const char *state)
-{
-	bind_name(statement, 1, level->function);
-	bind_name(statement, 2, level->file);
-	if (level->line)
-		sqlite3_bind_int64(statement, 3, level->line);
-	else
-		sqlite3_bind_null(statement, 3);
-	sqlite3_bind_int(statement, 4, inlined);
-	if (outer)
-		sqlite3_bind_int64(statement, 5, outer);
-	else
-		sqlite3_bind_null(statement, 5);
-	sqlite3_bind_text(statement, 6, state, -1, SQLITE_STATIC);
-}
-
-/* Stores one frame: the outermost level first, so that each can name the one around it. */
-static void frame_store(struct job *job, const struct module_work *module, size_t place,
-			enum symbol_state state, const struct symbol_level *levels, unsigned count)
-{
-	static const char *const names[] = { "unknown", "symbol", "resolved" };
-	static const struct symbol_level nothing;
-	struct frame *frame = &job->frames[place];
-	int64_t outer = 0;
-
-	for (unsigned depth = count; depth-- > 1 && !job->status;) {
-		bind_level(job->insert, &levels[depth], depth < count - 1, outer, names[state]);
-		sqlite3_bind_int64(job->insert, 7, module->module_id);
-		sqlite3_bind_int64(job->insert, 8, (int64_t)job->offsets[place]);
-		sqlite3_bind_int(job->insert, 9, (int)depth);
-		if (sqlite3_step(job->insert) == SQLITE_ROW)
-			outer = sqlite3_column_int64(job->insert, 0);
-		if (sqlite3_reset(job->insert) != SQLITE_OK)
-			job_fail(job, "store symbols in");
-	}
-	bind_level(job->update, count ? &levels[0] : &nothing, count > 1, outer, names[state]);
-	sqlite3_bind_int64(job->update, 7, frame->frame_id);
-	sqlite3_step(job->update);
-	if (sqlite3_reset(job->update) != SQLITE_OK)
-		job_fail(job, "store symbols in");
-}
-
-static void frame_answer(struct job *job, const struct module_work *module, size_t place,
-			 enum symbol_state state, const struct symbol_level *levels, unsigned count)
-{
 	if (job->frames[place].answered || !job_begin(job))
 		return;
 	job->frames[place].answered = true;
-	frame_store(job, module, place, state, levels, count);
 	job->done++;
 	if (state == SYMBOL_LINE)
 		job->result.resolved++;
@@ -191,6 +120,10 @@ static void frame_answer(struct job *job, const struct module_work *module, size
 		job->result.symbol++;
 	else
 		job->result.unknown++;
+	if (job->told)
+		job->told->sink.answer(&job->told->sink, (size_t)frame_id, state, levels, count);
+	else if (symbols_store_frame(&job->store, frame_id, state, levels, count) != 0)
+		job_fail(job, "store symbols in");
 	if (++job->uncommitted >= ROWS_PER_COMMIT)
 		job_commit(job);
 }
@@ -204,17 +137,16 @@ static void slot_answer(struct symbols_sink *sink, size_t index, enum symbol_sta
 		return;
 	if (slot->places)
 		index = slot->places[index];
-	frame_answer(slot->job, slot->module, slot->module->first + index, state, levels, count);
+	frame_answer(slot->job, slot->module->first + index, state, levels, count);
 }
 
 static void job_note(struct job *job, const char *text)
 {
 	if (!job_begin(job))
 		return;
-	sqlite3_bind_int64(job->note, 1, job->run_id);
-	bind_name(job->note, 2, text);
-	sqlite3_step(job->note);
-	if (sqlite3_reset(job->note) != SQLITE_OK)
+	if (job->told)
+		job->told->sink.note(&job->told->sink, text);
+	else if (symbols_store_note(&job->store, job->run_id, text) != 0)
 		job_fail(job, "write a note to");
 }
 
@@ -246,12 +178,37 @@ static void slot_start(struct slot *slot)
 	}
 }
 
+/* Files that were handed to this process. */
+static const char *kept_files = "";
+
+void symbols_keep(const char *text)
+{
+	kept_files = text;
+}
+
+static int kept_fd(int64_t module_id)
+{
+	char *end;
+
+	for (const char *at = kept_files; *at; at = *end ? end + 1 : end) {
+		long long id = strtoll(at, &end, 10);
+		long fd = *end == '=' ? strtol(end + 1, &end, 10) : -1;
+
+		if (id == module_id)
+			return (int)fd;
+		if (*end && *end != ',')
+			break;
+	}
+	return -1;
+}
+
 static void slot_begin(struct slot *slot, struct job *job, struct module_work *module)
 {
 	*slot = (struct slot){ .sink = { slot_answer, slot_note }, .job = job, .module = module };
 	slot->request = (struct symbols_request){
 		.path = module->path,
 		.build_id = module->build_id,
+		.fd = kept_fd(module->module_id),
 		.mapped_at = module->mapped_at,
 		.offsets = job->offsets + module->first,
 		.count = module->count,
@@ -290,10 +247,14 @@ static void slot_end(struct slot *slot)
 	struct module_work *module = slot->module;
 	struct job *job = slot->job;
 	char why[200], text[1024];
+	int status = symbols_worker_end(&slot->worker, why, sizeof(why));
 	size_t left;
 
 	slot->busy = false;
-	if (symbols_worker_end(&slot->worker, why, sizeof(why)) < 0) {
+	/* Killed from outside, perhaps for its memory: that says nothing of the file. */
+	if (status == -EINTR && job->flags & SYMBOLS_LOW)
+		return;
+	if (status < 0) {
 		left = module_unanswered(job, module);
 		snprintf(text, sizeof(text), "symbols of %.600s: %s; %zu of %zu places left%s",
 			 module->path, why, left, module->count,
@@ -306,8 +267,11 @@ static void slot_end(struct slot *slot)
 	free(slot->places);
 	slot->remaining = NULL;
 	slot->places = NULL;
+	/* A program that runs may still write what its code is called. */
+	if (module->running && symbols_is_jit(module->build_id))
+		return;
 	for (size_t i = 0; i < module->count && !job->status; i++)
-		frame_answer(job, module, module->first + i, SYMBOL_UNKNOWN, NULL, 0);
+		frame_answer(job, module->first + i, SYMBOL_UNKNOWN, NULL, 0);
 }
 
 static void slot_hear(struct slot *slot, bool ready)
@@ -331,7 +295,7 @@ static void job_run(struct job *job, symbols_progress_fn *progress, void *contex
 	int64_t told_ms = now_ms();
 	bool busy = true;
 
-	if (!(job->flags & SYMBOLS_SERIAL) && processors > 1)
+	if (!(job->flags & SYMBOLS_LOW) && processors > 1)
 		slot_count = processors < WORKERS_MAX ? (size_t)processors : WORKERS_MAX;
 	while (busy) {
 		busy = false;
@@ -346,7 +310,8 @@ static void job_run(struct job *job, symbols_progress_fn *progress, void *contex
 		}
 		if (!busy)
 			break;
-		if (poll(polled, slot_count, job->writing || job->status ? 0 : 1000) == 0)
+		if (poll(polled, slot_count, job->writing || job->status ? 0 : 1000) == 0 ||
+		    job->told)
 			job_commit(job);
 		for (size_t i = 0; i < slot_count; i++)
 			if (slots[i].busy)
@@ -410,6 +375,7 @@ static int work_add(struct job *job, sqlite3_stmt *statement)
 						.path = module_path(statement),
 						.build_id = column_text(statement, 4),
 						.mapped_at = sqlite3_column_int64(statement, 6),
+						.running = sqlite3_column_int(statement, 7),
 						.first = job->frame_count };
 		if (!module->path || !module->build_id)
 			return -ENOMEM;
@@ -422,26 +388,28 @@ static int work_add(struct job *job, sqlite3_stmt *statement)
 
 /* Offsets beyond the middle of the address space come as negative numbers; bit for bit they sort
  * last, as symbols_request promises. */
-static const char work_sql[] =
-	"WITH used AS (SELECT m.module_id, max(r.started_at + m.mapped_ns) AS mapped_at,"
-	"  max(r.cwd) AS cwd FROM mappings m JOIN processes p USING(process_id) JOIN runs r "
-	"USING(run_id)"
-	"  WHERE ?1 = 0 OR run_id = ?1 GROUP BY m.module_id)"
-	"SELECT f.module_id, f.frame_id, f.offset, m.path, m.build_id, u.cwd, u.mapped_at"
-	" FROM used u CROSS JOIN modules m USING(module_id) CROSS JOIN frames f USING(module_id)"
-	" WHERE f.inline_depth = 0 AND (f.symbol_state = 'pending' OR"
-	"  (?2 AND f.symbol_state IN ('unknown', 'symbol')))"
-	" ORDER BY f.module_id, f.offset < 0, f.offset";
+#define WORK_SQL(STATES)                                                                          \
+	"WITH used AS (SELECT m.module_id, max(r.started_at + m.mapped_ns) AS mapped_at,"         \
+	"  max(r.cwd) AS cwd, max(p.ended_ns IS NULL) AS running"                                 \
+	"  FROM processes p JOIN mappings m USING(process_id) JOIN runs r USING(run_id)"          \
+	"  WHERE p.run_id BETWEEN ?1 AND ?2 GROUP BY m.module_id)"                                \
+	"SELECT f.module_id, f.frame_id, f.offset, m.path, m.build_id, u.cwd, u.mapped_at,"       \
+	"  u.running"                                                                             \
+	" FROM used u CROSS JOIN modules m USING(module_id) CROSS JOIN frames f USING(module_id)" \
+	" WHERE f.inline_depth = 0 AND " STATES " ORDER BY f.module_id, f.offset < 0, f.offset"
 
 static int work_load(struct job *job)
 {
+	const char *sql = job->flags & SYMBOLS_AGAIN
+				  ? WORK_SQL("f.symbol_state IN ('pending', 'unknown', 'symbol')")
+				  : WORK_SQL("f.symbol_state = 'pending'");
 	sqlite3_stmt *statement;
 	int status = 0;
 
-	if (sqlite3_prepare_v2(job->db, work_sql, -1, &statement, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(job->db, sql, -1, &statement, NULL) != SQLITE_OK)
 		return store_error_set(job->error, job->db, "look for symbols to resolve in");
 	sqlite3_bind_int64(statement, 1, job->run_id);
-	sqlite3_bind_int(statement, 2, (job->flags & SYMBOLS_AGAIN) != 0);
+	sqlite3_bind_int64(statement, 2, job->run_id ? job->run_id : INT64_MAX);
 	while (!status && sqlite3_step(statement) == SQLITE_ROW)
 		status = work_add(job, statement);
 	if (status)
@@ -460,39 +428,19 @@ static int more_work_first(const void *a, const void *b)
 	return x->count > y->count ? -1 : x->count < y->count;
 }
 
-static int job_prepare(struct job *job)
-{
-	static const char update[] =
-		"UPDATE frames SET function = ?1, file = ?2, line = ?3, inlined = ?4,"
-		" outer_frame_id = ?5, symbol_state = ?6 WHERE frame_id = ?7";
-	static const char insert[] =
-		"INSERT INTO frames(function, file, line, inlined, outer_frame_id, symbol_state,"
-		"  module_id, offset, inline_depth) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = ?1, file = "
-		"?2,"
-		"  line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6 RETURNING "
-		"frame_id";
-	static const char note[] = "INSERT INTO notes(run_id, text) VALUES(?1, ?2)";
-
-	if (sqlite3_prepare_v2(job->db, update, -1, &job->update, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(job->db, insert, -1, &job->insert, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(job->db, note, -1, &job->note, NULL) != SQLITE_OK)
-		return store_error_set(job->error, job->db, "store symbols in");
-	return 0;
-}
-
-int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
+int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags, struct symbols_pipe *told,
 		    symbols_progress_fn *progress, void *context, struct symbols_result *ret_result,
 		    struct store_error *ret_error)
 {
-	struct job job = { .run_id = run_id, .flags = flags, .error = ret_error };
+	struct job job = { .run_id = run_id, .flags = flags, .told = told, .error = ret_error };
 
-	job.status = store_open(db_path, STORE_WRITE, &job.db, ret_error);
+	job.status = store_open(db_path, told ? STORE_READ : STORE_WRITE, &job.db, ret_error);
 	if (job.status)
 		return job.status;
 	job.status = work_load(&job);
 	if (!job.status && job.frame_count) {
-		job.status = job_prepare(&job);
+		if (!told && symbols_store_init(&job.store, job.db) != 0)
+			job_fail(&job, "store symbols in");
 		qsort(job.modules, job.module_count, sizeof(*job.modules), more_work_first);
 	}
 	if (!job.status && job.frame_count)
@@ -504,9 +452,7 @@ int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
 	free(job.modules);
 	free(job.frames);
 	free(job.offsets);
-	sqlite3_finalize(job.update);
-	sqlite3_finalize(job.insert);
-	sqlite3_finalize(job.note);
+	symbols_store_release(&job.store);
 	store_close(job.db);
 	if (!job.status)
 		*ret_result = job.result;

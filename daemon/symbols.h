@@ -1,11 +1,14 @@
 /*
  * Symbols: the frames a run recorded as (module, offset) get function, file, line and the
- * functions inlined there. It happens at the end of a run, in processes of its own, so that
- * neither a slow nor a malformed module can hold up or end a recording:
+ * functions inlined there. It happens in processes of its own, so that neither a slow nor a
+ * malformed module can hold up or end a recording:
  *
- *   heaptaped ── symbols_spawn() ──▶ heaptaped --symbols DB RUN      symbols.c: the database
- *                                      └─ fork ──▶ one per module    symbols_worker.c: the pipe
- *                                                                    symbols_module.c: ELF, DWARF
+ *   heaptaped ── resolver.c ──▶ heaptaped --symbols DB RUN           symbols.c: what to look up
+ *       ▲ answers                 └─ fork ──▶ one per module          symbols_module.c: ELF, DWARF
+ *       └──────────────────────────┴──────────────┘ answers           symbols_worker.c: the pipes
+ *
+ * While programs run the daemon writes the answers itself: it is never kept waiting for the lock
+ * of a process that may be slow, stopped or killed.
  *
  * A process that has the database open must not fork and open it again (SQLite keeps its locks
  * per process), hence the new program in between. The workers open files that the traced program
@@ -23,6 +26,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "proto/store.h"
@@ -37,32 +42,51 @@ struct symbols_result {
 	uint64_t modules; /* modules that were read */
 };
 
+struct symbols_pipe;
+struct symbols_worker;
+
 enum symbols_flags {
 	SYMBOLS_AGAIN = 1 << 0, /* also frames an earlier pass could not (fully) resolve */
-	SYMBOLS_SERIAL = 1 << 1 /* one module at a time */
+	SYMBOLS_LOW = 1 << 1	/* for a program that runs: one module at a time */
 };
 
 /* Told how far it is; called a few times a second at most. */
 typedef void symbols_progress_fn(void *context, uint64_t done, uint64_t total);
 
-/* Resolves the pending frames of `run_id` (0: of every run); blocks until done. Forks; so call it
- * where no other connection to the database is open in this process. */
-int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags,
+/* Resolves the pending frames of `run_id` (0: of every run); blocks until done. The answers go into
+ * `told`, with frames' ids in place of indexes, or, when that is NULL, into the database. Forks; so
+ * call it where no other connection to the database is open in this process. */
+/* Files held open by who has started this process: "MODULE=DESCRIPTOR,..." (daemon/kept.h). */
+void symbols_keep(const char *text);
+
+int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags, struct symbols_pipe *told,
 		    symbols_progress_fn *progress, void *context, struct symbols_result *ret_result,
 		    struct store_error *ret_error);
 
 /* `heaptaped --symbols FILE RUN [--again]`: symbols_resolve() as a program; a sentence on stdout says
- * what was found. main() calls it when argv[1] is "--symbols" and exits with its value. */
+ * what was found. main() calls it when
+ * argv[1] is "--symbols" and exits with its value. */
 #define SYMBOLS_OPTION "--symbols"
 int symbols_main(int argc, char **argv);
 
-/* Starts that program from this one's executable. The caller reads *ret_fd (non-blocking;
- * what comes before its end of file does not matter) and reaps the returned pid. Negative errno when it cannot. */
-pid_t symbols_spawn(const char *db_path, int64_t run_id, int *ret_fd);
+/* Starts that program from this one's executable, for a daemon. */
+enum symbols_how {
+	SYMBOLS_ALONE,	 /* it writes into the database itself, whatever becomes of the caller */
+	SYMBOLS_TELL,	 /* it tells the caller the answers: symbols_worker_read() */
+	SYMBOLS_TELL_LOW /* the same, at the lowest priority */
+};
+struct kept;
+/* Gives the worker's pid and, unless ALONE, descriptor. Negative errno when it cannot. */
+int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
+		  const struct kept *kept, struct symbols_worker *ret_worker);
 
 /* Path and build id of the module row for a process's code outside of every module. */
 #define SYMBOLS_JIT_PREFIX "process-"
 void symbols_jit_module(pid_t pid, int64_t process_id, char ret_path[64], char ret_build_id[64]);
+static inline bool symbols_is_jit(const char *build_id)
+{
+	return strncmp(build_id, SYMBOLS_JIT_PREFIX, strlen(SYMBOLS_JIT_PREFIX)) == 0;
+}
 
 /* What one address turned out to be. */
 enum symbol_state { SYMBOL_UNKNOWN, SYMBOL_NAME, SYMBOL_LINE };
@@ -81,8 +105,9 @@ struct symbol_level {
 struct symbols_request {
 	const char *path;
 	const char *build_id; /* hexadecimal, '' none */
-	int64_t mapped_at;    /* nanoseconds since 1970: the file must not be younger; 0: any age */
-	bool names_only;      /* symbol tables only, no DWARF: a worker died of it */
+	int fd; /* the file itself, held open since it was mapped; -1: it is at `path`, if anywhere */
+	int64_t mapped_at; /* nanoseconds since 1970: the file must not be younger; 0: any age */
+	bool names_only;   /* symbol tables only, no DWARF: a worker died of it */
 	const uint64_t *offsets;
 	size_t count;
 };
@@ -94,7 +119,24 @@ struct symbols_sink {
 	void (*note)(struct symbols_sink *sink, const char *text);
 };
 
+/* symbols_store.c: answers become rows. 0, or -1 as SQLite says. */
+struct symbols_store {
+	sqlite3_stmt *update, *insert, *note;
+};
+int symbols_store_init(struct symbols_store *store, sqlite3 *db);
+void symbols_store_release(struct symbols_store *store);
+int symbols_store_frame(struct symbols_store *store, int64_t frame_id, enum symbol_state state,
+			const struct symbol_level *levels, unsigned count);
+int symbols_store_note(struct symbols_store *store, int64_t run_id, const char *text);
+
 /* symbols_worker.c: a module's request answered by a child process. */
+
+/* Answers written to a pipe, for symbols_worker_read() at its other end. */
+struct symbols_pipe {
+	struct symbols_sink sink;
+	FILE *out;
+};
+void symbols_pipe_init(struct symbols_pipe *pipe, FILE *out);
 
 struct symbols_worker {
 	pid_t pid;
@@ -108,7 +150,10 @@ struct symbols_worker {
 int symbols_worker_start(struct symbols_worker *worker, const struct symbols_request *request);
 /* Reads what has come and passes on whole answers. 1: more to come, 0: ended. */
 int symbols_worker_read(struct symbols_worker *worker, struct symbols_sink *sink);
-/* Reaps the child (killing it if it still runs). 0: it ended well, else -EIO and why. */
+/* For one that is reaped already. */
+void symbols_worker_release(struct symbols_worker *worker);
+/* Reaps the child (killing it if it still runs). 0: it ended well, -EINTR: it was killed, else -EIO;
+ * and why. */
 int symbols_worker_end(struct symbols_worker *worker, char *ret_why, size_t why_bytes);
 
 /* What the child does: symbols_module(), unless a test wants to see a child fail. */
@@ -131,6 +176,10 @@ int symbols_build_id(int fd, char *ret_hex, size_t hex_bytes);
  * descriptor and a malloced path, or -ENOENT. `build_id` or `link` may be ''. */
 int symbols_find_debug(const char *path, const char *build_id, const char *link, uint32_t crc,
 		       char **ret_path);
+
+/* symbols_unpack.c: `fd` of an ELF file, or, when it has sections compressed with zstd, that of a copy
+ * without them, and `fd` is closed. */
+int symbols_unpack(int fd);
 
 /* symbols_dwarf.c: lines and inlined functions of many addresses in one pass. */
 struct Dwarf;

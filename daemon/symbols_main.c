@@ -3,12 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ioprio.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "daemon/kept.h"
+
+/* What the daemon adds, with the files it keeps. */
+#define ALONE "--alone"
+#define TELL "--tell"
+#define TELL_LOW "--low"
 
 extern char **environ;
 
@@ -33,28 +43,63 @@ static void print_result(const struct symbols_result *result)
 	       (unsigned long long)result->unknown);
 }
 
+/* The program that is recorded goes first: at a processor, at a disk, and where memory is short. */
+static void go_last(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)!write(fd, "1000", 4);
+		close(fd);
+	}
+	setpriority(PRIO_PROCESS, 0, 19);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT);
+}
+
+/* For the daemon: the answers on stdout. */
+static int tell(const char *db_path, int64_t run_id, unsigned flags)
+{
+	struct symbols_result result;
+	struct symbols_pipe pipe;
+	struct store_error error;
+
+	symbols_pipe_init(&pipe, stdout);
+	if (flags & SYMBOLS_LOW)
+		go_last();
+	return symbols_resolve(db_path, run_id, flags, &pipe, NULL, NULL, &result, &error) ? 3 : 0;
+}
+
 int symbols_main(int argc, char **argv)
 {
 	struct symbols_result result;
 	struct store_error error;
 	bool terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
+	const char *option = argc >= 5 ? argv[4] : "";
 	unsigned flags = 0;
 	char *end;
 	long long run_id;
 
-	if (argc == 5 && strcmp(argv[4], "--again") == 0)
-		flags = SYMBOLS_AGAIN;
 	run_id = argc >= 4 ? strtoll(argv[3], &end, 10) : -1;
+	/* A reader of the output may go away; the work goes on. */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc == 6)
+		symbols_keep(argv[5]);
+	if (strcmp(option, "--again") == 0)
+		flags = SYMBOLS_AGAIN;
+	else if (strcmp(option, TELL_LOW) == 0)
+		flags = SYMBOLS_LOW;
+	if (run_id >= 0 && !*end && (strcmp(option, TELL) == 0 || flags == SYMBOLS_LOW))
+		return tell(argv[2], run_id, flags);
+	if (strcmp(option, ALONE) == 0)
+		argc = 4;
 	if (argc < 4 || argc > 5 || (argc == 5 && !flags) || run_id < 0 || *end) {
 		fprintf(stderr, "heaptaped: wrong use of " SYMBOLS_OPTION "\n"
 				"Usage: heaptaped " SYMBOLS_OPTION " FILE RUN [--again]\n"
 				"Try 'heaptaped --help'.\n");
 		return 2;
 	}
-	/* A reader of the output may go away; the work goes on. */
-	signal(SIGPIPE, SIG_IGN);
-	if (symbols_resolve(argv[2], run_id, flags, terminal ? print_progress : NULL, NULL, &result,
-			    &error) < 0) {
+	if (symbols_resolve(argv[2], run_id, flags, NULL, terminal ? print_progress : NULL, NULL,
+			    &result, &error) < 0) {
 		fprintf(stderr, "%sheaptaped: %s\n", terminal ? "\r\033[K" : "", error.text);
 		return 3;
 	}
@@ -64,44 +109,56 @@ int symbols_main(int argc, char **argv)
 	return 0;
 }
 
-pid_t symbols_spawn(const char *db_path, int64_t run_id, int *ret_fd)
+int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
+		  const struct kept *kept, struct symbols_worker *ret_worker)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
 	char program[] = "heaptaped", option[] = SYMBOLS_OPTION, run[32];
+	char words[][8] = { ALONE, TELL, TELL_LOW }, *files = kept_text(kept);
 	char *db = strdup(db_path);
-	char *arguments[] = { program, option, db, run, NULL };
-	int ends[2], status;
-	pid_t pid;
+	char *arguments[] = { program, option, db, run, words[how], files, NULL };
+	int ends[2] = { -1, -1 }, status;
 
-	if (!db)
-		return -ENOMEM;
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+	*ret_worker = (struct symbols_worker){ .fd = -1 };
+	if (!db || (how != SYMBOLS_ALONE && pipe2(ends, O_CLOEXEC) < 0)) {
 		free(db);
+		free(files);
 		return -errno;
 	}
 	snprintf(run, sizeof(run), "%lld", (long long)run_id);
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-	posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+	if (how == SYMBOLS_ALONE)
+		posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	else
+		posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+	/* Copies of the kept files are inherited; anything else is closed on exec. */
+	for (unsigned i = 0; files && i < kept->count; i++)
+		posix_spawn_file_actions_adddup2(&actions, kept->files[i].fd, kept->files[i].fd);
+	if (!files)
+		posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	status = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
+	status = posix_spawn(&ret_worker->pid, "/proc/self/exe", &actions, &attributes, arguments,
+			     environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	free(db);
-	close(ends[1]);
-	if (status) {
-		close(ends[0]);
+	free(files);
+	if (how == SYMBOLS_ALONE)
 		return -status;
-	}
-	*ret_fd = ends[0];
-	return pid;
+	close(ends[1]);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	if (status)
+		close(ends[0]);
+	else
+		ret_worker->fd = ends[0];
+	return -status;
 }
 
 void symbols_jit_module(pid_t pid, int64_t process_id, char ret_path[64], char ret_build_id[64])

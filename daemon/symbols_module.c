@@ -9,6 +9,7 @@
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,14 +75,14 @@ static int find_debuginfo_cb(Dwfl_Module *mod, void **data, const char *name, Dw
 			fd = symbols_open(joined);
 			free(joined);
 		}
-		return fd < 0 ? -1 : fd;
+		return fd < 0 ? -1 : symbols_unpack(fd);
 	}
 	fd = symbols_find_debug(current->request->path, current->request->build_id,
 				link ? link : "", crc, ret_path);
 	if (fd < 0)
 		return -1;
 	current->debug_path = strdup(*ret_path);
-	return fd;
+	return symbols_unpack(fd);
 }
 
 static const Dwfl_Callbacks callbacks = {
@@ -90,6 +91,31 @@ static const Dwfl_Callbacks callbacks = {
 	.section_address = dwfl_offline_section_address,
 };
 
+/* Why `fd` is not the file that ran, in `ret`; "" it is. */
+static void file_differs(const struct symbols_request *request, int fd, bool kernel, char *ret,
+			 size_t bytes)
+{
+	char id[160] = "";
+	struct stat status;
+
+	ret[0] = '\0';
+	if (fd == -EINVAL)
+		snprintf(ret, bytes, "not a regular file");
+	else if (fd == -ENOENT)
+		snprintf(ret, bytes, "the file is gone");
+	else if (fd < 0)
+		snprintf(ret, bytes, "cannot open it: %s", strerror(-fd));
+	else if (symbols_build_id(fd, id, sizeof(id)) < 0)
+		snprintf(ret, bytes, "not an ELF file, or a damaged one");
+	else if (strcmp(id, request->build_id) != 0 && request->build_id[0])
+		snprintf(ret, bytes, "%s",
+			 kernel ? "another kernel runs now"
+				: "the file was replaced since it ran (its build id differs)");
+	else if (!request->build_id[0] && request->mapped_at && fstat(fd, &status) == 0 &&
+		 status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec > request->mapped_at)
+		snprintf(ret, bytes, "the file was changed since it ran");
+}
+
 /* The file that holds the module's code, or failing that its separate debug file, which has the
  * same addresses. Notes why there is none. */
 static int module_open(struct module *module)
@@ -97,28 +123,17 @@ static int module_open(struct module *module)
 	const struct symbols_request *request = module->request;
 	bool kernel =
 		strncmp(request->path, SYMBOLS_KERNEL_PREFIX, strlen(SYMBOLS_KERNEL_PREFIX)) == 0;
-	int fd = kernel ? symbols_open_kernel() : symbols_open(request->path);
-	char id[160] = "", *debug_path = NULL;
-	struct stat status;
-	const char *why = NULL;
-	char text[200];
+	char *debug_path = NULL, why[200];
+	int fd = request->fd >= 0 ? fcntl(request->fd, F_DUPFD_CLOEXEC, 0) : -ENOENT;
 
-	if (fd == -EINVAL) {
-		why = "not a regular file";
-	} else if (fd < 0) {
-		snprintf(text, sizeof(text), "cannot open it: %s", strerror(-fd));
-		why = fd == -ENOENT ? "the file is gone" : text;
-	} else if (symbols_build_id(fd, id, sizeof(id)) < 0) {
-		why = "not an ELF file, or a damaged one";
-	} else if (strcmp(id, request->build_id) != 0 && request->build_id[0]) {
-		why = kernel ? "another kernel runs now"
-			     : "the file was replaced since it ran (its build id differs)";
-	} else if (!request->build_id[0] && request->mapped_at && fstat(fd, &status) == 0 &&
-		   status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >
-			   request->mapped_at) {
-		why = "the file was changed since it ran";
+	file_differs(request, fd, false, why, sizeof(why));
+	if (why[0]) {
+		if (fd >= 0)
+			close(fd);
+		fd = kernel ? symbols_open_kernel() : symbols_open(request->path);
+		file_differs(request, fd, kernel, why, sizeof(why));
 	}
-	if (!why)
+	if (!why[0])
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -312,6 +327,7 @@ void symbols_module(const struct symbols_request *request, struct symbols_sink *
 	/* A return address follows the call; the call is what has the line. */
 	for (size_t i = 0; i < request->count; i++)
 		module.addresses[i] = request->offsets[i] ? request->offsets[i] - 1 : 0;
+	fd = symbols_unpack(fd);
 	current = &module;
 	module.dwfl = dwfl_begin(&callbacks);
 	if (module.dwfl) {

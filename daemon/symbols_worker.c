@@ -58,12 +58,6 @@ _Static_assert(SYMBOL_NAME_MAX < UINT16_MAX, "lengths are 16 bits");
 void (*symbols_worker_job)(const struct symbols_request *request,
 			   struct symbols_sink *sink) = symbols_module;
 
-/* The child's end. */
-struct pipe_sink {
-	struct symbols_sink sink;
-	FILE *out;
-};
-
 static uint16_t kept_bytes(const char *text)
 {
 	return text ? (uint16_t)(strnlen(text, SYMBOL_NAME_MAX) + 1) : 0;
@@ -90,17 +84,22 @@ static void put_answer(FILE *out, uint32_t index, enum symbol_state state,
 static void pipe_answer(struct symbols_sink *sink, size_t index, enum symbol_state state,
 			const struct symbol_level *levels, unsigned count)
 {
-	struct pipe_sink *self = (struct pipe_sink *)sink;
+	struct symbols_pipe *self = (struct symbols_pipe *)sink;
 
 	put_answer(self->out, (uint32_t)index, state, levels, count);
 }
 
 static void pipe_note(struct symbols_sink *sink, const char *text)
 {
-	struct pipe_sink *self = (struct pipe_sink *)sink;
+	struct symbols_pipe *self = (struct symbols_pipe *)sink;
 	struct symbol_level level = { .function = text };
 
 	put_answer(self->out, ANSWER_NOTE, SYMBOL_UNKNOWN, &level, 1);
+}
+
+void symbols_pipe_init(struct symbols_pipe *pipe, FILE *out)
+{
+	*pipe = (struct symbols_pipe){ { pipe_answer, pipe_note }, out };
 }
 
 static void limit(int which, rlim_t value)
@@ -112,8 +111,9 @@ static void limit(int which, rlim_t value)
 
 static _Noreturn void worker_child(int fd, const struct symbols_request *request)
 {
-	struct pipe_sink sink = { { pipe_answer, pipe_note }, fdopen(fd, "w") };
+	struct symbols_pipe pipe;
 
+	symbols_pipe_init(&pipe, fdopen(fd, "w"));
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* Whatever its parent does on a signal, a worker ends. */
 	for (int number = 1; number < NSIG; number++)
@@ -122,16 +122,17 @@ static _Noreturn void worker_child(int fd, const struct symbols_request *request
 	(void)!nice(5);
 	setenv("DEBUGINFOD_TIMEOUT", "20", 0);
 	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_CPU, CPU_LIMIT_SECONDS);
+	/* By SIGXCPU: SIGKILL is what others end it with. */
+	setrlimit(RLIMIT_CPU, &(struct rlimit){ CPU_LIMIT_SECONDS, CPU_LIMIT_SECONDS + 1 });
 	if (LIMIT_MEMORY)
 		limit(RLIMIT_DATA, MEMORY_LIMIT_BYTES);
-	if (!sink.out)
+	if (!pipe.out)
 		_exit(1);
-	if (strncmp(request->build_id, SYMBOLS_JIT_PREFIX, strlen(SYMBOLS_JIT_PREFIX)) == 0)
-		perf_map_resolve(request, &sink.sink);
+	if (symbols_is_jit(request->build_id))
+		perf_map_resolve(request, &pipe.sink);
 	else
-		symbols_worker_job(request, &sink.sink);
-	_exit(fflush(sink.out) ? 1 : 0);
+		symbols_worker_job(request, &pipe.sink);
+	_exit(fflush(pipe.out) ? 1 : 0);
 }
 
 int symbols_worker_start(struct symbols_worker *worker, const struct symbols_request *request)
@@ -245,21 +246,27 @@ int symbols_worker_read(struct symbols_worker *worker, struct symbols_sink *sink
 	return 1;
 }
 
+void symbols_worker_release(struct symbols_worker *worker)
+{
+	if (worker->fd >= 0)
+		close(worker->fd);
+	free(worker->buffer);
+	worker->buffer = NULL;
+	worker->fd = -1;
+}
+
 int symbols_worker_end(struct symbols_worker *worker, char *ret_why, size_t why_bytes)
 {
 	int status = 0;
 	pid_t reaped;
 
-	close(worker->fd);
 	/* After its last answer it only exits; anything else has hung. */
 	if (worker->failed)
 		kill(worker->pid, SIGKILL);
 	do {
 		reaped = waitpid(worker->pid, &status, 0);
 	} while (reaped < 0 && errno == EINTR);
-	free(worker->buffer);
-	worker->buffer = NULL;
-	worker->fd = -1;
+	symbols_worker_release(worker);
 	if (worker->failed)
 		snprintf(ret_why, why_bytes, "reading it gave nonsense");
 	else if (reaped == worker->pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -269,5 +276,6 @@ int symbols_worker_end(struct symbols_worker *worker, char *ret_why, size_t why_
 			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(ret_why, why_bytes, "reading it failed");
-	return -EIO;
+	return !worker->failed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? -EINTR
+										     : -EIO;
 }

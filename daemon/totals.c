@@ -87,6 +87,31 @@ uint32_t totals_stack(struct totals *totals, uint32_t stack_id)
 	return place;
 }
 
+void totals_forget_stacks(struct totals *totals, int64_t first_stack_id)
+{
+	struct stack_total *none = &totals->stacks[0];
+
+	stack_total_touch(totals, none);
+	for (uint32_t place = 1; place < totals->stack_count; place++) {
+		struct stack_total *total = &totals->stacks[place];
+
+		if (total->stack_id < first_stack_id)
+			continue;
+		stack_total_touch(totals, total);
+		none->allocations += total->allocations;
+		none->allocated_bytes += total->allocated_bytes;
+		none->frees += total->frees;
+		none->freed_bytes += total->freed_bytes;
+		none->temporary += total->temporary;
+		none->listed_blocks += total->listed_blocks;
+		none->listed_bytes += total->listed_bytes;
+		none->peak_blocks += total->peak_blocks;
+		none->peak_bytes += total->peak_bytes;
+		*total =
+			(struct stack_total){ .stack_id = total->stack_id, .epoch = totals->epoch };
+	}
+}
+
 void totals_write_off(struct totals *totals)
 {
 	for (uint32_t place = 0; place < totals->stack_count; place++) {

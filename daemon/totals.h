@@ -88,6 +88,9 @@ uint64_t size_bucket_limit(unsigned bucket);
 #define totals_live_bytes(total) \
 	((total)->allocated_bytes - (total)->freed_bytes + (total)->listed_bytes)
 
+/* Stacks from this id on are no more: what they add up to is "no stack"'s from now on. */
+void totals_forget_stacks(struct totals *totals, int64_t first_stack_id);
+
 /* Writes off everything that is live. */
 void totals_write_off(struct totals *totals);
 

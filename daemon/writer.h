@@ -29,9 +29,14 @@
 	    "FROM (SELECT 1) LEFT JOIN processes p ON p.run_id=?1 AND p.pid = (SELECT pid FROM "   \
 	    "processes WHERE run_id=?1 ORDER BY process_id LIMIT 1) ORDER BY p.process_id DESC "   \
 	    "LIMIT 1) WHERE run_id=?1")                                                            \
+	ROW(RUN_UNENDED, "SELECT count(*) FROM processes WHERE run_id=? AND ending='running'")     \
 	ROW(PROCESS_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "      \
 			 "command, started_ns, ending, forked, foreign_symbols, foreign_path) "    \
 			 "VALUES(?1,?2,?3,?4,?5,?6,'running',?7,?8,?9)")                           \
+	ROW(UNRECORDED_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "   \
+			    "command, started_ns, ending, unrecorded_reason) "                     \
+			    "VALUES(?1,?2,?3,?4,?5,?6,'running',?7)")                              \
+	ROW(UNRECORDED_REMOVE, "DELETE FROM processes WHERE process_id=?1")                        \
 	ROW(PROCESS_SET,                                                                           \
 	    "UPDATE processes SET events=?2, lost_events=?3, foreign_frees=?4, cut_stacks=?5, "    \
 	    "wait_ns=?6, allocations=?7, allocated_bytes=?8, frees=?9, freed_bytes=?10, "          \
@@ -39,6 +44,9 @@
 	    "live_blocks=?15, live_bytes=?16, peak_blocks=?17, peak_bytes=?18, peak_ns=?19, "      \
 	    "held_bytes=?20, peak_held_bytes=?21, peak_rss_bytes=?22, late_events=?23 "            \
 	    "WHERE process_id=?1")                                                                 \
+	ROW(PROCESS_FOREIGN, "UPDATE processes SET foreign_symbols=max(foreign_symbols, ?2), "     \
+			     "foreign_path=iif(foreign_path='', ?3, foreign_path) "                \
+			     "WHERE process_id=?1")                                                \
 	ROW(PROCESS_TITLE, "UPDATE processes SET title=?2 WHERE process_id=?1")                    \
 	ROW(CUT_SET, "INSERT OR REPLACE INTO stack_cuts VALUES(?1,?3,?2)")                         \
 	ROW(PROCESS_END, "UPDATE processes SET ended_ns=?2, ending=?3, exit_code=?4, "             \
@@ -59,9 +67,12 @@
 			 "AND unmapped_ns IS NULL")                                                \
 	ROW(FRAME_FIND, "SELECT frame_id FROM frames WHERE module_id=? AND offset=? AND "          \
 			"inline_depth=0")                                                          \
+	ROW(FRAME_PENDING, "SELECT frame_id FROM frames WHERE module_id=? AND "                    \
+			   "symbol_state='pending' LIMIT 1")                                       \
 	ROW(FRAME_ADD, "INSERT INTO frames(module_id, offset) VALUES(?,?)")                        \
 	ROW(STACK_FIND, "SELECT stack_id FROM stacks WHERE parent_stack_id=? AND frame_id=?")      \
-	ROW(STACK_ADD, "INSERT INTO stacks(parent_stack_id, frame_id, depth) VALUES(?,?,?)")       \
+	ROW(STACK_ADD, "INSERT INTO stacks(parent_stack_id, frame_id, depth, by_frame_pointer) "         \
+			"VALUES(?,?,?,?)")                                                        \
 	ROW(TOTAL_SET,                                                                             \
 	    "INSERT INTO stack_totals VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) "                 \
 	    "ON CONFLICT(process_id, stack_id) DO UPDATE SET allocations=?3, allocated_bytes=?4, " \

@@ -10,8 +10,8 @@
  *   nodes_offset                  struct ring_node [node_capacity], stack nodes by number
  *
  * Who writes: the buffer's thread, except `control`, which the daemon writes with pwrite(2), and
- * RING_PARKED; and a forked child, before its memory of its own takes this one's place: lost_forks,
- * and forks when it was made behind the shim's back.
+ * RING_PARKED; and a child, before a memory of its own takes this one's place: lost_forks, forks when
+ * it was made behind the shim's back, spawns when it borrows its parent's memory.
  *
  * Switching. `control` says whether to record, and how often that was switched on in this process
  * (its "turn"; 0: recorded from its start). Before the daemon switches on, it parks every buffer in
@@ -43,7 +43,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x31676e6972746568ull /* "hetring1" */
-#define RING_VERSION 7
+#define RING_VERSION 8
 
 #define RING_CONTROL_RECORD 1u
 #define RING_CONTROL_TURN_SHIFT 8
@@ -77,7 +77,7 @@ struct ring_head {
 	uint32_t nodes_used;   /* node numbers 1 .. nodes_used-1 were handed out */
 	uint32_t nodes_sent;   /* node numbers below this have gone through the socket */
 	uint32_t end_how;      /* enum process_end, as soon as the process knows */
-	int32_t end_code;
+	int32_t end_code; /* of PROCESS_EXEC: 1 when the new program gets the shim, and is to say Hello */
 	uint64_t end_ticks;
 	uint64_t lost[8]; /* Losses, fields 1..6 in order */
 	uint64_t cut_reasons[8];
@@ -86,9 +86,10 @@ struct ring_head {
 	uint32_t listed_turn;		      /* the latest turn whose live blocks are all listed */
 	uint64_t listed_blocks, listed_bytes; /* in begun_turn, so far */
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
-	uint32_t forks; /* begun, each before its child is there: so many will say Hello */
+	uint32_t forks;	     /* begun, each before its child is there: so many will say Hello */
 	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
-	uint32_t lost_execs; /* programs started without the shim, which would not work there */
+	uint32_t lost_execs; /* programs started unrecorded that could not be announced (Unrecorded) */
+	uint32_t spawns;     /* programs started with the shim by children that are not forks */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */
@@ -127,7 +128,8 @@ struct ring_buffer {
 struct ring_node {
 	uint64_t pc;
 	uint32_t parent;
-	uint32_t dropped; /* the shim's: its path leads through a module that is gone */
+	uint16_t by_frame_pointer; /* see StackNodes */
+	uint16_t dropped;	   /* the shim's: its path leads through a module that is gone */
 };
 
 _Static_assert(sizeof(struct ring_head) <= 4096, "the head is one page");

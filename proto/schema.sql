@@ -17,7 +17,8 @@ CREATE TABLE runs(
   host        TEXT NOT NULL DEFAULT '',
   started_at  INTEGER NOT NULL,          -- nanoseconds since 1970
   ended_at    INTEGER,                   -- nanoseconds since 1970; NULL while it runs
-  state       TEXT NOT NULL,             -- running, complete, incomplete (some events lost), cut
+  state       TEXT NOT NULL,             -- running, complete, incomplete (some events lost, or a process
+                                         -- was not recorded), cut
                                          -- (the recording stopped before the program did)
   exit_code   INTEGER,                   -- of the program's first process; NULL: see exit_signal
   exit_signal INTEGER,                   -- signal that ended it
@@ -72,7 +73,10 @@ CREATE TABLE processes(
   late_events       INTEGER NOT NULL DEFAULT 0, -- arrived after their turn in time: the peak may be off by their size
   foreign_symbols   INTEGER NOT NULL DEFAULT 0, -- names of malloc's family that are the program's own functions:
                                                 -- what these give out is not recorded
-  foreign_path      TEXT NOT NULL DEFAULT ''    -- the file that brings them
+  foreign_path      TEXT NOT NULL DEFAULT '',   -- the file that brings them: the program, or one that was
+                                                -- loaded into a namespace of its own (dlmopen; each in notes)
+  unrecorded_reason TEXT                 -- why nothing of this program is recorded, although it is part of the
+                                         -- run (statically linked, setuid, ...); NULL: it is recorded
 );
 CREATE INDEX processes_run ON processes(run_id);
 
@@ -124,6 +128,7 @@ CREATE TABLE mappings(
   mapped_ns  INTEGER NOT NULL,
   unmapped_ns INTEGER
 );
+CREATE INDEX mappings_process ON mappings(process_id);
 
 -- A place in a module. Inlined functions at one offset are further rows: inline_depth 0 is the
 -- innermost, the greatest is the function that really stands in the code.
@@ -140,6 +145,7 @@ CREATE TABLE frames(
   symbol_state TEXT NOT NULL DEFAULT 'pending', -- pending, resolved, symbol (no line), unknown
   UNIQUE(module_id, offset, inline_depth)
 );
+CREATE INDEX frames_pending ON frames(module_id) WHERE symbol_state = 'pending';
 
 -- Call stacks as a tree shared by all runs; a stack is named by its innermost node.
 CREATE TABLE stacks(
@@ -147,6 +153,9 @@ CREATE TABLE stacks(
   parent_stack_id INTEGER NOT NULL,      -- 0: outermost frame
   frame_id        INTEGER NOT NULL REFERENCES frames,
   depth           INTEGER NOT NULL,      -- frames from the outermost, itself included
+  by_frame_pointer INTEGER NOT NULL DEFAULT 0, -- 1: this frame's code has no unwind data (made at run time,
+                                         -- assembly); its caller was found by the frame pointer,
+                                         -- which the code proves to be one
   UNIQUE(parent_stack_id, frame_id)
 );
 

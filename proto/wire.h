@@ -6,7 +6,8 @@
  *   4       n     one heaptape.Frame (proto/event.proto)
  *
  * A peer that sends a longer frame, a payload that is not a Frame, or frames out of their place
- * loses its connection. The first frame is Hello (a traced program) or RunStart (the command).
+ * loses its connection. The first frame is Hello (a traced program), Unrecorded (a program that will
+ * not be) or RunStart (the command).
  *
  * A forked child that cannot connect (it has another root folder, user or mount namespace) makes a
  * pair of sockets and sends one end, as SCM_RIGHTS, through the connection it has from its parent.

@@ -21,16 +21,17 @@ static inline void settle(void)
 #endif
 }
 
-static void *take_pages(size_t size_bytes, size_t align_pages, struct span **ret_span)
+static void *take_pages(size_t size_bytes, size_t align_pages, const struct span *grows,
+			struct span **ret_span)
 {
 	struct span *span;
 
 	if (size_bytes > PTRDIFF_MAX)
 		return NULL;
-	span = ht_span_large(size_bytes, align_pages);
+	span = ht_span_large(size_bytes, align_pages, grows);
 	if (unlikely(!span)) {
 		ht_heap_flush();
-		span = ht_span_large(size_bytes, align_pages);
+		span = ht_span_large(size_bytes, align_pages, NULL);
 	}
 	if (!span)
 		return NULL;
@@ -44,11 +45,8 @@ static void *take_pages(size_t size_bytes, size_t align_pages, struct span **ret
 
 void *ht_take_alone(size_t size_bytes, struct span **ret_span)
 {
-	void *block;
+	void *block = take_pages(size_bytes ? size_bytes : 1, 1, NULL, ret_span);
 
-	if (likely(!ht_page_heap_held))
-		return NULL;
-	block = take_pages(size_bytes ? size_bytes : 1, 1, ret_span);
 	if (!block)
 		return NULL;
 	(*ret_span)->requested_bytes = size_bytes;
@@ -78,7 +76,7 @@ void *ht_take_slow(size_t size_bytes, struct span **ret_span)
 	struct span *span;
 
 	if (size_bytes > SMALL_MAX_BYTES)
-		return take_pages(size_bytes, 1, ret_span);
+		return take_pages(size_bytes, 1, NULL, ret_span);
 	if (unlikely(heap->taken))
 		return take_inner(size_bytes, ret_span);
 	if (unlikely(heap->outer) && ht_heap_back())
@@ -100,6 +98,11 @@ void *ht_take_slow(size_t size_bytes, struct span **ret_span)
 	*ret_span = span;
 	settle();
 	return block;
+}
+
+void *ht_take_grown(struct span *old_span, size_t size_bytes, struct span **ret_span)
+{
+	return take_pages(size_bytes, 1, old_span, ret_span);
 }
 
 void *ht_take_zeroed(size_t size_bytes, struct span **ret_span)
@@ -131,7 +134,8 @@ void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_spa
 		return NULL;
 	if (alignment > PAGE_BYTES || size_bytes > SMALL_MAX_BYTES) {
 		block = take_pages(size_bytes ? size_bytes : 1,
-				   alignment > PAGE_BYTES ? alignment / PAGE_BYTES : 1, ret_span);
+				   alignment > PAGE_BYTES ? alignment / PAGE_BYTES : 1, NULL,
+				   ret_span);
 		if (block)
 			(*ret_span)->requested_bytes = size_bytes;
 		return block;
@@ -168,7 +172,7 @@ void ht_release_other(struct span *span, void *block)
 	else if (span->class)
 		ht_span_push(span, block);
 	else
-		ht_span_large_give(span);
+		ht_span_give(span);
 }
 
 bool block_resize(struct span *span, void *p, size_t size_bytes)
@@ -196,7 +200,9 @@ void block_copy(struct span *to_span, void *to, struct span *from_span, void *fr
 	    to_span->zero_from <= to_span->pages / 4) {
 		size_t whole = PAGES_OF(bytes) * PAGE_BYTES;
 
-		if (prim_move_pages(from, to, whole)) {
+		if (to_span->state == SPAN_HUGE && !to_span->alone
+			    ? ht_huge_fill(to_span, from, whole)
+			    : prim_move_out(from, to, whole)) {
 			from_span->emptied = whole == from_span->pages * PAGE_BYTES;
 			return;
 		}

@@ -7,7 +7,7 @@
  *   memalign  p = block_take_aligned(alignment, size, &span)
  *   free      span = block_to_free(p); if (span) block_release(span, p)
  *   realloc   span = block_to_realloc(old); block_resize(span, old, size), block_trim(span), or
- *             p = block_take(size, &new_span); block_copy(...); block_release(span, old)
+ *             p = block_take_moved(span, size, &new_span); block_copy(...); block_release(span, old)
  *
  * No function here sets errno; a request that cannot be met returns NULL. None of them calls
  * anything but the C library's memory copying, and the recorder for page events.
@@ -23,6 +23,7 @@
 /* Slow paths, alloc.c. ht_release_trigger is called with the heap taken and gives it. */
 void *ht_take_slow(size_t size_bytes, struct span **ret_span);
 void *ht_take_alone(size_t size_bytes, struct span **ret_span);
+void *ht_take_grown(struct span *old_span, size_t size_bytes, struct span **ret_span);
 void *ht_take_zeroed(size_t size_bytes, struct span **ret_span);
 void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_span);
 void ht_release_other(struct span *span, void *block);
@@ -166,14 +167,23 @@ static inline void *block_take(size_t size_bytes, struct span **ret_span)
 	return likely(block != NULL) ? block : ht_take_slow(size_bytes, ret_span);
 }
 
+/* The same for the contents of a block of old_span. */
+static inline void *block_take_moved(struct span *old_span, size_t size_bytes,
+				     struct span **ret_span)
+{
+	if (unlikely(!old_span->class && size_bytes > old_span->block_bytes))
+		return ht_take_grown(old_span, size_bytes, ret_span);
+	return block_take(size_bytes, ret_span);
+}
+
 /* The same; the block's size_bytes bytes read as zero. */
 static inline void *block_take_zeroed(size_t size_bytes, struct span **ret_span)
 {
 	return ht_take_zeroed(size_bytes, ret_span);
 }
 
-/* In a signal handler that interrupted the page heap: a block of whole pages which needs nothing of it,
- * and brings the place for its record along; it reads as zero. NULL: no such case, or no memory. */
+/* A block of whole pages, which brings the place for its record along and reads as zero: for callers
+ * that the page heap is closed to. NULL: no memory. */
 static inline void *block_take_alone(size_t size_bytes, struct span **ret_span)
 {
 	return ht_take_alone(size_bytes, ret_span);
@@ -256,7 +266,7 @@ void block_copy(struct span *to_span, void *to, struct span *from_span, void *fr
 
 static inline struct block_meta *span_meta(struct span *span, void *block);
 
-/* fork.c: nothing of the allocator is half done while the process is copied. */
+/* alloc_fork.c: nothing of the allocator is half done while the process is copied. */
 void ht_alloc_fork_prepare(void);
 void ht_alloc_fork_parent(void);
 void ht_alloc_fork_child(void);

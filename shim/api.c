@@ -122,7 +122,7 @@ static void *realloc_bare(void *old, size_t size_bytes)
 		block_trim(old_span);
 		return old;
 	}
-	block = block_take(size_bytes, &span);
+	block = block_take_moved(old_span, size_bytes, &span);
 	if (unlikely(!block))
 		return no_memory();
 	copy = span_usable(old_span) < size_bytes ? span_usable(old_span) : size_bytes;
@@ -203,7 +203,7 @@ HT_EXPORT int HT_API(posix_memalign)(void **ret, size_t alignment, size_t size_b
 		return posix_memalign_recorded(ret, alignment, size_bytes);
 	block = block_take_aligned(alignment, size_bytes, &span);
 	if (unlikely(!block))
-		return ENOMEM;
+		return errno = ENOMEM; /* POSIX leaves errno open; glibc sets it */
 	*ret = block;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * dlclose: what stacks remember about an object goes with it (shim/modules.h).
  * dlopen: who looks into the C library before us shall find us there.
+ * dlmopen: a namespace of its own has a C library of its own, whose blocks are not recorded.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,11 +9,13 @@
 #include <string.h>
 
 #include "shim/foreign.h"
+#include "shim/libc.h"
 #include "shim/modules.h"
 #include "shim/types.h"
 
 HT_EXPORT int HT_API(dlclose)(void *handle);
 HT_EXPORT void *HT_API(dlopen)(const char *file, int mode);
+HT_EXPORT void *HT_API(dlmopen)(Lmid_t namespace, const char *file, int mode);
 
 int HT_API(dlclose)(void *handle)
 {
@@ -21,7 +24,7 @@ int HT_API(dlclose)(void *handle)
 	int ret, error;
 
 	if (!close) {
-		close = (int (*)(void *))dlsym(RTLD_NEXT, "dlclose");
+		close = (int (*)(void *))ht_libc()->dlsym(RTLD_NEXT, "dlclose");
 		if (!close) {
 			errno = ENOSYS;
 			return -1;
@@ -53,7 +56,7 @@ static __attribute__((noinline)) open_function *open_real(const char *file, int 
 	open_function *open = __atomic_load_n(&real, __ATOMIC_RELAXED);
 
 	if (!open) {
-		open = (open_function *)dlsym(RTLD_NEXT, "dlopen");
+		open = (open_function *)ht_libc()->dlsym(RTLD_NEXT, "dlopen");
 		__atomic_store_n(&real, open, __ATOMIC_RELAXED);
 	}
 	if ((mode & RTLD_DEEPBIND) || is_libc(file))
@@ -65,4 +68,39 @@ static __attribute__((noinline)) open_function *open_real(const char *file, int 
 void *HT_API(dlopen)(const char *file, int mode)
 {
 	return open_real(file, mode)(file, mode);
+}
+
+typedef void *open_namespace_function(Lmid_t, const char *, int);
+
+static __attribute__((noinline)) open_namespace_function *open_namespace_real(void)
+{
+	static open_namespace_function *real;
+	open_namespace_function *open = __atomic_load_n(&real, __ATOMIC_RELAXED);
+
+	if (!open) {
+		open = (open_namespace_function *)ht_libc()->dlsym(RTLD_NEXT, "dlmopen");
+		__atomic_store_n(&real, open, __ATOMIC_RELAXED);
+	}
+	return open;
+}
+
+/* Where the file is searched for may depend on the caller: then the call is a jump here, too, and
+ * what is loaded is told beforehand. */
+void *HT_API(dlmopen)(Lmid_t namespace, const char *file, int mode)
+{
+	open_namespace_function *real = open_namespace_real();
+	void *handle;
+	int error;
+
+	if (namespace == LM_ID_BASE || !file || !strchr(file, '/') || strchr(file, '$')) {
+		if (namespace != LM_ID_BASE && file)
+			ht_foreign_namespace(NULL, file);
+		return real(namespace, file, mode);
+	}
+	handle = real(namespace, file, mode);
+	error = errno;
+	if (handle)
+		ht_foreign_namespace(handle, file);
+	errno = error;
+	return handle;
 }

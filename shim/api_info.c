@@ -11,6 +11,7 @@
 #include "shim/api.h"
 #include "shim/check.h"
 #include "shim/heap.h"
+#include "shim/libc.h"
 #include "shim/page_heap.h"
 #include "shim/span.h"
 
@@ -20,6 +21,8 @@ struct census {
 	size_t used_bytes;  /* blocks in it that the program holds */
 	size_t huge_blocks;
 	size_t huge_bytes;
+	size_t most_huge_blocks; /* the most there ever were */
+	size_t most_huge_bytes;
 	size_t free_runs;
 	size_t top_bytes;   /* the free run before the break */
 	size_t most_bytes;  /* the most that was ever held, huge blocks included */
@@ -64,6 +67,7 @@ static bool count_span(struct span *span, void *context)
 		break;
 	case SPAN_META:
 	case SPAN_HUSK:
+	case SPAN_STAND_IN:
 		return true;
 	}
 	census->arena_bytes += bytes;
@@ -73,11 +77,12 @@ static bool count_span(struct span *span, void *context)
 static void take_census(struct census *census)
 {
 	*census = (struct census){ 0 };
-	if (unlikely(ht_page_heap_held))
+	if (unlikely(!ht_page_heap_lock()))
 		return;
-	ht_page_heap_lock();
 	ht_page_map_walk(count_span, census);
 	census->most_bytes = ht_page_heap.most_pages * PAGE_BYTES;
+	census->most_huge_blocks = ht_page_heap.most_huge_blocks;
+	census->most_huge_bytes = ht_page_heap.most_huge_bytes;
 	ht_page_heap_unlock();
 }
 
@@ -85,10 +90,9 @@ HT_EXPORT int HT_API(malloc_trim)(size_t pad)
 {
 	size_t given;
 
-	if (unlikely(ht_page_heap_held))
-		return 0;
 	ht_heap_flush();
-	ht_page_heap_lock();
+	if (unlikely(!ht_page_heap_lock()))
+		return 0;
 	given = ht_pages_purge_locked(pad / PAGE_BYTES);
 	ht_page_heap_unlock();
 	if (HT_DEBUG)
@@ -142,31 +146,35 @@ HT_EXPORT void HT_API(malloc_stats)(void)
 	struct census census;
 
 	take_census(&census);
-	fprintf(stderr,
-		"Arena 0:\n"
-		"system bytes     = %10zu\n"
-		"in use bytes     = %10zu\n"
-		"Total (incl. mmap):\n"
-		"system bytes     = %10zu\n"
-		"in use bytes     = %10zu\n"
-		"max system bytes = %10zu\n",
-		census.arena_bytes, census.used_bytes, census.arena_bytes + census.huge_bytes,
-		census.used_bytes + census.huge_bytes, census.most_bytes);
+	ht_libc()->fprintf(stderr,
+			   "Arena 0:\n"
+			   "system bytes     = %10zu\n"
+			   "in use bytes     = %10zu\n"
+			   "Total (incl. mmap):\n"
+			   "system bytes     = %10zu\n"
+			   "in use bytes     = %10zu\n"
+			   "max mmap regions = %10zu\n"
+			   "max mmap bytes   = %10zu\n",
+			   census.arena_bytes, census.used_bytes,
+			   census.arena_bytes + census.huge_bytes,
+			   census.used_bytes + census.huge_bytes, census.most_huge_blocks,
+			   census.most_huge_bytes);
 }
 
 static void print_sizes(FILE *stream, const struct census *census)
 {
-	fputs("<sizes>\n", stream);
+	ht_libc()->fputs("<sizes>\n", stream);
 	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
 		size_t count = census->class_free[class], to = size_class_bytes(class);
 
 		if (count)
-			fprintf(stream,
+			ht_libc()->fprintf(
+				stream,
 				"  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
 				class > 1 ? size_class_bytes(class - 1) + 1 : 1, to, count * to,
 				count);
 	}
-	fputs("</sizes>\n", stream);
+	ht_libc()->fputs("</sizes>\n", stream);
 }
 
 /* glibc's elements, for the one arena and then for everything. */
@@ -177,28 +185,29 @@ HT_EXPORT int HT_API(malloc_info)(int options, FILE *stream)
 	if (options != 0)
 		return EINVAL;
 	take_census(&census);
-	fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n", stream);
+	ht_libc()->fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n", stream);
 	print_sizes(stream, &census);
 	for (int whole = 0; whole <= 1; whole++) {
-		fprintf(stream,
-			"<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
-			"<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
-			census.free_runs + census.free_blocks,
-			census.arena_bytes - census.used_bytes);
+		ht_libc()->fprintf(stream,
+				   "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
+				   "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+				   census.free_runs + census.free_blocks,
+				   census.arena_bytes - census.used_bytes);
 		if (whole)
-			fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
-				census.huge_blocks, census.huge_bytes);
-		fprintf(stream,
-			"<system type=\"current\" size=\"%zu\"/>\n"
-			"<system type=\"max\" size=\"%zu\"/>\n"
-			"<aspace type=\"total\" size=\"%zu\"/>\n"
-			"<aspace type=\"mprotect\" size=\"%zu\"/>\n",
-			census.arena_bytes, census.most_bytes, census.arena_bytes,
-			census.arena_bytes);
+			ht_libc()->fprintf(stream,
+					   "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
+					   census.huge_blocks, census.huge_bytes);
+		ht_libc()->fprintf(stream,
+				   "<system type=\"current\" size=\"%zu\"/>\n"
+				   "<system type=\"max\" size=\"%zu\"/>\n"
+				   "<aspace type=\"total\" size=\"%zu\"/>\n"
+				   "<aspace type=\"mprotect\" size=\"%zu\"/>\n",
+				   census.arena_bytes, census.most_bytes, census.arena_bytes,
+				   census.arena_bytes);
 		if (!whole)
-			fputs("</heap>\n", stream);
+			ht_libc()->fputs("</heap>\n", stream);
 	}
-	fputs("</malloc>\n", stream);
+	ht_libc()->fputs("</malloc>\n", stream);
 	return 0;
 }
 

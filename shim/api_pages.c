@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <unistd.h>
 
 #include "shim/alloc.h"
+#include "shim/altered.h"
 #include "shim/api.h"
 #include "shim/capture.h"
 #include "shim/record.h"
@@ -59,8 +61,10 @@ static inline __attribute__((always_inline)) void *map(void *want, size_t bytes,
 {
 	long ret;
 
-	if (flags & MAP_FIXED)
+	if (flags & MAP_FIXED && !(flags & MAP_FIXED_NOREPLACE)) {
 		ht_stack_unmapped((uintptr_t)want, bytes);
+		ht_pages_altered((uintptr_t)want, bytes, ALTERED_MAPPED);
+	}
 	ret = sys_call6(SYS_mmap, (long)want, (long)bytes, protection, flags, fd, offset);
 	if (ht_recording())
 		ht_record_pages_at(EVENT_MMAP, failed(ret) ? 0 : (uintptr_t)ret,
@@ -86,6 +90,7 @@ HT_EXPORT int HT_API(munmap)(void *start, size_t bytes)
 {
 	if (!unmap_will_fail(start, bytes)) {
 		ht_stack_unmapped((uintptr_t)start, bytes);
+		ht_pages_altered((uintptr_t)start, bytes, ALTERED_GONE);
 		if (ht_recording())
 			ht_record_pages_at(EVENT_MUNMAP, (uintptr_t)start, (uint64_t[]){ bytes },
 					   HT_STACK_HERE());
@@ -106,9 +111,18 @@ HT_EXPORT void *HT_API(mremap)(void *old, size_t old_bytes, size_t bytes, int fl
 		va_end(args);
 	}
 	ht_stack_unmapped((uintptr_t)old, old_bytes);
-	if (flags & MREMAP_FIXED)
+	if (flags & MREMAP_FIXED) {
 		ht_stack_unmapped((uintptr_t)want, bytes);
+		ht_pages_altered((uintptr_t)want, bytes, ALTERED_MAPPED);
+	}
+	if (!(flags & MREMAP_DONTUNMAP))
+		ht_pages_altered((uintptr_t)old, old_bytes, ALTERED_GONE);
 	ret = sys_call5(SYS_mremap, old, old_bytes, bytes, flags, want);
+	if (failed(ret))
+		ht_pages_restored((uintptr_t)old, old_bytes, ALTERED_GONE);
+	else if (ret == (long)old)
+		ht_pages_restored((uintptr_t)old, bytes < old_bytes ? bytes : old_bytes,
+				  ALTERED_GONE);
 	if (ht_recording())
 		ht_record_pages_at(EVENT_MREMAP, failed(ret) ? 0 : (uintptr_t)ret,
 				   (uint64_t[]){ bytes, (uintptr_t)old, old_bytes },
@@ -118,8 +132,53 @@ HT_EXPORT void *HT_API(mremap)(void *old, size_t old_bytes, size_t bytes, int fl
 
 HT_EXPORT int HT_API(madvise)(void *start, size_t bytes, int advice)
 {
+	long ret;
+
 	if (ht_recording())
 		ht_record_pages_at(EVENT_MADVISE, (uintptr_t)start,
 				   (uint64_t[]){ bytes, (uint32_t)advice }, HT_STACK_HERE());
-	return (int)sys_result(sys_call3(SYS_madvise, start, bytes, advice));
+	ret = sys_call3(SYS_madvise, start, bytes, advice);
+	if (!ret && (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK))
+		ht_pages_altered((uintptr_t)start, bytes, ALTERED_FORK);
+	if (!ret && (advice == MADV_DOFORK || advice == MADV_KEEPONFORK))
+		ht_pages_restored((uintptr_t)start, bytes, ALTERED_FORK);
+	return (int)sys_result(ret);
+}
+
+/* A program that handles SIGSEGV may want to know of the first write to pages of the heap, whosever
+ * it is. */
+static bool handles_faults(void)
+{
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} action = { 0 };
+
+	return sys_call4(SYS_rt_sigaction, SIGSEGV, 0, &action, sizeof(action.mask)) == 0 &&
+	       (uintptr_t)action.handler > 1;
+}
+
+HT_EXPORT int HT_API(mprotect)(void *start, size_t bytes, int protection)
+{
+	const int both = PROT_READ | PROT_WRITE;
+	long ret = sys_call3(SYS_mprotect, start, bytes, protection);
+
+	if (!ret && (protection & both) == both)
+		ht_pages_restored((uintptr_t)start, bytes, ALTERED_BARRED);
+	else if (!ret && !handles_faults())
+		ht_pages_altered((uintptr_t)start, bytes, ALTERED_BARRED);
+	return (int)sys_result(ret);
+}
+
+/* What is attached there can be detached at any time: it counts as gone, so that nothing is mapped
+ * over what comes after it. */
+HT_EXPORT void *HT_API(shmat)(int id, const void *want, int flags)
+{
+	struct shmid_ds segment;
+
+	if (flags & SHM_REMAP && sys_call3(SYS_shmctl, id, IPC_STAT, &segment) == 0)
+		ht_pages_altered((uintptr_t)want, segment.shm_segsz, ALTERED_GONE);
+	return (void *)sys_result(sys_call3(SYS_shmat, id, want, flags));
 }

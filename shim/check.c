@@ -5,6 +5,7 @@
 
 #include "shim/alloc.h"
 #include "shim/heap.h"
+#include "shim/libc.h"
 #include "shim/page_heap.h"
 #include "shim/span.h"
 
@@ -15,7 +16,12 @@ static void broken(const char *what)
 	prim_complain(head, sizeof(head) - 1);
 	prim_complain(what, strlen(what));
 	prim_complain("\n", 1);
-	abort();
+	ht_libc()->abort();
+}
+
+static const struct span *span_at(uintptr_t address)
+{
+	return span_behind(span_of((void *)address));
 }
 
 #define CHECK(what)                    \
@@ -59,8 +65,8 @@ void ht_check_span(const struct span *span)
 	CHECK(remote_count(word) <= span->used || (word & REMOTE_CLAIMED));
 	CHECK(!span->meta == !span->meta_span);
 	CHECK(!span->meta || !span->fast_owner);
-	CHECK(span_of((void *)span->start) == span);
-	CHECK(span_of((void *)(span->start + span->pages * PAGE_BYTES - 1)) == span);
+	CHECK(span_at(span->start) == span);
+	CHECK(span_at(span->start + span->pages * PAGE_BYTES - 1) == span);
 }
 
 void ht_check_heap(const struct heap *heap)
@@ -118,7 +124,7 @@ static bool check_mapped(struct span *span, void *context)
 	CHECK(span->state != SPAN_HUSK);
 	if (!span->alone)
 		tally->pages += span->pages;
-	CHECK(span_of((void *)(span->start + inside * PAGE_BYTES)) == span);
+	CHECK(span_at(span->start + inside * PAGE_BYTES) == span);
 	if (span->state == SPAN_FREE) {
 		tally->free_pages += span->pages;
 		tally->dirty_pages += span->zero_from - span->dirty_from;
@@ -126,10 +132,10 @@ static bool check_mapped(struct span *span, void *context)
 		    tally->last->from_break == span->from_break)
 			CHECK(tally->last->start + tally->last->pages * PAGE_BYTES != span->start);
 		for (size_t page = 1; page + 1 < span->pages; page++)
-			CHECK(!span_of((void *)(span->start + page * PAGE_BYTES)));
+			CHECK(!span_at(span->start + page * PAGE_BYTES));
 	} else {
 		for (size_t page = 1; page < inside; page++)
-			CHECK(span_of((void *)(span->start + page * PAGE_BYTES)) == span);
+			CHECK(span_at(span->start + page * PAGE_BYTES) == span);
 	}
 	tally->last = span;
 	return true;
@@ -141,9 +147,8 @@ void ht_check_page_heap(void)
 	struct tally tally = { 0 };
 	size_t bin_pages = 0, bin_dirty = 0;
 
-	if (ht_page_heap_held)
+	if (!ht_page_heap_lock())
 		return;
-	ht_page_heap_lock();
 	ht_page_map_walk(check_mapped, &tally);
 	for (unsigned bin = 0; bin < PAGE_BIN_COUNT; bin++) {
 		CHECK(!heap->bins[bin] == !(heap->bins_used[bin / 64] >> bin % 64 & 1));

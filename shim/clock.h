@@ -15,13 +15,12 @@ extern bool ht_clock_is_cycles;
 /* Decides which clock is used. Raw system calls only; callable before any constructor ran. */
 void ht_clock_init(void);
 
-static inline uint64_t ht_clock_ns(clockid_t clock)
-{
-	struct timespec now;
+/* The counter may not be read any more, not even by the kernel's code in this process (vDSO): from now
+ * on time is asked for by system call, in nanoseconds. */
+void ht_clock_by_call(void);
 
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+/* The kernel's, whatever the program makes of clock_gettime. */
+uint64_t ht_clock_ns(clockid_t clock);
 
 static inline uint64_t ht_clock_cycles(void)
 {

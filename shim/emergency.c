@@ -6,18 +6,18 @@
 #include "shim/page_map.h"
 #include "shim/record.h"
 
-/* A spare mapping has at most so many. */
-#define SPARE_MOST_PAGES ((size_t)1024)
-#define SPARE_SHORT_PAGES ((size_t)16)
-
-/* Ones that were freed while the lock was held, a short and a longer one, for the next to be had without
- * page faults: handlers may come again and again before whoever has the lock gets on. Not in the page
+/* Ones that were freed while the page heap was closed, for the next to be had without page faults: it
+ * may be closed for as long as some stream is locked. By their size, a power of two; not in the page
  * map. */
-static struct span *spares[2];
+#define SPARE_MOST_PAGES ((size_t)1024)
+#define SPARE_SIZES 11
+#define SPARES_EACH 4
 
-static struct span **spare_for(size_t pages)
+static struct span *spares[SPARE_SIZES][SPARES_EACH];
+
+static struct span **spares_for(size_t pages)
 {
-	return &spares[pages > SPARE_SHORT_PAGES];
+	return spares[pages > 1 ? 64 - __builtin_clzl(pages - 1) : 0];
 }
 
 static void tell(unsigned kind, const struct span *span, uint64_t second)
@@ -28,53 +28,103 @@ static void tell(unsigned kind, const struct span *span, uint64_t second)
 		ht_record_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);
 }
 
+/* Its contents go, but for the first page, which says that nobody has it. */
+static void empty(struct span *span)
+{
+	if (span->pages > 1)
+		prim_purge((void *)(span->start + PAGE_BYTES), (span->pages - 1) * PAGE_BYTES);
+}
+
+static bool put_spare(struct span *span)
+{
+	struct span **place = spares_for(span->pages);
+
+	for (unsigned i = 0; i < SPARES_EACH; i++) {
+		struct span *none = NULL;
+
+		if (!__atomic_load_n(&place[i], __ATOMIC_RELAXED) &&
+		    __atomic_compare_exchange_n(&place[i], &none, span, false, __ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
+}
+
 bool ht_emergency_keep(struct span *span)
 {
-	struct span **spare = spare_for(span->pages), *none = NULL;
-
-	if (span->pages > SPARE_MOST_PAGES || __atomic_load_n(spare, __ATOMIC_RELAXED))
+	if (span->pages > SPARE_MOST_PAGES) {
+		empty(span);
 		return false;
+	}
 	tell(EVENT_UNSPAN, span, span->block_bytes);
 	ht_page_map_set(span->start, 1, NULL);
-	if (__atomic_compare_exchange_n(spare, &none, span, false, __ATOMIC_RELEASE,
-					__ATOMIC_RELAXED))
+	if (put_spare(span))
 		return true;
 	ht_page_map_set(span->start, 1, span);
 	tell(EVENT_SPAN, span, span->block_bytes);
+	empty(span);
 	return false;
 }
 
 static struct span *take_spare(size_t pages, size_t align_bytes)
 {
-	struct span **spare = spare_for(pages), *span, *none = NULL;
+	struct span **place = spares_for(pages), *span;
 
-	if (!__atomic_load_n(spare, __ATOMIC_RELAXED))
-		return NULL;
-	span = __atomic_exchange_n(spare, NULL, __ATOMIC_ACQUIRE);
-	if (!span)
-		return NULL;
-	if (span->pages >= pages && span->start % align_bytes == 0) {
-		span->zero_from = span->pages;
-		span->emptied = false;
-		ht_page_map_set(span->start, 1, span);
-		return span;
+	for (unsigned i = 0; i < SPARES_EACH; i++) {
+		if (!__atomic_load_n(&place[i], __ATOMIC_RELAXED))
+			continue;
+		span = __atomic_exchange_n(&place[i], NULL, __ATOMIC_ACQUIRE);
+		if (span && span->start % align_bytes == 0) {
+			span->zero_from = span->pages;
+			span->emptied = false;
+			ht_page_map_set(span->start, 1, span);
+			return span;
+		}
+		if (span && !put_spare(span)) /* then it is lost */
+			empty(span);
 	}
-	/* Lost, should there be another one by now. */
-	__atomic_compare_exchange_n(spare, &none, span, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 	return NULL;
+}
+
+static void unmap(struct span *span)
+{
+	size_t bytes = (span->pages + 1) * PAGE_BYTES;
+
+	__atomic_fetch_sub(&ht_page_heap.alone_pages, span->pages, __ATOMIC_RELAXED);
+	tell(EVENT_MUNMAP, span, 0);
+	if (!prim_unmap(span, bytes))
+		prim_purge(span, bytes);
+}
+
+void ht_emergency_trim(void)
+{
+	for (size_t i = 0; i < SPARE_SIZES * SPARES_EACH; i++) {
+		struct span **place = &spares[i / SPARES_EACH][i % SPARES_EACH];
+
+		if (__atomic_load_n(place, __ATOMIC_RELAXED)) {
+			struct span *span = __atomic_exchange_n(place, NULL, __ATOMIC_ACQUIRE);
+
+			if (span)
+				unmap(span);
+		}
+	}
 }
 
 struct span *ht_emergency_take(size_t pages, size_t align_pages)
 {
-	size_t align_bytes = align_pages * PAGE_BYTES, mapped = (pages + align_pages) * PAGE_BYTES;
+	size_t align_bytes = align_pages * PAGE_BYTES, mapped;
 	uintptr_t base, start, end;
 	struct span *span;
 
 	if (pages > (SIZE_MAX >> PAGE_SHIFT) / 4 || align_pages > (SIZE_MAX >> PAGE_SHIFT) / 4)
 		return NULL;
-	span = take_spare(pages, align_bytes);
-	if (span)
-		return span;
+	if (pages <= SPARE_MOST_PAGES) {
+		span = take_spare(pages, align_bytes);
+		if (span)
+			return span;
+		pages = pages > 1 ? (size_t)1 << (64 - __builtin_clzl(pages - 1)) : 1;
+	}
+	mapped = (pages + align_pages) * PAGE_BYTES;
 	base = (uintptr_t)prim_map(mapped);
 	if (!base)
 		return NULL;
@@ -94,19 +144,19 @@ struct span *ht_emergency_take(size_t pages, size_t align_pages)
 	span->state = SPAN_HUGE;
 	span->alone = true;
 	ht_page_map_set(start, 1, span);
+	__atomic_fetch_add(&ht_page_heap.alone_pages, pages, __ATOMIC_RELAXED);
 	tell(EVENT_MMAP, span,
 	     (uint64_t)(PROT_READ | PROT_WRITE) << 32 | MAP_PRIVATE | MAP_ANONYMOUS);
 	return span;
 }
 
-void ht_emergency_give(struct span *span)
+bool ht_emergency_give(struct span *span)
 {
-	size_t bytes = (span->pages + 1) * PAGE_BYTES;
-
-	ht_page_heap_lock();
+	if (unlikely(!ht_page_heap_lock()))
+		return false;
+	tell(EVENT_UNSPAN, span, span->block_bytes);
 	ht_page_map_set(span->start, 1, NULL);
-	tell(EVENT_MUNMAP, span, 0);
+	unmap(span);
 	ht_page_heap_unlock();
-	if (!prim_unmap(span, bytes))
-		prim_purge(span, bytes);
+	return true;
 }

@@ -1,12 +1,13 @@
 #include <dlfcn.h>
-#include <elf.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shim/follow.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/ring.h"
@@ -17,12 +18,6 @@
 
 #define PRELOAD "LD_PRELOAD="
 #define PRELOAD_BYTES (sizeof(PRELOAD) - 1)
-
-#ifdef __x86_64__
-#define OUR_MACHINE EM_X86_64
-#else
-#define OUR_MACHINE EM_AARCH64
-#endif
 
 /* As LD_PRELOAD named it; "": it was loaded in another way, and nothing is done here. */
 static char shim_path[1024];
@@ -58,7 +53,7 @@ void ht_follow_init(char *const envp[])
 	const char *preload = find_preload(envp);
 	Dl_info info;
 
-	if (!preload || !dladdr(shim_path, &info) || !info.dli_fname ||
+	if (!preload || !ht_libc()->dladdr(shim_path, &info) || !info.dli_fname ||
 	    strlen(info.dli_fname) >= sizeof(shim_path))
 		return;
 	strcpy(shim_path, info.dli_fname);
@@ -72,60 +67,14 @@ bool ht_follow_leaves_out(void)
 	       sys_call0(SYS_getppid) != ht_settings.command_pid;
 }
 
-/* False for an ELF file that is not for our processor and C library. Those that cannot be read, and
- * scripts, are given the benefit of the doubt. */
-static bool file_can_load(long fd)
-{
-	union {
-		Elf64_Ehdr head;
-		char bytes[1024]; /* head, segments, and in practice the interpreter's name */
-	} file;
-	long got = sys_call4(SYS_pread64, fd, &file, sizeof(file) - 1, 0);
-
-	if (got < (long)sizeof(file.head) || memcmp(file.head.e_ident, ELFMAG, SELFMAG) != 0)
-		return true;
-	return file.head.e_ident[EI_CLASS] == ELFCLASS64 && file.head.e_machine == OUR_MACHINE &&
-	       !memmem(&file, (size_t)got, "/ld-musl", 8);
-}
-
 static bool can_reach(const char *path, int how)
 {
 	return sys_call3(SYS_faccessat, AT_FDCWD, path, how) == 0;
 }
 
-/* Would a program find the shim, the daemon (for another root, user or mount namespace there may be
- * none) and room in its memory? Else it is counted. */
-static bool can_be_recorded(void)
+static long call(long number, long a, long b, long c, long d, long e)
 {
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	bool connected = ht_link.state == LINK_ON;
-
-	sys_call4(SYS_prlimit64, 0, RLIMIT_DATA, 0, &limit);
-	if (can_reach(shim_path, R_OK) && (!connected || can_reach(ht_settings.socket, W_OK)) &&
-	    limit.rlim_cur >= RING_LEAST_DATA_BYTES)
-		return true;
-	if (connected)
-		__atomic_fetch_add(&ht_ring.head->lost_execs, 1, __ATOMIC_RELAXED);
-	return false;
-}
-
-static bool can_load(int folder, const char *path)
-{
-	bool can;
-	long fd;
-
-	if (ht_seccomp_forbids_start)
-		return false;
-	if (!path)
-		return can_be_recorded();
-	if (!*path)
-		return file_can_load(folder) && can_be_recorded();
-	fd = sys_call4(SYS_openat, folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
-	if (fd < 0) /* one that cannot be read, or that is not there */
-		return can_reach(shim_path, R_OK);
-	can = file_can_load(fd) && can_be_recorded();
-	sys_call1(SYS_close, fd);
-	return can;
+	return sys_call5(number, a, b, c, d, e);
 }
 
 /* The value of the variable that `line` sets, or NULL. */
@@ -143,7 +92,7 @@ static const char *value_in(char *const envp[], const char *line)
  * somebody wants so. */
 static bool lacks_ours(char *const envp[], const char *preload)
 {
-	const char *socket = value_in(envp, "HEAPTAPE_SOCKET");
+	const char *socket = value_in(envp, "HEAPTAPE_SOCKET=");
 
 	if (socket && strcmp(socket, ht_settings.socket) != 0)
 		return false;
@@ -155,29 +104,126 @@ static bool lacks_ours(char *const envp[], const char *preload)
 	return false;
 }
 
-size_t ht_follow_plan(struct follow_plan *plan, int folder, const char *path, char *const envp[],
-		      bool child)
+static bool is_program(const char *path)
+{
+	struct stat status;
+
+	return sys_call4(SYS_newfstatat, AT_FDCWD, path, &status, 0) == 0 &&
+	       S_ISREG(status.st_mode) && can_reach(path, X_OK);
+}
+
+/* As execvp searches. NULL: it is not there, or its path is too long. */
+static const char *find_program(const char *name, char found[FOLLOW_PATH_BYTES])
+{
+	const char *list = value_in(environ, "PATH="), *end;
+	size_t length = strlen(name);
+
+	for (list = list ? list : "/bin:/usr/bin";; list = end + 1) {
+		size_t bytes;
+
+		end = strchrnul(list, ':');
+		bytes = (size_t)(end - list);
+		if (bytes + length + 2 <= FOLLOW_PATH_BYTES) {
+			char *at = mempcpy(found, list, bytes);
+
+			if (bytes)
+				*at++ = '/';
+			strcpy(at, name);
+			if (is_program(found))
+				return found;
+		}
+		if (!*end)
+			return NULL;
+	}
+}
+
+/* Why the program is not recorded, whatever its environment says. False: nor will it be executed. */
+static bool examine(struct follow_plan *plan, int folder, const char *path)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (!path || (*path && sys_call3(SYS_faccessat, folder, path, X_OK) != 0))
+		return false;
+	image_look(call, folder, path, &plan->image);
+	if (plan->image.reason != IMAGE_RECORDABLE)
+		return true;
+	sys_call4(SYS_prlimit64, 0, RLIMIT_DATA, 0, &limit);
+	if (plan->preload && image_list_has_checker(plan->preload + PRELOAD_BYTES))
+		plan->image.reason = IMAGE_CHECKER;
+	else if (limit.rlim_cur < RING_LEAST_DATA_BYTES)
+		plan->image.reason = IMAGE_DATA_LIMIT;
+	else if (!can_reach(shim_path, R_OK) ||
+		 (ht_link.state == LINK_ON && !can_reach(ht_settings.socket, W_OK)))
+		plan->image.reason = IMAGE_UNREACHABLE;
+	return true;
+}
+
+/* False: the environment is passed as it is. */
+static bool changes(struct follow_plan *plan, int folder, const char *path, bool search,
+		    char *const envp[])
+{
+	const char *socket = value_in(envp, "HEAPTAPE_SOCKET=");
+	bool has_shim = plan->preload && find_shim(plan->preload + PRELOAD_BYTES);
+	bool wanted_so = socket && strcmp(socket, ht_settings.socket) != 0;
+	bool exists = true, bars;
+
+	plan->adds = ht_settings.follow == FOLLOW_ALL && lacks_ours(envp, plan->preload);
+	if (search && !ht_seccomp_forbids_start && !strchr(path, '/'))
+		path = find_program(path, plan->found);
+	plan->path = path ? path : plan->path;
+	if (ht_seccomp_forbids_start)
+		plan->image.reason = IMAGE_FILTER;
+	else
+		exists = examine(plan, folder, path);
+	bars = image_bars_shim(plan->image.reason);
+	if (wanted_so) /* for another daemon, or none */
+		plan->image.reason = IMAGE_RECORDABLE;
+	else if (plan->image.reason == IMAGE_RECORDABLE && exists && !plan->adds &&
+		 (!has_shim || !socket))
+		plan->image.reason = IMAGE_ENVIRONMENT;
+	plan->loads = plan->image.reason == IMAGE_RECORDABLE && exists && !wanted_so;
+	if (plan->adds)
+		return !bars;
+	plan->adds_run = plan->loads && ht_settings.own_run && !value_in(envp, ht_settings.own_run);
+	return plan->adds_run || (has_shim && bars);
+}
+
+size_t ht_follow_plan(struct follow_plan *plan, int folder, const char *path, bool search,
+		      char *const envp[], bool child)
 {
 	size_t entries = 1;
 
+	plan->image = (struct image){ .reason = IMAGE_RECORDABLE };
+	plan->path = path;
+	plan->loads = plan->adds = plan->adds_run = false;
 	if (!shim_path[0] || !ht_settings.socket[0])
 		return 0;
 	plan->preload = find_preload(envp);
-	plan->adds = ht_settings.follow == FOLLOW_ALL && lacks_ours(envp, plan->preload);
-	if (plan->adds) {
-		if (!can_load(folder, path))
-			return 0;
-	} else {
-		if (!plan->preload || !find_shim(plan->preload + PRELOAD_BYTES))
-			return 0;
-		child = child || sys_call0(SYS_getpid) != ht_pid;
-		if (!(child && ht_settings.follow == FOLLOW_NONE) && can_load(folder, path))
-			return 0;
-	}
+	child = child || sys_call0(SYS_getpid) != ht_pid;
+	if (ht_settings.follow == FOLLOW_NONE && child
+		    ? !plan->preload || !find_shim(plan->preload + PRELOAD_BYTES)
+		    : !changes(plan, folder, path, search, envp))
+		return 0;
 	while (envp && envp[entries - 1])
 		entries++;
 	return (entries + ht_settings.line_count + 1) * sizeof(char *) + PRELOAD_BYTES +
 	       strlen(shim_path) + (plan->preload ? strlen(plan->preload) : 0) + 2;
+}
+
+static void count_spawn(const struct follow_plan *plan, uint32_t one)
+{
+	if (plan->loads && ht_link.state == LINK_ON)
+		__atomic_fetch_add(&ht_ring.head->spawns, one, __ATOMIC_RELAXED);
+}
+
+void ht_follow_announce(const struct follow_plan *plan)
+{
+	count_spawn(plan, 1);
+}
+
+void ht_follow_failed(const struct follow_plan *plan)
+{
+	count_spawn(plan, -1u);
 }
 
 /* LD_PRELOAD with the shim first; returns the end of what was written. */
@@ -210,7 +256,7 @@ static bool put_preload_without(char *text, const char *list)
 
 char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], void *memory)
 {
-	bool none = !plan->adds && ht_settings.follow == FOLLOW_NONE;
+	bool none = !plan->adds && !plan->adds_run && ht_settings.follow == FOLLOW_NONE;
 	const char *list = plan->preload ? plan->preload + PRELOAD_BYTES : "";
 	char **made = memory, *text;
 	size_t count = 0, entries = 0;
@@ -219,7 +265,7 @@ char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], 
 		entries++;
 	text = (char *)(made + entries + ht_settings.line_count + 2);
 	for (size_t i = 0; i < entries; i++) {
-		if (envp[i] == plan->preload) {
+		if (envp[i] == plan->preload && !plan->adds_run) {
 			if (plan->adds || !put_preload_without(text, list))
 				continue;
 			made[count++] = text;
@@ -234,6 +280,8 @@ char *const *ht_follow_make(const struct follow_plan *plan, char *const envp[], 
 		put_preload_with(text, list);
 		made[count++] = text;
 	}
+	if (plan->adds_run)
+		made[count++] = (char *)ht_settings.own_run;
 	made[count] = NULL;
 	return made;
 }

@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <gnu/libc-version.h>
 #include <link.h>
 #include <malloc.h>
@@ -9,8 +10,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/wire.h"
 #include "shim/api.h"
+#include "shim/clock.h"
 #include "shim/foreign.h"
+#include "shim/libc.h"
+#include "shim/lifecycle.h"
+#include "shim/link.h"
+#include "shim/modules.h"
 #include "shim/record.h"
 #include "shim/ring.h"
 #include "shim/sys.h"
@@ -36,7 +43,7 @@ static const void *base_of(const void *address, const char **ret_path)
 {
 	Dl_info info;
 
-	if (!address || !dladdr(address, &info))
+	if (!address || !ht_libc()->dladdr(address, &info))
 		return NULL;
 	if (ret_path)
 		*ret_path = info.dli_fname;
@@ -49,8 +56,8 @@ static bool is_defined_at(const void *address)
 	const ElfW(Sym) *symbol = NULL;
 	Dl_info info;
 
-	return dladdr1(address, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) && symbol &&
-	       symbol->st_shndx != SHN_UNDEF;
+	return ht_libc()->dladdr1(address, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) &&
+	       symbol && symbol->st_shndx != SHN_UNDEF;
 }
 
 static void note(const void *address)
@@ -62,31 +69,85 @@ static void note(const void *address)
 		strncpy(ht_foreign.path, path, sizeof(ht_foreign.path) - 1);
 }
 
+static void tell_daemon(const char *path, unsigned symbols)
+{
+	enum { FRAME_FOREIGN_HEAP = 17 };
+	size_t path_bytes = strlen(path);
+	uint8_t heads[2][32];
+	struct wire_put put = { heads[0] + WIRE_HEADER_BYTES, heads[0] + sizeof(heads[0]), 0 };
+	struct wire_put tail = { heads[1], heads[1] + sizeof(heads[1]), 0 };
+	uint32_t payload;
+	size_t body;
+	int error;
+
+	wire_put_uint(&tail, 3, symbols);
+	wire_put_fixed64(&tail, 1, ht_clock_ticks());
+	body = wire_head_bytes(path_bytes) + path_bytes + (size_t)(tail.at - heads[1]);
+	wire_put_head(&put, FRAME_FOREIGN_HEAP, body);
+	payload = (uint32_t)((size_t)(put.at - heads[0]) - WIRE_HEADER_BYTES + body);
+	memcpy(heads[0], &payload, sizeof(payload));
+	wire_put_head(&put, 2, path_bytes);
+	do {
+		struct iovec parts[] = { { heads[0], (size_t)(put.at - heads[0]) },
+					 { (void *)(uintptr_t)path, path_bytes },
+					 { heads[1], (size_t)(tail.at - heads[1]) } };
+		struct link_hold hold;
+
+		ht_link_lock(&hold);
+		error = ht_link_send(parts, 3);
+		ht_link_unlock(&hold);
+		if (error == -EAGAIN)
+			ht_link_wait();
+	} while (error == -EAGAIN);
+}
+
+void ht_foreign_namespace(void *handle, const char *file)
+{
+	const void *us = base_of(&ht_foreign, NULL);
+	const struct link_map *map = NULL;
+	unsigned symbols = 0;
+
+	if (ht_link.state != LINK_ON || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	for (unsigned i = 0; handle && i < NAMES; i++) {
+		const void *found = ht_libc()->dlsym(handle, names[i]);
+
+		symbols += found && base_of(found, NULL) != us;
+	}
+	if (handle)
+		ht_libc()->dlerror(); /* of names that are not there */
+	if (handle && !symbols)
+		return;
+	if (handle && ht_libc()->dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && *map->l_name)
+		file = map->l_name;
+	tell_daemon(ht_path_keep(file), symbols ? symbols : NAMES);
+}
+
 void ht_foreign_init(void)
 {
 	const void *us = base_of(&ht_foreign, NULL), *next, *new;
 
 	for (unsigned i = 0; i < NAMES; i++) {
-		const void *found = dlsym(RTLD_DEFAULT, names[i]);
+		const void *found = ht_libc()->dlsym(RTLD_DEFAULT, names[i]);
 
 		if (found && base_of(found, NULL) != us && is_defined_at(found))
 			note(found);
 	}
-	next_free = (void (*)(void *))dlsym(RTLD_NEXT, "free");
-	next_usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+	next_free = (void (*)(void *))ht_libc()->dlsym(RTLD_NEXT, "free");
+	next_usable = (size_t(*)(void *))ht_libc()->dlsym(RTLD_NEXT, "malloc_usable_size");
 	next = base_of((const void *)(uintptr_t)next_free, NULL);
-	if (next == base_of((const void *)(uintptr_t)gnu_get_libc_version, NULL)) {
-		libc_info = (struct mallinfo2(*)(void))dlsym(RTLD_NEXT, "mallinfo2");
+	if (next == base_of((const void *)(uintptr_t)ht_libc()->gnu_get_libc_version, NULL)) {
+		libc_info = (struct mallinfo2(*)(void))ht_libc()->dlsym(RTLD_NEXT, "mallinfo2");
 		return;
 	}
 	/* A library whose malloc lies behind ours may serve operator new all the same. */
 	if (!next)
 		return;
-	new = dlsym(RTLD_DEFAULT, "_Znwm");
+	new = ht_libc()->dlsym(RTLD_DEFAULT, "_Znwm");
 	if (new &&base_of(new, NULL) == next)
 		note(new);
 	else if (!new)
-		dlerror(); /* not the program's to see */
+		ht_libc()->dlerror(); /* not the program's to see */
 }
 
 /* The kernel looks before it says that the first argument makes no sense. */
@@ -181,7 +242,7 @@ static bool object_of(const void *address, struct object *ret)
 	struct link_map *map = NULL;
 	Dl_info info;
 
-	if (!dladdr1(address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP) || !map)
+	if (!ht_libc()->dladdr1(address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP) || !map)
 		return false;
 	ret->map = map;
 	ret->count = symbols_of(map, &ret->symbols, &ret->strings);

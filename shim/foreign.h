@@ -28,6 +28,12 @@ size_t ht_foreign_usable(void *p);
 /* Moves such a block to our heap; NULL for one that is not, and as realloc does. */
 void *ht_foreign_realloc(void *p, size_t size_bytes);
 
+/*
+ * An object was loaded into a namespace of its own, where there is a C library of its own, too: tells
+ * the daemon what file it is, unless its malloc is ours all the same. handle NULL: it will be loaded.
+ */
+void ht_foreign_namespace(void *handle, const char *file);
+
 /* From now on the C library's names of malloc's family mean our functions, too: for those who look
  * there first, or only there. */
 void ht_foreign_rename(void);

@@ -4,6 +4,7 @@
 #include "shim/alloc.h"
 #include "shim/capture.h"
 #include "shim/fork.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/resume.h"
@@ -13,9 +14,10 @@
 #include "shim/stack_table.h"
 #include "shim/thread.h"
 
-bool ht_forking;
-
-static int errno_before;
+/* This thread is in fork: what looks like a child that was made behind our back is the one that will
+ * call us in a moment. */
+static __thread bool forking;
+static __thread int errno_before;
 
 /* Is there a record that children are a part of? */
 static bool is_recorded(void)
@@ -25,21 +27,25 @@ static bool is_recorded(void)
 
 static void prepare(void)
 {
-	ht_forking = true;
+	forking = true;
 	if (is_recorded())
 		__atomic_fetch_add(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
 	ht_alloc_fork_prepare();
 	errno_before = errno;
+	errno = 0;
 }
 
-/* Called by a fork that failed, too: then there is another errno. (Should it be the same, one child
- * too many is announced, which is noticed when nobody has the connection any more.) */
+/* Called by a fork that failed, too: then it has set errno. Ours are the last of the handlers before
+ * it and the first after it. */
 static void parent(void)
 {
-	if (errno != errno_before && is_recorded())
+	int error = errno;
+
+	if (error && is_recorded())
 		__atomic_fetch_sub(&ht_ring.head->forks, 1, __ATOMIC_RELAXED);
+	errno = error ? error : errno_before;
 	ht_alloc_fork_parent();
-	ht_forking = false;
+	forking = false;
 }
 
 /* The parent's shared memory is never written again, but for the two counts: from the copied pages on
@@ -67,14 +73,25 @@ static void begin_anew(bool announced)
 	else
 		ht_link_off(NULL, 0);
 	ht_link_forget();
-	ht_forking = false;
 }
 
-static void child(void)
+static void begin_child(void)
 {
+	bool announced = forking;
+
+	forking = false;
+	if (announced)
+		errno = errno_before;
 	ht_alloc_fork_child();
 	ht_shell_forked();
-	begin_anew(true);
+	begin_anew(announced);
+}
+
+/* A handler that was called before this one may have begun the record: it allocates. */
+static void child(void)
+{
+	if (forking)
+		begin_child();
 }
 
 bool ht_fork_seen_to(void)
@@ -83,15 +100,14 @@ bool ht_fork_seen_to(void)
 
 	if (!alive || __atomic_load_n(alive, __ATOMIC_RELAXED) == RING_ALIVE)
 		return true;
-	/* One of its threads sees to it, and none if fork is about to call us. */
-	if (ht_forking || __atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
+	/* One of its threads sees to it. */
+	if (__atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
 		return false;
-	ht_alloc_fork_child();
-	begin_anew(false);
+	begin_child();
 	return ht_recording();
 }
 
 void ht_fork_watch(void)
 {
-	pthread_atfork(prepare, parent, child);
+	ht_libc()->__register_atfork(prepare, parent, child, NULL);
 }

@@ -8,10 +8,6 @@
 
 #include <stdbool.h>
 
-/* fork is under way: what looks like a child that was made behind our back may be the one that
- * will call us in a moment. */
-extern bool ht_forking;
-
 /* For a thread that finds its own pages empty: begins the record of such a child. False: there is
  * none to write into. */
 bool ht_fork_seen_to(void);

@@ -5,15 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "shim/lifecycle.h"
+#include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/sys.h"
 #include "shim/types.h"
-
-/* The C library's own close, a cancellation point like the one it stands for. */
-int libc_close(int fd) __asm__("__close");
 
 /* The connection's descriptor; -1 when there is none. */
 static int guarded(void)
@@ -57,7 +56,8 @@ HT_EXPORT int HT_API(close)(int fd)
 
 	if (fd >= 0 && fd == guarded())
 		return __atomic_exchange_n(&closed, 1, __ATOMIC_RELAXED) ? bad_descriptor() : 0;
-	return libc_close(fd);
+	/* A cancellation point, like the one this stands for. */
+	return ht_libc()->__close(fd);
 }
 
 HT_EXPORT int HT_API(dup2)(int from, int to)
@@ -109,9 +109,10 @@ HT_EXPORT void HT_API(closefrom)(int first)
 
 	if (close_range_around(from, ~0u, 0) < 0) {
 		/* A kernel without close_range: one by one, as far as descriptors can go. */
-		long limit = sysconf(_SC_OPEN_MAX);
+		struct rlimit limit = { 1024, 1024 };
 
-		for (long fd = from; fd < limit; fd++)
+		sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
+		for (rlim_t fd = from; fd < limit.rlim_cur; fd++)
 			if ((int)fd != guarded())
 				sys_call1(SYS_close, fd);
 	}

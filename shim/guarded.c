@@ -17,13 +17,18 @@
 #define QUARANTINE_BLOCKS 4096
 #define QUARANTINE_BYTES 4096
 #define QUARANTINE_LARGER_BLOCKS 256
+/* Large ones: their pages are given back, only their addresses are kept. */
+#define QUARANTINE_LARGE_BLOCKS 64
+/* Pages looked at at once. */
+#define RESIDENT_PAGES ((size_t)1024)
 /* More than this is not told at exit. */
 #define TOLD_MOST 20
 
 bool ht_guard_on;
 
 static struct free_block *quarantine[QUARANTINE_BLOCKS], *larger[QUARANTINE_LARGER_BLOCKS];
-static uint32_t quarantine_turn, larger_turn;
+static void *large[QUARANTINE_LARGE_BLOCKS];
+static uint32_t quarantine_turn, larger_turn, large_turn;
 
 /* Never 0, and not the same everywhere: neither a string's end nor a memset passes for it. */
 static uint8_t guard_byte(uintptr_t at)
@@ -143,6 +148,32 @@ static bool guard_broken(const char *call, const struct span *span, uintptr_t bl
 	return true;
 }
 
+/* Of a large free block, whose pages were given back: what is in memory and not zero was written. */
+static bool find_written(uintptr_t from, uintptr_t to, uintptr_t *ret_first, uintptr_t *ret_last)
+{
+	unsigned char resident[RESIDENT_PAGES];
+	size_t pages;
+
+	*ret_first = 0;
+	for (; from < to; from += pages * PAGE_BYTES) {
+		pages = (to - from) / PAGE_BYTES;
+		if (pages > RESIDENT_PAGES)
+			pages = RESIDENT_PAGES;
+		if (!prim_resident(from, pages, resident))
+			break;
+		for (size_t at = 0; at < pages * PAGE_BYTES; at++) {
+			if (!(resident[at / PAGE_BYTES] & 1)) {
+				at += PAGE_BYTES - 1;
+			} else if (((const uint8_t *)from)[at]) {
+				if (!*ret_first)
+					*ret_first = from + at;
+				*ret_last = from + at;
+			}
+		}
+	}
+	return *ret_first != 0;
+}
+
 /* The same of a free block's poison; the first words only while it is in quarantine: they become
  * the free list's. */
 static bool poison_broken(const char *call, const struct span *span, uintptr_t block,
@@ -151,7 +182,8 @@ static bool poison_broken(const char *call, const struct span *span, uintptr_t b
 	uintptr_t from = meta->ticks & META_QUARANTINED ? block : block + sizeof(struct free_block);
 	uintptr_t first, last;
 
-	if (!find_damage(from, block + span_usable(span), block, &first, &last))
+	if (!(span->class ? find_damage(from, block + span_usable(span), block, &first, &last)
+			  : find_written(block, block + span->pages * PAGE_BYTES, &first, &last)))
 		return false;
 	*ret = describe(MISUSE_WRITTEN, call, span, block, meta);
 	ret->address = first;
@@ -200,6 +232,34 @@ static void check_poison(struct span *span, void *block, uint32_t stack)
 		tell(&misuse, stack);
 }
 
+static void leave_large(void *block, uint32_t stack)
+{
+	struct span *span = block ? span_of(block) : NULL;
+	struct block_meta *meta = span ? span_meta_if_any(span, block) : NULL;
+	struct misuse misuse;
+
+	if (!meta)
+		return;
+	if (poison_broken("free", span, (uintptr_t)block, meta, &misuse))
+		tell(&misuse, stack);
+	__atomic_store_n(&meta->ticks, 0, __ATOMIC_RELEASE);
+	block_release(span, block);
+}
+
+/* Large blocks keep nothing from others but addresses, which may be limited. True: there were some. */
+static bool flush_large(uint32_t stack)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < QUARANTINE_LARGE_BLOCKS; i++) {
+		void *block = __atomic_exchange_n(&large[i], NULL, __ATOMIC_ACQ_REL);
+
+		any |= block != NULL;
+		leave_large(block, stack);
+	}
+	return any;
+}
+
 static void *take(unsigned kind, size_t alignment, size_t size_bytes, uint32_t stack,
 		  struct span **ret_span)
 {
@@ -214,7 +274,8 @@ static void *take(unsigned kind, size_t alignment, size_t size_bytes, uint32_t s
 	else
 		block = block_take(bytes, ret_span);
 	if (!block)
-		return NULL;
+		return flush_large(stack) ? take(kind, alignment, size_bytes, stack, ret_span)
+					  : NULL;
 	if (unlikely(!span_meta(*ret_span, block))) {
 		struct span *span = *ret_span;
 		void *other = block_take_alone(bytes, ret_span);
@@ -279,7 +340,7 @@ static struct free_block *enter_quarantine(struct free_block *block, size_t usab
 
 static void leave_quarantine(struct free_block *block, uint32_t stack)
 {
-	struct span *span = block ? span_of(block) : NULL;
+	struct span *span = block ? span_behind(span_of(block)) : NULL;
 	struct block_meta *meta;
 	struct misuse misuse;
 
@@ -311,8 +372,18 @@ static void give(struct span *span, void *block, struct block_meta *meta, size_t
 {
 	if (ht_freed)
 		ht_freed_add((uintptr_t)block, size_bytes, allocated_stack, stack);
-	if (!guarded || !span->class) {
+	if (!guarded ||
+	    (!span->class && (span->alone || !prim_purge(block, span->pages * PAGE_BYTES)))) {
 		block_release(span, block);
+		return;
+	}
+	if (!span->class) {
+		uint32_t turn = __atomic_fetch_add(&large_turn, 1, __ATOMIC_RELAXED);
+
+		__atomic_store_n(&meta->ticks, META_POISONED | META_QUARANTINED, __ATOMIC_RELEASE);
+		leave_large(__atomic_exchange_n(&large[turn % QUARANTINE_LARGE_BLOCKS], block,
+						__ATOMIC_ACQ_REL),
+			    stack);
 		return;
 	}
 	memset(block, POISON_BYTE, span_usable(span));
@@ -455,7 +526,7 @@ static bool check_block(const struct span *span, uint32_t index, struct misuse *
 
 	if (has_guard(&before))
 		broken = guard_broken("exit", span, block, &before, ret);
-	else if (span->class && before.ticks & META_POISONED)
+	else if (before.ticks & META_POISONED)
 		broken = poison_broken("exit", span, block, &before, ret);
 	else
 		return false;
@@ -485,16 +556,17 @@ void ht_guard_check_all(void)
 	static struct findings findings;
 	uint64_t signals;
 
-	/* Held: exit in a signal handler, or after a jump out of one, that interrupted the page heap. */
-	if (!ht_guard_on || ht_page_heap_held)
+	if (!ht_guard_on)
 		return;
 	/* While pages are looked at they must not go away; and nobody who would like some may be
 	 * called meanwhile. */
 	sys_signals_block(&signals);
-	ht_page_heap_lock();
 	findings.count = 0;
-	ht_alloc_walk(check_span, &findings);
-	ht_page_heap_unlock();
+	/* Closed: exit in a signal handler, or after a jump out of one, that interrupted the page heap. */
+	if (ht_page_heap_lock_patiently()) {
+		ht_alloc_walk(check_span, &findings);
+		ht_page_heap_unlock();
+	}
 	sys_signals_restore(&signals);
 	for (unsigned i = 0; i < findings.count; i++)
 		ht_misuse_tell(&findings.misuses[i]);

@@ -3,7 +3,9 @@
  * for to the end of what the allocator gave, GUARD_LEAST_BYTES at least. It is looked at when the
  * block is freed or reallocated, and of live blocks when the process exits. A small block that is
  * free is filled with a pattern and stays in quarantine for some thousand frees (fewer of larger
- * blocks); the pattern is looked at after that, when the block is handed out again, and at exit.
+ * blocks); the pattern is looked at after that, when the block is handed out again, and at exit. Of
+ * the large blocks freed last the pages are given back and the addresses kept: what is in memory there
+ * later was written.
  *
  * Decided once, at the start; blocks older than that have no guard. It works with and without a
  * recording: malloc and its family come here by way of traced.c, whether they record or not

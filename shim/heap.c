@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "shim/check.h"
+#include "shim/libc.h"
 
 /* While the heap is small, empty spans of larger blocks than this are not kept: their pages serve
  * other classes. */
 #define KEEP_MOST_BYTES 1024
+/* But when a class has given up the only span with free blocks so often, it keeps one. */
+#define GIVEN_UP_MOST 4
 #define SMALL_HEAP_PAGES 4096
 
 /* Full spans looked at for remote frees before a new span is made. */
@@ -22,7 +25,7 @@ struct heap ht_heap_none = {
 __thread struct heap *ht_heap __attribute__((tls_model("initial-exec"))) = &ht_heap_none;
 uint32_t ht_heaps_left;
 
-static struct heap *unused_heaps; /* of threads that ended; under the page heap's lock */
+static struct heap *unused_heaps; /* under the page heap's lock */
 static bool several_heaps;	  /* more than one was ever made */
 static pthread_key_t end_key;
 static bool have_end_key;
@@ -44,6 +47,7 @@ static void set_current(struct heap *heap, unsigned class, struct span *span)
 }
 
 static void abandon(struct heap *heap);
+static void abandon_locked(void);
 
 static void thread_end_cb(void *user)
 {
@@ -63,11 +67,11 @@ static void thread_end_cb(void *user)
 /* Threads tell us when they end; the first one got its heap before this could be arranged. */
 static __attribute__((constructor(101))) void heap_start(void)
 {
-	if (pthread_key_create(&end_key, thread_end_cb) != 0)
+	if (ht_libc()->pthread_key_create(&end_key, thread_end_cb) != 0)
 		return;
 	have_end_key = true;
 	if (ht_heap != &ht_heap_none)
-		pthread_setspecific(end_key, ht_heap);
+		ht_libc()->pthread_setspecific(end_key, ht_heap);
 }
 
 /* A new heap, for handlers that interrupt work on `outer`; NULL: the thread's own. */
@@ -78,14 +82,14 @@ static struct heap *make_heap(struct heap *outer)
 
 	for (heap = outer; heap; heap = heap->outer)
 		depth++;
-	if (unlikely(ht_page_heap_held || depth >= HEAP_NESTING))
+	if (unlikely(depth >= HEAP_NESTING || !ht_page_heap_lock()))
 		return NULL;
-	ht_page_heap_lock();
 	heap = *place;
 	if (heap && heap != &ht_heap_none) { /* a signal handler was first */
 		ht_page_heap_unlock();
 		return heap;
 	}
+	abandon_locked();
 	heap = unused_heaps;
 	if (heap)
 		unused_heaps = heap->next;
@@ -104,7 +108,7 @@ static struct heap *make_heap(struct heap *outer)
 	}
 	ht_page_heap_unlock();
 	if (heap && have_end_key)
-		pthread_setspecific(end_key, heap);
+		ht_libc()->pthread_setspecific(end_key, heap);
 	return heap;
 }
 
@@ -197,13 +201,16 @@ static void make_first(struct heap *heap, struct class_spans *spans, struct span
 	set_current(heap, span->class, span);
 }
 
-static void drop_husk(struct class_spans *spans, struct span *span)
+/* False: the page heap is closed, and it stays. */
+static bool drop_husk(struct class_spans *spans, struct span *span)
 {
+	if (unlikely(!ht_page_heap_lock()))
+		return false;
 	span_list_remove(&spans->full, span);
 	spans->spans--;
-	ht_page_heap_lock();
 	ht_span_struct_free_locked(span);
 	ht_page_heap_unlock();
+	return true;
 }
 
 /* Looks for blocks that other threads freed in the oldest full spans. */
@@ -214,9 +221,8 @@ static struct span *look_at_full(struct heap *heap, struct class_spans *spans)
 		uint64_t word = remote_load(span);
 
 		if (word & REMOTE_DEAD) {
-			if (unlikely(ht_page_heap_held))
+			if (unlikely(!drop_husk(spans, span)))
 				break;
-			drop_husk(spans, span);
 			continue;
 		}
 		if (remote_first(word) && ht_span_thaw(span)) {
@@ -236,7 +242,7 @@ static void release(struct heap *heap, struct class_spans *spans, struct span *s
 	if (heap->current[span->class] == span)
 		set_current(heap, span->class,
 			    spans->partial.first ? spans->partial.first : &ht_span_none);
-	ht_span_small_give(span);
+	ht_span_give(span);
 }
 
 static void flush(struct heap *heap)
@@ -312,15 +318,17 @@ struct span *ht_heap_find(struct heap *heap, unsigned class)
 	return room;
 }
 
-/* Whoever claims a span holds the page heap's lock: with the lock it is decided. */
+/* Whoever claims a span holds the page heap's lock: with the lock it is decided, and while another
+ * thread is in fork as well. */
 static bool thaw_now(struct span *span)
 {
-	bool thawed = ht_span_thaw(span);
+	bool thawed = ht_span_thaw(span), locked;
 
 	if (unlikely(!thawed)) {
-		ht_page_heap_lock();
+		locked = ht_page_heap_lock();
 		thawed = ht_span_thaw(span);
-		ht_page_heap_unlock();
+		if (locked)
+			ht_page_heap_unlock();
 	}
 	return thawed;
 }
@@ -341,10 +349,13 @@ void ht_heap_trigger(struct heap *heap, struct span *span)
 	if (span->used > 0)
 		return;
 	if (span == spans->partial.first &&
-	    (span->block_bytes <= KEEP_MOST_BYTES || ht_page_heap.system_pages >= SMALL_HEAP_PAGES))
+	    (span->block_bytes <= KEEP_MOST_BYTES || spans->given_up >= GIVEN_UP_MOST ||
+	     ht_page_heap.system_pages >= SMALL_HEAP_PAGES)) {
 		span->trigger = TRIGGER_NEVER;
-	else
+	} else {
+		spans->given_up += spans->partial.last == span;
 		release(heap, spans, span);
+	}
 }
 
 void ht_heap_flush(void)
@@ -378,9 +389,30 @@ static void abandon_span(struct span *span, struct span_list *list)
 		span_list_add_last(&ht_page_heap.abandoned[class], span);
 		ht_page_heap.abandoned_count[class]++;
 	} else {
-		ht_page_heap_unlock();
-		ht_span_small_give(span);
-		ht_page_heap_lock();
+		ht_span_small_give_locked(span, false);
+	}
+}
+
+/* Heaps of threads that ended. While the page heap is closed they wait for the next thread that begins
+ * or ends. */
+static struct heap *ended_heaps;
+
+static void abandon_locked(void)
+{
+	struct heap *heap = __atomic_exchange_n(&ended_heaps, NULL, __ATOMIC_ACQUIRE), *next;
+
+	for (; heap; heap = next) {
+		next = heap->next;
+		for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
+			struct class_spans *spans = &heap->classes[class];
+
+			while (spans->partial.first)
+				abandon_span(spans->partial.first, &spans->partial);
+			while (spans->full.first)
+				abandon_span(spans->full.first, &spans->full);
+		}
+		heap->next = unused_heaps;
+		unused_heaps = heap;
 	}
 }
 
@@ -388,49 +420,12 @@ static void abandon(struct heap *heap)
 {
 	if (heap->taken & HEAP_REARRANGED) /* and left like that */
 		return;
-	ht_page_heap_lock();
-	for (unsigned class = 1; class <= CLASS_COUNT; ++class) {
-		struct class_spans *spans = &heap->classes[class];
-
-		while (spans->partial.first)
-			abandon_span(spans->partial.first, &spans->partial);
-		while (spans->full.first)
-			abandon_span(spans->full.first, &spans->full);
-	}
-	heap->next = unused_heaps;
-	unused_heaps = heap;
-	ht_page_heap_unlock();
-}
-
-/* fork in a signal handler: what it interrupted holds the lock, here and in the child. */
-static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
-
-void ht_alloc_fork_prepare(void)
-{
-	bool locks = !ht_page_heap_held;
-
-	if (locks) {
-		ht_page_heap_lock();
-		fork_locked = true;
-	}
-}
-
-void ht_alloc_fork_parent(void)
-{
-	if (fork_locked) {
-		fork_locked = false;
+	heap->next = __atomic_load_n(&ended_heaps, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&ended_heaps, &heap->next, heap, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+	if (likely(ht_page_heap_lock())) {
+		abandon_locked();
 		ht_page_heap_unlock();
 	}
-}
-
-/* The other threads' heaps stay as they were caught: blocks of theirs can be freed as remote ones,
- * but nobody allocates from them again. */
-void ht_alloc_fork_child(void)
-{
-	ht_page_map_fork_child();
-	if (fork_locked || !ht_page_heap_held) {
-		prim_lock_reset(&ht_page_heap.lock);
-		ht_page_heap_held = false;
-	}
-	fork_locked = false;
 }

@@ -6,6 +6,7 @@
 #include "shim/clock.h"
 #include "shim/foreign.h"
 #include "shim/hello.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/page_heap.h"
 #include "shim/settings.h"
@@ -34,7 +35,8 @@ enum {
 	HELLO_SETTINGS,
 	HELLO_HELD_BYTES,
 	HELLO_FOREIGN_SYMBOLS,
-	HELLO_FOREIGN_PATH
+	HELLO_FOREIGN_PATH,
+	HELLO_OBSTACLE
 };
 
 /* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
@@ -54,7 +56,7 @@ static void put_executable(struct wire_put *put)
 	static char path[4096];
 	long bytes = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
 
-	const char *called = (const char *)getauxval(AT_EXECFN);
+	const char *called = (const char *)ht_libc()->getauxval(AT_EXECFN);
 
 	if (bytes > 0)
 		wire_put_bytes(put, HELLO_EXECUTABLE, path, (size_t)bytes);
@@ -109,7 +111,7 @@ static void put_size_classes(struct wire_put *put)
 	}
 }
 
-size_t ht_hello_frame(uint8_t *out, bool forked)
+size_t ht_hello_frame(uint8_t *out, bool forked, const char *obstacle)
 {
 	struct wire_put put = { out + HEAD_BYTES, out + HELLO_MAX_BYTES, 0 };
 	size_t bytes;
@@ -129,12 +131,13 @@ size_t ht_hello_frame(uint8_t *out, bool forked)
 	wire_put_uint(&put, HELLO_DROP_WHEN_FULL, ht_settings.drop_when_full);
 	wire_put_uint(&put, HELLO_FORKED, forked);
 	if (forked)
-		wire_put_fixed64(&put, HELLO_HELD_BYTES,
-				 ht_page_heap.system_pages * (uint64_t)PAGE_BYTES);
+		wire_put_fixed64(&put, HELLO_HELD_BYTES, ht_page_heap_bytes());
 	if (ht_foreign.names) {
 		wire_put_uint(&put, HELLO_FOREIGN_SYMBOLS, ht_foreign.names);
 		put_text(&put, HELLO_FOREIGN_PATH, ht_foreign.path);
 	}
+	if (obstacle)
+		put_text(&put, HELLO_OBSTACLE, obstacle);
 	for (unsigned i = 0; i < ht_settings.line_count; i++)
 		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
 	put_executable(&put);

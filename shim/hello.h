@@ -12,7 +12,7 @@
 extern char **ht_hello_argv;
 
 /* Lays out Hello at `out`, its length included; returns its bytes. What is too long (a command line
- * of megabytes) is cut. */
-size_t ht_hello_frame(uint8_t *out, bool forked);
+ * of megabytes) is cut. `obstacle`: why this process cannot be recorded, or NULL. */
+size_t ht_hello_frame(uint8_t *out, bool forked, const char *obstacle);
 
 #endif

@@ -10,6 +10,7 @@
 #include "shim/freed.h"
 #include "shim/guarded.h"
 #include "shim/hello.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/process_end.h"
@@ -41,13 +42,13 @@ static void leave_out_own_code(void)
 #endif
 }
 
-static int say_hello(bool forked)
+static int say_hello(bool forked, const char *obstacle)
 {
 	/* Not on the stack: a thread with a small one may be the one that forks. */
 	static uint8_t frame[HELLO_MAX_BYTES];
-	struct iovec iov = { frame, ht_hello_frame(frame, forked) };
+	struct iovec iov = { frame, ht_hello_frame(frame, forked, obstacle) };
 
-	return ht_link_first(&iov, 1, ht_ring.shared ? ht_ring.fd : -1);
+	return ht_link_first(&iov, 1, ht_ring.shared && !obstacle ? ht_ring.fd : -1);
 }
 
 /* The memory stays mapped; who has the descriptor is the daemon. */
@@ -84,10 +85,11 @@ bool ht_begin(bool forked)
 	}
 	error = forked ? ht_ring_renew(&ht_ring) : ht_ring_make(&ht_ring);
 	if (error) {
+		say_hello(forked, "it has no memory to record in");
 		ht_link_off("no memory to record in", -error);
 		return false;
 	}
-	error = say_hello(forked);
+	error = say_hello(forked, NULL);
 	drop_descriptor();
 	if (error) {
 		ht_link_off("cannot send to heaptaped", -error);
@@ -97,7 +99,7 @@ bool ht_begin(bool forked)
 	ht_link.drop_when_full = ht_settings.drop_when_full;
 	ht_link.state = LINK_ON;
 	if (ht_settings.stacks)
-		ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
+		ht_stacks_attach(&ht_ring, ht_settings.depth);
 	ht_stacks_on = ht_settings.stacks;
 	if (ht_settings.stacks && ht_settings.free_stacks)
 		ht_freed_init();
@@ -144,7 +146,7 @@ void ht_stacks_alone(void)
 	    ht_ring_make(&ht_ring) != 0)
 		return;
 	drop_descriptor();
-	ht_stacks_attach(ht_ring.head, ht_ring_nodes(&ht_ring), ht_settings.depth);
+	ht_stacks_attach(&ht_ring, ht_settings.depth);
 	ht_stacks_on = true;
 }
 
@@ -165,7 +167,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	if (ht_settings.guard) {
 		ht_guard_start();
-		on_exit(at_exit, NULL);
+		ht_libc()->on_exit(at_exit, NULL);
 	}
 	if (!ht_settings.socket[0]) {
 		ht_link_off(NULL, 0);
@@ -175,6 +177,7 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		}
 		return;
 	}
+	ht_settings_begin_run();
 	if (!ht_begin(false)) {
 		ht_ring_drop(&ht_ring);
 		return;
@@ -188,5 +191,5 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	}
 	watch();
 	if (!ht_guard_on)
-		on_exit(at_exit, NULL);
+		ht_libc()->on_exit(at_exit, NULL);
 }

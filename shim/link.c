@@ -207,21 +207,44 @@ static void advance(struct iovec **iov, unsigned *parts, size_t bytes)
 	}
 }
 
-int ht_link_first(struct iovec *iov, unsigned parts, int passed_fd)
+static int send_first(int fd, struct iovec *iov, unsigned parts, int passed_fd)
 {
 	union passed control, *passed = passed_fd >= 0 ? &control : NULL;
 
 	pass(&control, passed_fd);
 	while (parts) {
-		long ret = send_some(ht_link.fd, iov, parts, passed, 0);
+		long ret = send_some(fd, iov, parts, passed, 0);
 
 		if (ret < 0)
 			return (int)ret;
 		passed = NULL;
 		advance(&iov, &parts, (size_t)ret);
 	}
-	ht_link.frames = 1;
 	return 0;
+}
+
+int ht_link_first(struct iovec *iov, unsigned parts, int passed_fd)
+{
+	int error = send_first(ht_link.fd, iov, parts, passed_fd);
+
+	if (!error)
+		ht_link.frames = 1;
+	return error;
+}
+
+int ht_link_beside(const char *path)
+{
+	long fd = -EBADF;
+
+	/* This is open to processes that have changed their root or their user. */
+	if (inode_of(ht_link.fd) == ht_link.inode)
+		fd = connect_through(ht_link.fd);
+	return (int)(fd < 0 ? connect_to(path) : fd);
+}
+
+bool ht_link_send_beside(int fd, struct iovec frame, int passed_fd)
+{
+	return send_first(fd, &frame, 1, passed_fd) == 0;
 }
 
 /* What an error of send means: -EAGAIN to come back later, or the end of the recording. */

@@ -76,6 +76,13 @@ void ht_link_drain(unsigned milliseconds);
 /* The recording is over: says so once on stderr when `why` is given. */
 void ht_link_off(const char *why, int error);
 
+/* Another connection, for one message: through the process's own, or by the socket's name. Negative:
+ * there is none. */
+int ht_link_beside(const char *path);
+
+/* Sends a frame there, together with a descriptor when passed_fd >= 0. */
+bool ht_link_send_beside(int fd, struct iovec frame, int passed_fd);
+
 /* In a fork child, before ht_link_open(): the connection is not ours. */
 void ht_link_inherit(void);
 

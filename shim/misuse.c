@@ -2,11 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shim/alloc.h"
+#include "shim/altered.h"
 #include "shim/foreign.h"
 #include "shim/capture.h"
 #include "shim/freed.h"
+#include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/settings.h"
@@ -17,16 +20,23 @@
 
 uint64_t ht_misuses;
 
+/* Now, not only when the program was started. */
+static bool is_set(const char *line)
+{
+	for (char **each = environ; each && *each; each++)
+		if (strcmp(*each, line) == 0)
+			return true;
+	return false;
+}
+
 void ht_misuse_end(void)
 {
-	const char *on_error = getenv("HEAPTAPE_ON_ERROR");
-
-	if (ht_settings.go_on || (on_error && strcmp(on_error, "continue") == 0)) {
+	if (ht_settings.go_on || is_set("HEAPTAPE_ON_ERROR=continue")) {
 		__atomic_fetch_add(&ht_misuses, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	ht_link_drain(END_WAIT_MS);
-	abort();
+	ht_libc()->abort();
 }
 
 /* What is known of the block at `index`. Its record stays after a free, until its next life; but in
@@ -140,12 +150,25 @@ static bool is_listed(struct span *span, const void *p)
 	return false;
 }
 
+/* What a block must be made fit for whose pages the program has altered. */
+static enum settle_for purpose_of(const char *call)
+{
+	if (!strcmp(call, "free"))
+		return SETTLE_EMPTY;
+	return strcmp(call, "realloc") ? SETTLE_NOT : SETTLE_KEEP;
+}
+
 struct span *ht_block_checked(void *p, const char *what)
 {
 	struct span *span = span_of(p);
 
 	if (!p)
 		return NULL;
+	if (span && unlikely(span->state == SPAN_STAND_IN)) {
+		span = ht_altered_settle(p, purpose_of(what));
+		if (!span || block_is_start(span, p))
+			return span;
+	}
 	if (span && (span->state == SPAN_LARGE || span->state == SPAN_HUGE)) {
 		if ((uintptr_t)p == span->start)
 			return span;

@@ -145,17 +145,15 @@ static void put_frame(struct text *text, uintptr_t pc)
 
 static void put_stack(struct text *text, const char *title, uint32_t node)
 {
-	const struct ring_node *nodes = ht_ring.head ? ht_ring_nodes(&ht_ring) : NULL;
-
-	if (!node || !nodes || node >= ht_ring.head->node_capacity)
+	if (!node || !ht_ring.head || node >= ht_ring.head->nodes_used)
 		return;
 	put(text, title);
-	for (unsigned shown = 0; node; node = nodes[node].parent) {
+	for (unsigned shown = 0; node; node = ht_ring_node(&ht_ring, node)->parent) {
 		if (shown++ == FRAMES_SHOWN) {
 			put(text, "    ...\n");
 			break;
 		}
-		put_frame(text, __atomic_load_n(&nodes[node].pc, __ATOMIC_ACQUIRE));
+		put_frame(text, __atomic_load_n(&ht_ring_node(&ht_ring, node)->pc, __ATOMIC_ACQUIRE));
 	}
 }
 

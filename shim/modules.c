@@ -7,9 +7,11 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 
 #include "proto/wire.h"
 #include "shim/clock.h"
+#include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/modules.h"
 #include "shim/object.h"
@@ -72,6 +74,29 @@ static const struct module *module_known(const struct eh_object *object, const s
 	return NULL;
 }
 
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* What was executed, where that is another name of the file `exe`: redis-server, a link to
+ * redis-check-rdb. Else NULL; of a script it is the script, of fexecve() a descriptor's number. */
+static const char *executed_name(const char *exe)
+{
+	const char *name = (const char *)ht_libc()->getauxval(AT_EXECFN);
+	struct stat executed, running;
+
+	if (!name || !strchr(name, '/') || !strcmp(last_part(name), last_part(exe)) ||
+	    !strncmp(name, "/proc/", 6) || !strncmp(name, "/dev/", 5) ||
+	    sys_call4(SYS_newfstatat, AT_FDCWD, name, &executed, 0) != 0 ||
+	    sys_call4(SYS_newfstatat, AT_FDCWD, "/proc/thread-self/exe", &running, 0) != 0 ||
+	    executed.st_dev != running.st_dev || executed.st_ino != running.st_ino)
+		return NULL;
+	return name;
+}
+
 const char *ht_path_keep(const char *name)
 {
 	/* Not on the stack: it may be a signal handler's. */
@@ -88,8 +113,12 @@ const char *ht_path_keep(const char *name)
 		got = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/exe", text,
 				PATH_MAX - 1);
 		bytes = got > 0 ? (size_t)got : 0;
-		/* No /proc: as it was called. */
-		name = bytes ? "" : (const char *)getauxval(AT_EXECFN);
+		text[bytes] = '\0';
+		name = executed_name(text);
+		if (name)
+			bytes = 0;
+		else /* No /proc: as it was called. */
+			name = bytes ? "" : (const char *)ht_libc()->getauxval(AT_EXECFN);
 		name = name ? name : "";
 		more = strlen(name);
 	}

@@ -4,18 +4,17 @@
 #include <sys/auxv.h>
 
 #include "shim/modules.h"
+#include "shim/libc.h"
 #include "shim/object.h"
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
-#pragma weak _dl_find_object
-
 /* Of a program whose segments leave holes only one segment is told, and its unwind data may be in
  * another. Only programs can have such holes. */
 static void program_segment(uintptr_t bias, uintptr_t address, uintptr_t *ret_start,
 			    uintptr_t *ret_end)
 {
-	const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-	unsigned long count = phdr ? getauxval(AT_PHNUM) : 0;
+	const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)ht_libc()->getauxval(AT_PHDR);
+	unsigned long count = phdr ? ht_libc()->getauxval(AT_PHNUM) : 0;
 
 	for (; count--; phdr++) {
 		uintptr_t start = bias + phdr->p_vaddr;
@@ -32,7 +31,7 @@ bool ht_object_find(uintptr_t address, struct eh_object *ret, const struct link_
 {
 	struct dl_find_object found;
 
-	if (!_dl_find_object || _dl_find_object((void *)address, &found) != 0)
+	if (!ht_libc()->_dl_find_object || ht_libc()->_dl_find_object((void *)address, &found) != 0)
 		return false;
 	*ret = (struct eh_object){
 		.start = (uintptr_t)found.dlfo_map_start,
@@ -66,7 +65,7 @@ static int object_note(struct dl_phdr_info *info, size_t size, void *user)
 
 void ht_objects_list(void)
 {
-	dl_iterate_phdr(object_note, NULL);
+	ht_libc()->dl_iterate_phdr(object_note, NULL);
 }
 #else
 #define OBJECTS_MAX 256
@@ -120,6 +119,6 @@ bool ht_object_find(uintptr_t address, struct eh_object *ret, const struct link_
 void ht_objects_list(void)
 {
 	if (!objects_used)
-		dl_iterate_phdr(object_add, NULL);
+		ht_libc()->dl_iterate_phdr(object_add, NULL);
 }
 #endif

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "shim/alloc.h"
+#include "shim/altered.h"
 
 /* Steps of growth, in pages. */
 #define GROW_LEAST HEAP_FIRST_PAGES
@@ -25,9 +26,6 @@
 
 /* Shorter ones are not worth a call when the system is short of memory. */
 #define ROOM_LEAST ((size_t)16)
-
-/* More than there are addresses: nothing makes room for it. */
-#define ADDRESS_MOST ((size_t)1 << 47)
 
 /* Free runs from mmap of at least this many pages are unmapped rather than purged. */
 #define UNMAP_LEAST ((size_t)256)
@@ -268,7 +266,7 @@ static size_t run_pages(void)
 	return ht_page_heap.system_pages - ht_page_heap.huge_bytes / PAGE_BYTES;
 }
 
-static void count_system(size_t pages)
+void ht_pages_count_locked(size_t pages)
 {
 	ht_page_heap.system_pages += pages;
 	if (ht_page_heap.system_pages > ht_page_heap.most_pages)
@@ -291,7 +289,9 @@ static bool add_run(uintptr_t start, size_t pages, bool from_break)
 	run->start = start;
 	run->pages = pages;
 	run->from_break = from_break;
-	count_system(pages);
+	ht_pages_count_locked(pages);
+	if (unlikely(ht_altered_gone))
+		ht_page_map_set(start, pages, NULL);
 	run_join(run);
 	return true;
 }
@@ -494,11 +494,7 @@ size_t ht_pages_purge_locked(size_t keep_pages)
 	return given;
 }
 
-/*
- * The system refused pages. Free runs, touched or not, count against its limits: those that can be
- * given back are. True: some were, so it is worth to ask again.
- */
-static bool make_room(void)
+bool ht_pages_make_room_locked(void)
 {
 	struct page_heap *heap = &ht_page_heap;
 	size_t before = heap->system_pages;
@@ -519,18 +515,18 @@ static bool make_room(void)
 
 static bool grow(size_t pages)
 {
-	return grow_by(pages) || (make_room() && grow_by(pages));
+	return grow_by(pages) || (ht_pages_make_room_locked() && grow_by(pages));
 }
 
 /*
  * Ends an epoch when enough pages were freed in it. An epoch is short when most of the heap
- * is free, long otherwise. Pages that are touched anew soon after having been given back
- * were given back too eagerly: the epochs grow. After a second that is forgotten.
+ * is free, long otherwise. When half of the pages given back within a second are touched anew, they
+ * were given back too eagerly: the epochs grow, and shrink again after a second without that.
  */
 static void decay(size_t freed)
 {
 	struct page_heap *heap = &ht_page_heap;
-	size_t epoch, given, most = heap->most_run_pages;
+	size_t epoch, most = heap->most_run_pages;
 	uint64_t now_s;
 
 	heap->epoch_pages += freed;
@@ -540,20 +536,19 @@ static void decay(size_t freed)
 	if (heap->epoch_pages >> heap->patience < epoch)
 		return;
 	now_s = prim_seconds();
-	if (now_s > heap->epoch_began_s + 1) {
-		heap->patience = 0;
-	} else if (heap->given_pages && heap->retouched_pages * 2 > heap->given_pages) {
+	if (heap->given_pages && heap->retouched_pages * 2 > heap->given_pages) {
 		if (heap->patience < PATIENCE_MOST)
 			heap->patience += 2;
-	} else if (heap->patience > 0) {
-		heap->patience--;
+		heap->eager_s = now_s;
+		heap->given_pages = heap->retouched_pages = 0;
+	} else if (now_s > heap->eager_s + 1) {
+		heap->patience = now_s > heap->epoch_began_s + 1 ? 0 : beyond(heap->patience, 1);
+		heap->given_pages = heap->retouched_pages = 0;
 	}
-	given = 0;
 	if (heap->epoch_low > 0)
-		given = ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
+		heap->given_pages +=
+			ht_pages_purge_locked(heap->free_dirty_pages - heap->epoch_low);
 	heap->epoch_began_s = now_s;
-	heap->given_pages = given;
-	heap->retouched_pages = 0;
 	heap->epoch_pages = 0;
 	heap->epoch_low = heap->free_dirty_pages;
 }
@@ -644,6 +639,7 @@ void ht_pages_give_locked(struct span *span, bool keep_husk)
 		span->pages = 0;
 	}
 	ht_page_map_set(run->start, pages, NULL);
+	ht_altered_forget_locked(span);
 	run_join(run);
 	decay(pages);
 }
@@ -697,112 +693,18 @@ void ht_pages_shrink_locked(struct span *span, size_t pages)
 	decay(given);
 }
 
-/* Huge blocks */
-
-static uintptr_t map_huge(size_t bytes)
-{
-	uintptr_t start = (uintptr_t)prim_map(bytes);
-	bool again;
-
-	if (start || bytes > ADDRESS_MOST)
-		return start;
-	ht_page_heap_lock();
-	again = make_room();
-	ht_page_heap_unlock();
-	return again ? (uintptr_t)prim_map(bytes) : 0;
-}
-
-struct span *ht_huge_take(size_t pages, size_t align_pages)
-{
-	size_t extra = align_pages > 1 ? align_pages : 0, align_bytes = align_pages * PAGE_BYTES;
-	size_t mapped = (pages + extra) * PAGE_BYTES;
-	uintptr_t base, start, end;
-	struct span *span;
-
-	if (pages > (SIZE_MAX >> PAGE_SHIFT) / 4 || extra > (SIZE_MAX >> PAGE_SHIFT) / 4)
-		return NULL;
-	base = map_huge(mapped);
-	if (!base)
-		return NULL;
-	start = (base + align_bytes - 1) & ~(align_bytes - 1);
-	end = start + pages * PAGE_BYTES;
-	if (start > base)
-		prim_unmap((void *)base, start - base);
-	if (base + mapped > end)
-		prim_unmap((void *)end, base + mapped - end);
-	ht_page_heap_lock();
-	span = ht_page_map_reserve(start, 1) ? ht_span_struct_locked() : NULL;
-	if (span) {
-		span->start = start;
-		span->pages = pages;
-		span->state = SPAN_HUGE;
-		ht_page_map_set(start, 1, span);
-		ht_page_heap.huge_bytes += pages * PAGE_BYTES;
-		count_system(pages);
-		tell(EVENT_MMAP, start, pages * PAGE_BYTES,
-		     (uint64_t)(PROT_READ | PROT_WRITE) << 32 | MAP_PRIVATE | MAP_ANONYMOUS);
-	}
-	ht_page_heap_unlock();
-	if (!span)
-		prim_unmap((void *)start, pages * PAGE_BYTES);
-	return span;
-}
-
-void ht_huge_give(struct span *span)
-{
-	uintptr_t start = span->start;
-	size_t bytes = span->pages * PAGE_BYTES;
-
-	ht_page_heap_lock();
-	ht_page_map_set(start, 1, NULL);
-	ht_page_heap.huge_bytes -= bytes;
-	ht_page_heap.system_pages -= span->pages;
-	ht_span_struct_free_locked(span);
-	tell(EVENT_MUNMAP, start, bytes, 0);
-	ht_page_heap_unlock();
-	/* After the address has left the map: whoever gets it next finds nothing there. */
-	if (!prim_unmap((void *)start, bytes))
-		prim_purge((void *)start, bytes);
-}
-
-bool ht_huge_resize(struct span *span, size_t pages)
-{
-	size_t old = span->pages;
-	uint64_t details[3] = { pages * PAGE_BYTES, span->start, old * PAGE_BYTES };
-	bool shrinks = pages < old;
-
-	/* Locked until it is recorded: whoever gets the pages that go is later in the record. */
-	if (shrinks)
-		ht_page_heap_lock();
-	if (!prim_resize((void *)span->start, old * PAGE_BYTES, pages * PAGE_BYTES)) {
-		if (shrinks)
-			ht_page_heap_unlock();
-		return false;
-	}
-	if (!shrinks)
-		ht_page_heap_lock();
-	span->pages = pages;
-	ht_page_heap.huge_bytes += (pages - old) * PAGE_BYTES;
-	ht_page_heap.system_pages -= old;
-	count_system(pages);
-	if (unlikely(ht_recording()))
-		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, span->start, details);
-	ht_page_heap_unlock();
-	return true;
-}
-
 /* The program's own break calls */
 
 int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new)
 {
 	uintptr_t old, want, now;
-	bool ours;
+	bool ours, handler = ht_page_heap_held, locked = ht_page_heap_lock();
 
-	if (unlikely(ht_page_heap_held)) {
+	if (unlikely(handler)) {
 		*ret_old = *ret_new = prim_break();
 		return -ENOMEM;
 	}
-	ht_page_heap_lock();
+	/* Closed: then nobody else moves the break either. */
 	old = now = prim_break();
 	want = absolute ? (uintptr_t)value : old + (uintptr_t)value;
 	/* Pages of ours are not the program's to give away. What lies below them, the kernel will
@@ -813,7 +715,8 @@ int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintp
 		if (now != old)
 			ht_page_heap.break_foreign = true;
 	}
-	ht_page_heap_unlock();
+	if (likely(locked))
+		ht_page_heap_unlock();
 	*ret_old = old;
 	*ret_new = now;
 	return now >= want && !ours ? 0 : -ENOMEM;

@@ -12,6 +12,12 @@
  * back.
  *
  * Everything here that says "locked" wants ht_page_heap.lock held.
+ *
+ * Nobody waits for a fork. While a thread is in fork, from our handler before it to our handler after
+ * it, the page heap is closed to all other threads: nothing of it is half done when the process is
+ * copied. But fork waits for locks that are not ours (of other handlers, of every stream), whose
+ * holders may be waiting for memory. So another thread gives it a moment, then does without, as a
+ * signal handler does that interrupted its own thread here. No lock of ours is held across fork.
  */
 #ifndef HEAPTAPE_SHIM_PAGE_HEAP_H
 #define HEAPTAPE_SHIM_PAGE_HEAP_H
@@ -24,6 +30,9 @@
 
 struct page_heap {
 	struct prim_lock lock;
+	uint32_t
+		forks; /* threads in fork; changed with the lock held, but for the last one's end */
+	bool forks_are_slow; /* somebody waited in vain for them */
 	uint64_t bins_used[PAGE_BIN_COUNT / 64];
 	struct span *bins[PAGE_BIN_COUNT];
 
@@ -31,17 +40,22 @@ struct page_heap {
 	uintptr_t break_end;
 	bool break_foreign; /* the program moved the break: it is not ours to move any more */
 
-	size_t system_pages;	 /* from the system now, in use and free */
-	size_t free_pages;	 /* in the bins */
+	size_t system_pages; /* from the system now, in use and free */
+	size_t alone_pages; /* those of shim/emergency.h: not among them, changed without the lock */
+	size_t free_pages;  /* in the bins */
 	size_t free_dirty_pages; /* of those, touched */
 	size_t huge_bytes;	 /* of blocks with a mapping of their own */
-	size_t most_pages;	 /* the most system_pages ever was */
-	size_t most_run_pages;	 /* the same without huge blocks */
+	size_t huge_blocks;	 /* so many */
+	size_t most_huge_bytes;	 /* the most there ever were */
+	size_t most_huge_blocks;
+	size_t most_pages;     /* the most system_pages ever was */
+	size_t most_run_pages; /* the same without huge blocks */
 
 	size_t epoch_pages;	/* pages freed since the epoch began */
 	size_t epoch_low;	/* the least free_dirty_pages in the epoch */
-	size_t given_pages;	/* given back at the end of the last epoch */
+	size_t given_pages;	/* given back of late */
 	size_t retouched_pages; /* untouched pages handed out since */
+	uint64_t eager_s;	/* when many of those were found to be the same; prim_seconds() */
 	uint64_t epoch_began_s; /* prim_seconds() then */
 	unsigned patience;	/* epochs are this many times doubled */
 
@@ -50,6 +64,7 @@ struct page_heap {
 	size_t record_left;
 	size_t record_bytes; /* all such blocks */
 
+	struct span_list huge;			     /* blocks with a mapping of their own */
 	struct span_list abandoned[CLASS_COUNT + 1]; /* spans of threads that ended */
 	uint32_t abandoned_count[CLASS_COUNT + 1];
 };
@@ -57,16 +72,35 @@ struct page_heap {
 extern struct page_heap ht_page_heap;
 
 /* This thread has the lock, or is about to. Who finds this true before taking it is a signal handler
- * that interrupted its own thread here: it must do without. */
+ * that interrupted its own thread here. */
 extern __thread bool ht_page_heap_held __attribute__((tls_model("initial-exec")));
 
-static inline void ht_page_heap_lock(void)
+bool ht_page_heap_lock_slow(bool taken);
+
+/* False: the page heap is closed to the caller, which must do without. */
+static inline __attribute__((warn_unused_result)) bool ht_page_heap_lock(void)
 {
-	if (HT_DEBUG && ht_page_heap_held)
-		__builtin_trap();
+	bool taken;
+
+	if (unlikely(ht_page_heap_held))
+		return false;
 	ht_page_heap_held = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	prim_lock(&ht_page_heap.lock);
+	taken = prim_try_lock(&ht_page_heap.lock);
+	if (likely(taken && !ht_page_heap.forks))
+		return true;
+	return ht_page_heap_lock_slow(taken);
+}
+
+/* The same for what cannot be done later: waits for forks for some seconds. */
+bool ht_page_heap_lock_patiently(void);
+
+/* All that the allocator has from the system. */
+static inline uint64_t ht_page_heap_bytes(void)
+{
+	return (ht_page_heap.system_pages +
+		__atomic_load_n(&ht_page_heap.alone_pages, __ATOMIC_RELAXED)) *
+	       PAGE_BYTES;
 }
 
 static inline void ht_page_heap_unlock(void)
@@ -103,11 +137,14 @@ void ht_span_struct_free_locked(struct span *span);
 /* Memory for the allocator's own records, zeroed, never given back. */
 void *ht_records_locked(size_t bytes);
 
-/* A block with a mapping of its own, of exactly `pages` pages aligned as asked. NULL: no memory.
- * They take the lock themselves. */
-struct span *ht_huge_take(size_t pages, size_t align_pages);
-void ht_huge_give(struct span *span);
-bool ht_huge_resize(struct span *span, size_t pages);
+/* Counts pages that came from the system. */
+void ht_pages_count_locked(size_t pages);
+
+/*
+ * The system refused pages. Free runs, touched or not, count against its limits: those that can be
+ * given back are. True: some were, so it is worth asking again.
+ */
+bool ht_pages_make_room_locked(void);
 
 /* Lists by next and prev. */
 static inline void span_list_add_first(struct span_list *list, struct span *span)

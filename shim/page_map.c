@@ -1,101 +1,115 @@
 #include "shim/page_map.h"
 
 #include "shim/prim.h"
-#include "shim/sys.h"
-
-/* Read-only and without bytes in the file. So great an alignment gets it a segment of its own; among
- * the writable ones it would work as well, and count. */
-__attribute__((section(".page_map,\"a\",@nobits#"),
-	       aligned(1 << 16))) struct span **ht_page_map[PAGE_MAP_ROOT_COUNT];
-
-#define ROOT_PART ((size_t)1 << 13) /* entries: 64 KiB, for 8 TiB of addresses */
-#define LEAF_PART ((size_t)1 << 15) /* 256 KiB, for 128 MiB */
 
 struct leaf {
-	struct span *spans[PAGE_MAP_LEAF_COUNT];
-	_Alignas(PAGE_BYTES) uint64_t writable; /* a bit for each part */
+	struct span *spans[PAGE_MAP_LEAF_COUNT]; /* first: what the root names */
+	uintptr_t first_page;
+	struct leaf *next; /* by address */
 };
 
-static uint64_t root_writable;
+struct page_map_entry ht_page_map[PAGE_MAP_ROOT_COUNT];
 
-static inline size_t root_index(uintptr_t page)
+static struct leaf *leaves; /* all, by address; leaves are only ever added */
+
+static struct leaf *leaf_next(struct leaf **place)
 {
-	return page >> PAGE_MAP_LEAF_SHIFT & (PAGE_MAP_ROOT_COUNT - 1);
+	return __atomic_load_n(place, __ATOMIC_ACQUIRE);
 }
 
-/* What was in a part would be lost if it were made writable again, so handlers that came in between
- * must not: shim/emergency.h. They do without the page heap's lock. */
-static struct prim_lock writable_lock;
-
-static bool make_writable(uint64_t *writable, size_t part, void *start, size_t bytes)
+static uintptr_t first_page_of(uintptr_t page)
 {
-	uint64_t bit = 1ull << part, signals;
-	bool done = true;
-
-	if (__atomic_load_n(writable, __ATOMIC_ACQUIRE) & bit)
-		return true;
-	sys_signals_block(&signals);
-	prim_lock(&writable_lock);
-	if (!(*writable & bit)) {
-		done = prim_make_writable(start, bytes);
-		if (done)
-			__atomic_store_n(writable, *writable | bit, __ATOMIC_RELEASE);
-	}
-	prim_unlock(&writable_lock);
-	sys_signals_restore(&signals);
-	return done;
+	return page & ~(uintptr_t)(PAGE_MAP_LEAF_COUNT - 1);
 }
 
-void ht_page_map_fork_child(void)
+/* Where the list names the first leaf that ends behind the page. */
+static struct leaf **place_of(uintptr_t page)
 {
-	prim_lock_reset(&writable_lock);
+	struct leaf **place = &leaves, *leaf;
+
+	while ((leaf = leaf_next(place)) && leaf->first_page + PAGE_MAP_LEAF_COUNT <= page)
+		place = &leaf->next;
+	return place;
 }
 
-static struct leaf *make_leaf(void)
+static struct leaf *in_list(uintptr_t page)
 {
-	struct leaf *leaf = prim_map_unwritable(sizeof(*leaf));
+	struct leaf *leaf = leaf_next(place_of(page));
 
-	if (leaf && !prim_make_writable(&leaf->writable, PAGE_BYTES)) {
-		prim_unmap(leaf, sizeof(*leaf));
-		leaf = NULL;
-	}
-	return leaf;
+	return leaf && leaf->first_page <= page ? leaf : NULL;
 }
 
-/* The leaf of a page; made, when there is none. NULL: no memory. */
-static struct leaf *leaf_for(uintptr_t page)
+static struct leaf *leaf_of(uintptr_t page)
 {
-	size_t root = root_index(page), part = root / ROOT_PART;
-	struct leaf *leaf = (struct leaf *)ht_page_map[root];
-	struct span **expect = NULL;
+	size_t root = page >> PAGE_MAP_LEAF_SHIFT;
+	const struct page_map_entry *entry = &ht_page_map[root & (PAGE_MAP_ROOT_COUNT - 1)];
 
-	if (leaf)
-		return leaf;
-	if (!make_writable(&root_writable, part, &ht_page_map[part * ROOT_PART],
-			   ROOT_PART * sizeof(*ht_page_map)))
+	if (likely(__atomic_load_n(&entry->region, __ATOMIC_ACQUIRE) ==
+		   (root >> PAGE_MAP_ROOT_SHIFT) + 1))
+		return (struct leaf *)(void *)entry->leaf;
+	return in_list(page);
+}
+
+struct span *ht_page_map_other(uintptr_t address)
+{
+	uintptr_t page = address >> PAGE_SHIFT;
+	struct leaf *leaf = in_list(page);
+
+	if (!leaf)
 		return NULL;
-	leaf = make_leaf();
-	if (leaf && !__atomic_compare_exchange_n(&ht_page_map[root], &expect, leaf->spans, false,
-						 __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
-		/* A handler that interrupted us was first: shim/emergency.h. */
-		prim_unmap(leaf, sizeof(*leaf));
-		leaf = (struct leaf *)expect;
+	return __atomic_load_n(&leaf->spans[page - leaf->first_page], __ATOMIC_RELAXED);
+}
+
+/* Enters a leaf in the list, unless a handler that interrupted us, or another thread's, was first:
+ * shim/emergency.h. Returns the one that is there. */
+static struct leaf *enter_in_list(struct leaf *leaf)
+{
+	for (;;) {
+		struct leaf **place = place_of(leaf->first_page);
+
+		leaf->next = leaf_next(place);
+		if (leaf->next && leaf->next->first_page == leaf->first_page)
+			return leaf->next;
+		if (__atomic_compare_exchange_n(place, &leaf->next, leaf, false, __ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return leaf;
 	}
-	return leaf;
+}
+
+static void enter_in_root(struct leaf *leaf)
+{
+	size_t root = leaf->first_page >> PAGE_MAP_LEAF_SHIFT;
+	struct page_map_entry *entry = &ht_page_map[root & (PAGE_MAP_ROOT_COUNT - 1)];
+	struct span **none = NULL;
+
+	if (__atomic_compare_exchange_n(&entry->leaf, &none, leaf->spans, false, __ATOMIC_RELEASE,
+					__ATOMIC_RELAXED))
+		__atomic_store_n(&entry->region, (root >> PAGE_MAP_ROOT_SHIFT) + 1,
+				 __ATOMIC_RELEASE);
+}
+
+/* False: no memory. */
+static bool make_leaf(uintptr_t page)
+{
+	struct leaf *leaf = prim_map(sizeof(*leaf)), *entered;
+
+	if (!leaf)
+		return false;
+	leaf->first_page = first_page_of(page);
+	entered = enter_in_list(leaf);
+	if (entered != leaf)
+		prim_unmap(leaf, sizeof(*leaf));
+	enter_in_root(entered);
+	return true;
 }
 
 bool ht_page_map_reserve(uintptr_t start, size_t pages)
 {
-	uintptr_t first = start >> PAGE_SHIFT, last = first + pages - 1;
+	uintptr_t page = start >> PAGE_SHIFT, end = page + pages;
 
-	for (uintptr_t page = first & ~(LEAF_PART - 1); page <= last; page += LEAF_PART) {
-		struct leaf *leaf = leaf_for(page);
-		size_t at = page & (PAGE_MAP_LEAF_COUNT - 1);
-
-		if (!leaf || !make_writable(&leaf->writable, at / LEAF_PART, &leaf->spans[at],
-					    LEAF_PART * sizeof(leaf->spans[0])))
+	for (; page < end; page = first_page_of(page) + PAGE_MAP_LEAF_COUNT)
+		if (!leaf_of(page) && !make_leaf(page))
 			return false;
-	}
 	return true;
 }
 
@@ -104,43 +118,44 @@ void ht_page_map_set(uintptr_t start, size_t pages, struct span *span)
 	uintptr_t page = start >> PAGE_SHIFT;
 
 	while (pages > 0) {
-		struct span **leaf = ht_page_map[root_index(page)];
-		size_t at = page & (PAGE_MAP_LEAF_COUNT - 1);
-		size_t count = PAGE_MAP_LEAF_COUNT - at;
+		struct leaf *leaf = leaf_of(page);
+		size_t at = page - leaf->first_page, count = PAGE_MAP_LEAF_COUNT - at;
 
 		if (count > pages)
 			count = pages;
 		for (size_t i = 0; i < count; i++)
-			__atomic_store_n(&leaf[at + i], span, __ATOMIC_RELAXED);
+			__atomic_store_n(&leaf->spans[at + i], span, __ATOMIC_RELAXED);
 		page += count;
 		pages -= count;
 	}
 }
 
-struct span *ht_page_map_from(uintptr_t address)
+struct span *ht_page_map_next(uintptr_t address, uintptr_t end)
 {
-	uintptr_t page = address >> PAGE_SHIFT;
-	size_t at = page & (PAGE_MAP_LEAF_COUNT - 1);
+	uintptr_t page = address >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+	struct leaf *leaf = leaf_next(place_of(page));
 
-	for (size_t root = page >> PAGE_MAP_LEAF_SHIFT; root < PAGE_MAP_ROOT_COUNT;
-	     root++, at = 0) {
-		struct span **leaf = ht_page_map[root];
+	for (; leaf && leaf->first_page <= last; leaf = leaf_next(&leaf->next)) {
+		if (page < leaf->first_page)
+			page = leaf->first_page;
+		for (; page < leaf->first_page + PAGE_MAP_LEAF_COUNT && page <= last; page++) {
+			struct span *span = __atomic_load_n(&leaf->spans[page - leaf->first_page],
+							    __ATOMIC_RELAXED);
 
-		for (; leaf && at < PAGE_MAP_LEAF_COUNT; at++)
-			if (leaf[at])
-				return leaf[at];
+			if (span)
+				return span_behind(span);
+		}
 	}
 	return NULL;
 }
 
 void ht_page_map_walk(bool (*visit)(struct span *span, void *context), void *context)
 {
-	for (size_t root = 0; root < PAGE_MAP_ROOT_COUNT; root++) {
-		struct span **leaf = __atomic_load_n(&ht_page_map[root], __ATOMIC_ACQUIRE);
-
-		for (size_t at = 0; leaf && at < PAGE_MAP_LEAF_COUNT; at++) {
-			struct span *span = __atomic_load_n(&leaf[at], __ATOMIC_RELAXED);
-			uintptr_t address = (root << PAGE_MAP_LEAF_SHIFT | at) << PAGE_SHIFT;
+	for (struct leaf *leaf = leaf_next(&leaves); leaf; leaf = leaf_next(&leaf->next)) {
+		for (size_t at = 0; at < PAGE_MAP_LEAF_COUNT; at++) {
+			struct span *span =
+				span_behind(__atomic_load_n(&leaf->spans[at], __ATOMIC_RELAXED));
+			uintptr_t address = (leaf->first_page + at) << PAGE_SHIFT;
 
 			/* A span that began in the leaf before was visited there. */
 			if (span && span->start == address && !visit(span, context))

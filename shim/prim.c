@@ -19,9 +19,28 @@ static bool failed(long ret)
 	return ret < 0 && ret > -4096;
 }
 
+uint32_t prim_forbidden;
+
+/* This thread may make no system call but write; there is such a thread. */
+static __thread bool confined __attribute__((tls_model("initial-exec")));
+static bool have_confined;
+
+static bool is_forbidden(enum prim_call call)
+{
+	return confined || prim_forbidden >> call & 1;
+}
+
+#define call(count, ...) (unlikely(confined) ? -EPERM : sys_call##count(__VA_ARGS__))
+
+void prim_confine(bool on)
+{
+	have_confined = have_confined || on;
+	confined = on;
+}
+
 uintptr_t prim_break(void)
 {
-	long ret = sys_call1(SYS_brk, 0);
+	long ret = call(1, SYS_brk, 0);
 
 	/* The call knows no errors, but a seccomp filter does. */
 	return failed(ret) ? 0 : (uintptr_t)ret;
@@ -36,31 +55,26 @@ uintptr_t prim_break_set(uintptr_t want)
 	long ret;
 
 	/* A coroutine's stack may lie in a block; where the break was is not asked for this. */
+	if (confined)
+		return (uintptr_t)__curbrk;
 	ht_stack_unmapped(want, (size_t)1 << 32);
-	ret = sys_call1(SYS_brk, want);
+	ret = call(1, SYS_brk, want);
 	__curbrk = failed(ret) ? (void *)prim_break() : (void *)ret;
 	return (uintptr_t)__curbrk;
 }
 
-uint32_t prim_forbidden;
-
-static bool is_forbidden(enum prim_call call)
-{
-	return prim_forbidden >> call & 1;
-}
-
 void *prim_map(size_t bytes)
 {
-	long ret = sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long ret = call(6, SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return failed(ret) ? NULL : (void *)ret;
 }
 
-void *prim_map_unwritable(size_t bytes)
+void *prim_reserve(size_t bytes)
 {
-	long ret =
-		sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long ret = call(6, SYS_mmap, 0, (long)bytes, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return failed(ret) ? NULL : (void *)ret;
 }
@@ -68,27 +82,59 @@ void *prim_map_unwritable(size_t bytes)
 /* Not by mprotect, which a program's filter of system calls need not allow. */
 bool prim_make_writable(void *start, size_t bytes)
 {
-	return !failed(sys_call6(SYS_mmap, (long)start, (long)bytes, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	return !failed(call(6, SYS_mmap, (long)start, (long)bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+}
+
+bool prim_map_at(void *start, size_t bytes, bool gone)
+{
+	long ret =
+		call(6, SYS_mmap, (long)start, (long)bytes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | (gone ? MAP_FIXED_NOREPLACE : MAP_FIXED), -1, 0);
+
+	/* Kernels before 4.17 take the address for a hint. */
+	if (!failed(ret) && ret != (long)start)
+		call(2, SYS_munmap, ret, bytes);
+	return ret == (long)start;
+}
+
+bool prim_open(void *start, size_t bytes)
+{
+	if (!is_forbidden(PRIM_MADVISE)) {
+		call(3, SYS_madvise, start, bytes, MADV_DOFORK);
+		call(3, SYS_madvise, start, bytes, MADV_KEEPONFORK);
+	}
+	return !failed(call(3, SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE));
 }
 
 bool prim_unmap(void *start, size_t bytes)
 {
 	ht_stack_unmapped((uintptr_t)start, bytes);
-	return !failed(sys_call2(SYS_munmap, start, bytes));
+	return !failed(call(2, SYS_munmap, start, bytes));
 }
 
 bool prim_purge(void *start, size_t bytes)
 {
 	return !is_forbidden(PRIM_MADVISE) &&
-	       !failed(sys_call3(SYS_madvise, start, bytes, MADV_DONTNEED));
+	       !failed(call(3, SYS_madvise, start, bytes, MADV_DONTNEED));
 }
 
-bool prim_move_pages(void *from, void *to, size_t bytes)
+bool prim_resident(uintptr_t start, size_t pages, unsigned char *ret_resident)
+{
+	return !failed(call(3, SYS_mincore, start, pages * PAGE_BYTES, ret_resident));
+}
+
+bool prim_move_out(void *from, void *to, size_t bytes)
 {
 	return !is_forbidden(PRIM_MREMAP) &&
-	       !failed(sys_call5(SYS_mremap, from, bytes, bytes,
-				 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to));
+	       !failed(call(5, SYS_mremap, from, bytes, bytes,
+			    MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to));
+}
+
+bool prim_move(void *from, size_t bytes, void *to, size_t to_bytes)
+{
+	return !is_forbidden(PRIM_MREMAP) && !failed(call(5, SYS_mremap, from, bytes, to_bytes,
+							  MREMAP_MAYMOVE | MREMAP_FIXED, to));
 }
 
 bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
@@ -96,7 +142,7 @@ bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
 	if (new_bytes < old_bytes)
 		ht_stack_unmapped((uintptr_t)start + new_bytes, old_bytes - new_bytes);
 	return !is_forbidden(PRIM_MREMAP) &&
-	       !failed(sys_call4(SYS_mremap, start, old_bytes, new_bytes, 0));
+	       !failed(call(4, SYS_mremap, start, old_bytes, new_bytes, 0));
 }
 
 void prim_complain(const char *text, size_t bytes)
@@ -118,13 +164,13 @@ uint64_t prim_seconds(void)
 	struct timespec now = { 0 };
 
 	if (!is_forbidden(PRIM_CLOCK))
-		sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);
+		call(2, SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);
 	return (uint64_t)now.tv_sec;
 }
 
 int prim_tid(void)
 {
-	return is_forbidden(PRIM_GETTID) ? 0 : (int)sys_call0(SYS_gettid);
+	return is_forbidden(PRIM_GETTID) ? 0 : (int)call(0, SYS_gettid);
 }
 
 void prim_relax(unsigned round)
@@ -136,26 +182,69 @@ void prim_relax(unsigned round)
 		__asm__ volatile("yield");
 #endif
 	} else {
-		sys_call0(SYS_sched_yield);
+		call(0, SYS_sched_yield);
 	}
+}
+
+static bool spin(struct prim_lock *lock)
+{
+	for (unsigned round = 0; round < 100; round++) {
+		prim_relax(round);
+		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0 && prim_try_lock(lock))
+			return true;
+	}
+	return false;
 }
 
 void prim_lock_wait(struct prim_lock *lock)
 {
-	for (unsigned round = 0; round < 100; round++) {
-		uint32_t expect = 0;
+	static const struct timespec short_time = { 0, 10000000 };
 
-		prim_relax(round);
-		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0 &&
-		    __atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED))
-			return;
-	}
+	if (spin(lock))
+		return;
+	/* A confined thread wakes nobody. */
 	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
-		sys_call4(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, 0);
+		call(4, SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2,
+		     have_confined ? &short_time : NULL);
+}
+
+bool prim_lock_wait_for(struct prim_lock *lock, unsigned milliseconds)
+{
+	if (spin(lock))
+		return true;
+	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+		if (!prim_sleep_on(&lock->word, 2, milliseconds))
+			return __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) == 0;
+	return true;
+}
+
+bool prim_sleep_on(uint32_t *word, uint32_t seen, unsigned milliseconds)
+{
+	struct timespec limit = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+
+	return call(4, SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &limit) != -ETIMEDOUT;
+}
+
+void prim_wake_all(uint32_t *word)
+{
+	call(3, SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
+}
+
+uint32_t *prim_copy_mark(void)
+{
+	uint32_t *mark = prim_map(PAGE_BYTES);
+
+	if (!mark)
+		return NULL;
+	if (call(3, SYS_madvise, mark, PAGE_BYTES, MADV_WIPEONFORK) < 0) {
+		call(2, SYS_munmap, mark, PAGE_BYTES);
+		return NULL;
+	}
+	*mark = 1;
+	return mark;
 }
 
 void prim_lock_wake(struct prim_lock *lock)
 {
-	sys_call3(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1);
+	call(3, SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1);
 }

@@ -17,12 +17,15 @@ uintptr_t prim_break_set(uintptr_t want);
 /* Private zero pages anywhere, page aligned, untouched. NULL: no memory or address space. */
 void *prim_map(size_t bytes);
 
-/* The same, but such as cannot be written to yet. Those do not count towards RLIMIT_DATA. */
-void *prim_map_unwritable(size_t bytes);
-
-/* Whole pages that nothing was written to yet: zero pages that can be written to take their place, at
- * once for whoever reads them meanwhile. False: no memory. */
+/* Zero pages that can be written to, in the place of reserved ones. False: no memory. */
 bool prim_make_writable(void *start, size_t bytes);
+
+/* Zero pages in the place of what the program mapped there, or (`gone`) of what it unmapped, provided
+ * that nothing is there by now. False: not done. */
+bool prim_map_at(void *start, size_t bytes, bool gone);
+
+/* Undoes what the program may have done to its access to whole pages. False: refused. */
+bool prim_open(void *start, size_t bytes);
 
 /* Removes whole pages of a mapping. False: refused (the kernel's limit on mappings); the pages are
  * still there. */
@@ -32,9 +35,19 @@ bool prim_unmap(void *start, size_t bytes);
  * refused (locked pages), contents unknown. */
 bool prim_purge(void *start, size_t bytes);
 
+/* Says of each of some whole pages whether it is in memory. False: cannot be told. */
+bool prim_resident(uintptr_t start, size_t pages, unsigned char *ret_resident);
+
+/* Addresses that nobody else gets, with nothing to read or write there. NULL: none left. */
+void *prim_reserve(size_t bytes);
+
 /* Moves the pages of [from, from + bytes) to `to`, replacing what is there; `from` stays mapped
  * and reads as zero. False: nothing was changed. */
-bool prim_move_pages(void *from, void *to, size_t bytes);
+bool prim_move_out(void *from, void *to, size_t bytes);
+
+/* Moves a mapping to `to`, replacing what is there, and makes it to_bytes long. False: it stayed where
+ * it was; what was at `to` may be gone. */
+bool prim_move(void *from, size_t bytes, void *to, size_t to_bytes);
 
 /* Grows or shrinks a mapping where it is. False: no room there, nothing was changed. */
 bool prim_resize(void *start, size_t old_bytes, size_t new_bytes);
@@ -52,6 +65,10 @@ int prim_tid(void);
 enum prim_call { PRIM_MADVISE, PRIM_MREMAP, PRIM_GETTID, PRIM_CLOCK };
 extern uint32_t prim_forbidden;
 
+/* From now on the calling thread makes no system call here but write: every other counts as failed, so
+ * there is no memory but what the allocator holds. */
+void prim_confine(bool on);
+
 /*
  * A lock: spins a little, then sleeps. Not recursive. A process copied while it is held must call
  * prim_lock_reset() in the child.
@@ -61,15 +78,29 @@ struct prim_lock {
 };
 
 void prim_lock_wait(struct prim_lock *lock);
+bool prim_lock_wait_for(struct prim_lock *lock, unsigned milliseconds);
 void prim_lock_wake(struct prim_lock *lock);
 void prim_relax(unsigned round);
 
-static inline void prim_lock(struct prim_lock *lock)
+/* Sleeps until somebody changes the word and wakes us, at most so long. False: that long. */
+bool prim_sleep_on(uint32_t *word, uint32_t seen, unsigned milliseconds);
+void prim_wake_all(uint32_t *word);
+
+/* A word of 1 on a page that is empty in a copy of the process, whoever made it and however. NULL: the
+ * kernel does not offer this. */
+uint32_t *prim_copy_mark(void);
+
+static inline bool prim_try_lock(struct prim_lock *lock)
 {
 	uint32_t expect = 0;
 
-	if (unlikely(!__atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
-						  __ATOMIC_RELAXED)))
+	return __atomic_compare_exchange_n(&lock->word, &expect, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static inline void prim_lock(struct prim_lock *lock)
+{
+	if (unlikely(!prim_try_lock(lock)))
 		prim_lock_wait(lock);
 }
 

@@ -212,7 +212,7 @@ static bool list_some(struct ring_buffer *buffer)
 	uint32_t blocks = 0;
 
 	for (unsigned spans = 0; spans < STEP_SPANS && blocks < STEP_BLOCKS; spans++) {
-		struct span *span = ht_page_map_from(resume.at);
+		struct span *span = ht_page_map_next(resume.at, UINTPTR_MAX);
 		bool small;
 
 		if (!span)
@@ -257,7 +257,8 @@ static void list_piece(struct recorder *recorder)
 			if (ht_link.state != LINK_ON)
 				return;
 		}
-		ht_page_heap_lock();
+		if (!ht_page_heap_lock())
+			break;
 		more = list_some(recorder->buffer);
 		ht_page_heap_unlock();
 		now = ht_clock_ns(CLOCK_MONOTONIC);
@@ -278,8 +279,9 @@ static bool begin(uint32_t turn)
 	struct ring_buffer *buffer;
 
 	barrier_everywhere();
-	ht_page_heap_lock();
-	details[0] = ht_page_heap.system_pages * PAGE_BYTES;
+	if (!ht_page_heap_lock())
+		return false;
+	details[0] = ht_page_heap_bytes();
 	ht_page_heap_unlock();
 	ht_record_pages_at(EVENT_RESUME, 0, details, 0);
 	buffer = ht_recorder->buffer;
@@ -304,12 +306,13 @@ static struct span *freed_meanwhile(const struct span_list *list)
 	return NULL;
 }
 
-static void look_at_heads(const struct heap *heap)
+static bool look_at_heads(const struct heap *heap)
 {
 	struct span *span = NULL;
 
-	ht_page_heap_lock(); /* no span goes away */
-	for (unsigned class = 1; class <= CLASS_COUNT && !span; class++) {
+	if (!ht_page_heap_lock()) /* no span goes away */
+		return false;
+	for (unsigned class = 1; class <= CLASS_COUNT && !span; class ++) {
 		span = freed_meanwhile(&heap->classes[class].partial);
 		if (!span)
 			span = freed_meanwhile(&heap->classes[class].full);
@@ -318,6 +321,7 @@ static void look_at_heads(const struct heap *heap)
 	if (span)
 		ht_record_free(span->free, span->class, span->block_bytes, span->block_bytes,
 			       &span->meta[block_index(span, span->free)], 0);
+	return true;
 }
 
 /* The calling thread has a buffer and knows of the turn. False: it cannot. */
@@ -337,10 +341,11 @@ static bool notice(uint32_t turn)
 		if (each->buffer->busy == RING_PARKED)
 			each->buffer->busy = 0;
 	/* A signal handler, in the middle of an event or a call: not now. */
-	if (recorder->buffer->busy || heap_is_interrupted() || (resume.begun != turn && !begin(turn)))
+	if (recorder->buffer->busy || heap_is_interrupted() ||
+	    (resume.begun != turn && !begin(turn)))
 		return false;
-	if (recorder->noticed != turn)
-		look_at_heads(ht_heap);
+	if (recorder->noticed != turn && !look_at_heads(ht_heap))
+		return false;
 	recorder->noticed = turn;
 	return true;
 }

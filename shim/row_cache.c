@@ -58,7 +58,7 @@ static uint64_t compile(uintptr_t pc, bool interrupted)
 {
 	struct eh_object object;
 	struct eh_row row;
-
+	uint64_t compiled;
 	int r;
 
 	if (!ht_module_find(pc - 1, &object))
@@ -68,7 +68,11 @@ static uint64_t compile(uintptr_t pc, bool interrupted)
 		return ROW_END;
 	if (r < 0)
 		return ROW_MISSING;
-	return ht_eh_compile(&row);
+	compiled = ht_eh_compile(&row);
+	/* Such a frame may have given fp back already: unwind_slow.c looks. */
+	if (interrupted && row_fp(compiled) == ROW_FP_AT_FP)
+		return ROW_SLOW;
+	return compiled;
 }
 
 /* The number of a row; 0: there are too many. Two threads may give one row two numbers. */
@@ -133,8 +137,8 @@ static __attribute__((noinline, cold)) void table_grow(struct row_table *old)
 	table = &tables[bits + 1];
 	if (ht_row_table == old) {
 		table->mask = old->mask * 2 + 1;
-		table->slots = ht_stack_table_pages(
-			slots * (sizeof(*table->slots) + sizeof(*table->ids)));
+		table->slots =
+			ht_stack_table_pages(slots * (sizeof(*table->slots) + sizeof(*table->ids)));
 		if (table->slots) {
 			table->ids = (uint16_t *)(table->slots + slots);
 			for (size_t i = 0; i < ((size_t)1 << bits) + PROBES; i++)

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/capture.h"
+#include "shim/clock.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/prim.h"
@@ -58,6 +60,18 @@ static const struct call {
 	{ SYS_getppid, { 0 } },
 	{ SYS_readlinkat, { (uint64_t)AT_FDCWD } },
 	{ SYS_madvise, { 0 } },
+	/* What is asked of a program before it is started (follow.c, proto/image.c). */
+	{ SYS_pread64, { 3 } },
+	{ SYS_faccessat, { (uint64_t)AT_FDCWD } },
+	{ SYS_newfstatat, { (uint64_t)AT_FDCWD } },
+	{ SYS_fgetxattr, { 3 } },
+	{ SYS_fstatfs, { 3 } },
+	{ SYS_getuid, { 0 } },
+	{ SYS_geteuid, { 0 } },
+	{ SYS_getgid, { 0 } },
+	{ SYS_getegid, { 0 } },
+	{ SYS_prctl, { PR_GET_NO_NEW_PRIVS } },
+	{ SYS_pidfd_open, { 1 } },
 };
 /* What the allocator can do without; in the order of enum prim_call. */
 static const struct call allocating[] = {
@@ -198,19 +212,31 @@ static bool is_readable(const void *p)
 	return p && sys_call4(SYS_rt_sigprocmask, ~0u >> 1, p, 0, 8) != -EFAULT;
 }
 
+static const char no_calls[] = "the program forbids itself the system calls that recording needs";
+
 /* For the whole process, though the filter may be for this thread only. */
-static void end_recording(void)
+static void end_recording(const char *why)
 {
 	struct link_hold hold;
 
-	ht_seccomp_forbids_start = true;
 	if (ht_link.state != LINK_ON || sys_call0(SYS_getpid) != ht_pid)
 		return;
 	if (!ht_ring.shared)
 		ht_threads_send_all();
 	ht_link_drain(SEND_MS);
 	ht_link_lock(&hold);
-	ht_link_off("the program forbids itself the system calls that recording needs", EPERM);
+	ht_link_off(why, EPERM);
+	ht_link_unlock(&hold);
+}
+
+static void map_ahead(void)
+{
+	struct link_hold hold;
+
+	if (ht_link.state != LINK_ON || !ht_ring.shared || sys_call0(SYS_getpid) != ht_pid)
+		return;
+	ht_link_lock(&hold);
+	ht_ring_ahead(&ht_ring);
 	ht_link_unlock(&hold);
 }
 
@@ -227,13 +253,55 @@ static void before_filter(const struct sock_fprog *filter)
 	    !is_readable(filter->filter) ||
 	    !is_readable((const char *)(filter->filter + filter->len) - 8) || !may_install())
 		return;
-	for (size_t i = 0; i < CALLS(allocating); i++)
-		if (forbids(filter, &allocating[i], 1))
-			prim_forbidden |= 1u << i;
-	if (forbids(filter, running, CALLS(running)))
-		end_recording();
-	else if (forbids(filter, starting, CALLS(starting)))
+	for (size_t i = 0; i < CALLS(allocating); i++) {
+		if (!forbids(filter, &allocating[i], 1))
+			continue;
+		if (i == PRIM_MREMAP)
+			map_ahead();
+		prim_forbidden |= 1u << i;
+	}
+	if (forbids(filter, running, CALLS(running))) {
 		ht_seccomp_forbids_start = true;
+		end_recording(no_calls);
+	} else if (forbids(filter, starting, CALLS(starting))) {
+		ht_seccomp_forbids_start = true;
+	}
+}
+
+/* A vfork child forbids itself something, but the memory is its parent's. */
+static bool is_vfork_child(void)
+{
+	return ht_link.state == LINK_ON && sys_call0(SYS_getpid) != ht_pid;
+}
+
+static void before_no_counter(void)
+{
+	if (is_vfork_child())
+		return;
+	end_recording("the program forbids itself the cycle counter that recording reads");
+	ht_clock_by_call();
+}
+
+/* Nothing but read, write, exit and the return from a signal handler, and no cycle counter. The kernel
+ * refuses it where there is a filter. */
+static void before_strict(void)
+{
+	if (is_vfork_child() || sys_call5(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0)
+		return;
+	end_recording(no_calls);
+	ht_clock_by_call();
+	ht_stacks_on = ht_free_stacks_on = false;
+	prim_confine(true);
+}
+
+static void before_prctl(unsigned long option, unsigned long first, unsigned long second)
+{
+	if (option == PR_SET_TSC && first == PR_TSC_SIGSEGV)
+		before_no_counter();
+	else if (option == PR_SET_SECCOMP && first == SECCOMP_MODE_FILTER)
+		before_filter((const struct sock_fprog *)second);
+	else if (option == PR_SET_SECCOMP && first == SECCOMP_MODE_STRICT)
+		before_strict();
 }
 
 HT_EXPORT int HT_API(prctl)(int option, ...)
@@ -245,21 +313,19 @@ HT_EXPORT int HT_API(prctl)(int option, ...)
 	for (unsigned i = 0; i < 4; i++)
 		words[i] = va_arg(args, unsigned long);
 	va_end(args);
-	if (option == PR_SET_SECCOMP && words[0] == SECCOMP_MODE_FILTER)
-		before_filter((const struct sock_fprog *)words[1]);
-	else if (option == PR_SET_SECCOMP && words[0] == SECCOMP_MODE_STRICT)
-		end_recording();
+	before_prctl((unsigned)option, words[0], words[1]);
 	return (int)sys_result(
 		sys_call5(SYS_prctl, option, words[0], words[1], words[2], words[3]));
 }
 
-/* The C library knows no function seccomp: it is called by number. */
-void ht_syscall_seccomp(unsigned long operation, const struct sock_fprog *filter)
+void ht_syscall_watched(long number, unsigned long first, unsigned long second, unsigned long third)
 {
-	if (operation == SECCOMP_SET_MODE_FILTER)
-		before_filter(filter);
-	else if (operation == SECCOMP_SET_MODE_STRICT)
-		end_recording();
+	if (number == SYS_prctl)
+		before_prctl((unsigned)first, second, third);
+	else if (first == SECCOMP_SET_MODE_FILTER)
+		before_filter((const struct sock_fprog *)third);
+	else if (first == SECCOMP_SET_MODE_STRICT && !second && !third)
+		before_strict();
 }
 
 long ht_syscall_failed(long error)
@@ -273,6 +339,8 @@ long ht_syscall_failed(long error)
 HT_EXPORT __attribute__((naked)) long HT_API(syscall)(__attribute__((unused)) long number, ...)
 {
 	__asm__("cmpq $317, %rdi\n\t" /* SYS_seccomp */
+		"je 2f\n\t"
+		"cmpq $157, %rdi\n\t" /* SYS_prctl */
 		"je 2f\n"
 		"1:\tmovq %rdi, %rax\n\t"
 		"movq %rsi, %rdi\n\t"
@@ -290,9 +358,7 @@ HT_EXPORT __attribute__((naked)) long HT_API(syscall)(__attribute__((unused)) lo
 		"pushq %rdx\n\t"
 		"pushq %rcx\n\t"
 		"pushq %r8\n\t"
-		"movq %rsi, %rdi\n\t"
-		"movq %rcx, %rsi\n\t"
-		"call ht_syscall_seccomp\n\t"
+		"call ht_syscall_watched\n\t"
 		"popq %r8\n\t"
 		"popq %rcx\n\t"
 		"popq %rdx\n\t"
@@ -302,7 +368,7 @@ HT_EXPORT __attribute__((naked)) long HT_API(syscall)(__attribute__((unused)) lo
 		"3:\tmovq %rax, %rdi\n\t"
 		"jmp ht_syscall_failed");
 }
-_Static_assert(SYS_seccomp == 317, "as above");
+_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157, "as above");
 #else
 HT_EXPORT long HT_API(syscall)(long number, ...)
 {
@@ -313,8 +379,9 @@ HT_EXPORT long HT_API(syscall)(long number, ...)
 	for (unsigned i = 0; i < 6; i++)
 		words[i] = va_arg(args, long);
 	va_end(args);
-	if (number == SYS_seccomp)
-		ht_syscall_seccomp((unsigned long)words[0], (const struct sock_fprog *)words[2]);
+	if (number == SYS_seccomp || number == SYS_prctl)
+		ht_syscall_watched(number, (unsigned long)words[0], (unsigned long)words[1],
+				   (unsigned long)words[2]);
 	return sys_result(
 		sys_call6(number, words[0], words[1], words[2], words[3], words[4], words[5]));
 }

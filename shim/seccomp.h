@@ -3,6 +3,9 @@
  * lived with; one that would end the program for a call that only recording makes ends the recording
  * instead, right before it is installed. And a program started under a filter that would end it for
  * what the shim does at its start is started without the shim (follow.c).
+ *
+ * So is strict mode (read, write and exit only), in which a thread gets no more memory than the
+ * allocator holds, and the loss of the cycle counter by prctl(PR_SET_TSC).
  */
 #ifndef HEAPTAPE_SHIM_SECCOMP_H
 #define HEAPTAPE_SHIM_SECCOMP_H
@@ -20,8 +23,9 @@ extern bool ht_seccomp_forbids_start;
 uint32_t ht_seccomp_verdict(const struct sock_fprog *filter, uint32_t number,
 			    const uint64_t *words);
 
-/* Before the system call seccomp; and what follows when a system call has failed. */
-void ht_syscall_seccomp(unsigned long operation, const struct sock_fprog *filter);
+/* Before the system calls seccomp and prctl; and what follows when a system call has failed. */
+void ht_syscall_watched(long number, unsigned long first, unsigned long second,
+			unsigned long third);
 long ht_syscall_failed(long error);
 
 #endif

@@ -1,6 +1,9 @@
 #include <string.h>
+#include <sys/random.h>
 
+#include "shim/clock.h"
 #include "shim/settings.h"
+#include "shim/sys.h"
 
 struct settings ht_settings = { .stacks = true };
 
@@ -67,6 +70,31 @@ void ht_settings_read(char **envp)
 			take(*envp);
 	if (ht_settings.guard)
 		ht_settings.free_stacks = true;
+}
+
+/* "HEAPTAPE_RUN=" and the token. */
+static const char *put_run(char *line, uint64_t token)
+{
+	char digits[24], *at = digits + sizeof(digits) - 1;
+
+	*at = 0;
+	for (; token; token /= 10)
+		*--at = (char)('0' + token % 10);
+	strcpy(stpcpy(line, "HEAPTAPE_RUN="), at);
+	return line;
+}
+
+void ht_settings_begin_run(void)
+{
+	uint64_t token;
+
+	if (ht_settings.run_token || ht_settings.line_count == SETTINGS_MAX)
+		return;
+	if (sys_call3(SYS_getrandom, &token, sizeof(token), GRND_NONBLOCK) != sizeof(token))
+		token = ht_clock_ns(CLOCK_MONOTONIC) << 20 | (uint64_t)sys_call0(SYS_getpid);
+	ht_settings.run_token = token & INT64_MAX;
+	ht_settings.own_run =
+		put_run(ht_settings.lines[ht_settings.line_count++], ht_settings.run_token);
 }
 
 bool ht_settings_knows(const char *line)

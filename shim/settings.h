@@ -24,12 +24,17 @@ struct settings {
 	/* NAME=value of each, copied: programs write over their environment. */
 	char lines[SETTINGS_MAX][128];
 	unsigned line_count;
+	const char *own_run; /* the line for HEAPTAPE_RUN, where the environment had none */
 };
 
 extern struct settings ht_settings;
 
 /* Reads them from envp; getenv would not find them before libc's own start. */
 void ht_settings_read(char **envp);
+
+/* A program that was started by hand belongs to no run yet: makes up the token of one, which the programs
+ * that it starts are given. */
+void ht_settings_begin_run(void);
 
 /* True for NAME=value of a variable that is meant for the shim. */
 bool ht_settings_knows(const char *line);

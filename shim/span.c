@@ -8,6 +8,11 @@
 #define SPAN_16_BYTES 1024
 #define SPAN_32_BYTES 4096
 
+/* A block that grows has this part of its pages to spare at least. */
+#define LARGE_SPARE_PART 8
+#define HUGE_SPARE_PART 64
+#define SPARE_PART(pages) ((pages) > HUGE_LEAST_PAGES ? HUGE_SPARE_PART : LARGE_SPARE_PART)
+
 static void tell_span(unsigned kind, struct span *span)
 {
 	uint64_t details[2] = { span->pages * PAGE_BYTES, span->block_bytes };
@@ -34,9 +39,8 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	struct page_heap *heap = &ht_page_heap;
 	struct span *span;
 
-	if (unlikely(ht_page_heap_held))
+	if (unlikely(!ht_page_heap_lock()))
 		return NULL;
-	ht_page_heap_lock();
 	span = heap->abandoned[class].first;
 	if (span) {
 		span_list_remove(&heap->abandoned[class], span);
@@ -49,7 +53,7 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	if (span) {
 		span->block_bytes = size_class_bytes(class);
 		span->capacity = (uint32_t)(span->pages * PAGE_BYTES / span->block_bytes);
-		span->class = (uint8_t)class;
+		span->class = (uint8_t) class;
 		span->state = SPAN_SMALL;
 		span->reciprocal = UINT64_MAX / span->block_bytes + 1;
 		tell_span(EVENT_SPAN, span);
@@ -58,8 +62,8 @@ struct span *ht_span_small(unsigned class, size_t pages, bool may_grow)
 	return span;
 }
 
-/* Pages that blocks were ever carved from are touched; locked. */
-static void give_small_locked(struct span *span, bool keep_husk)
+/* Pages that blocks were ever carved from are touched. */
+void ht_span_small_give_locked(struct span *span, bool keep_husk)
 {
 	size_t touched = PAGES_OF(span->carved * span->block_bytes);
 
@@ -75,13 +79,6 @@ static void give_small_locked(struct span *span, bool keep_husk)
 	ht_pages_give_locked(span, keep_husk);
 }
 
-void ht_span_small_give(struct span *span)
-{
-	ht_page_heap_lock();
-	give_small_locked(span, false);
-	ht_page_heap_unlock();
-}
-
 static struct span *large_begin(struct span *span, size_t size_bytes)
 {
 	span->block_bytes = span->pages * PAGE_BYTES;
@@ -92,78 +89,92 @@ static struct span *large_begin(struct span *span, size_t size_bytes)
 	return span;
 }
 
-struct span *ht_span_large(size_t size_bytes, size_t align_pages)
+/*
+ * Pages for a block of `old` pages that grows to `pages`. A few to spare, so that growing by little
+ * at a time is not a call of the system, or moving the block, at each step. Nothing touches them
+ * before the program does.
+ */
+static size_t with_spare(size_t pages, size_t old, size_t part)
+{
+	return pages < old + old / part ? old + old / part : pages;
+}
+
+struct span *ht_span_large(size_t size_bytes, size_t align_pages, const struct span *grows)
 {
 	size_t pages = PAGES_OF(size_bytes);
 	struct span *span;
 
-	if (unlikely(ht_page_heap_held)) {
-		span = ht_emergency_take(pages, align_pages);
-		return span ? large_begin(span, size_bytes) : NULL;
-	}
-	if (pages + align_pages > HUGE_LEAST_PAGES) {
-		span = ht_huge_take(pages, align_pages);
-		if (!span)
-			return NULL;
-		ht_page_heap_lock();
-	} else {
-		ht_page_heap_lock();
+	if (grows)
+		pages = with_spare(pages, grows->pages, SPARE_PART(pages));
+	if (pages + align_pages > HUGE_LEAST_PAGES && !ht_page_heap_held) {
+		span = grows ? ht_huge_take_grown(pages, grows->start)
+			     : ht_huge_take(pages, align_pages);
+		if (unlikely(!span))
+			span = ht_emergency_take(pages, align_pages);
+	} else if (likely(ht_page_heap_lock())) {
 		span = ht_pages_take_locked(pages, align_pages, true);
-		if (span)
+		if (span) {
 			span->state = SPAN_LARGE;
+			large_begin(span, size_bytes);
+		}
+		ht_page_heap_unlock();
+		return span;
+	} else {
+		span = ht_emergency_take(pages, align_pages);
 	}
-	if (span)
-		large_begin(span, size_bytes);
-	ht_page_heap_unlock();
-	return span;
+	return span ? large_begin(span, size_bytes) : NULL;
 }
 
-/* Large blocks freed by signal handlers that had to do without the lock; the next to free one gives
- * them back. */
+/* Spans that were to be given back while the page heap was closed; the next to give one back gives
+ * them, too. */
 static struct span *parked;
+#define GIVEN_AT_ONCE 32
 
 static void park(struct span *span)
 {
-	span->next = __atomic_load_n(&parked, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&parked, &span->next, span, true, __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED))
-		;
+	struct span *first = __atomic_load_n(&parked, __ATOMIC_RELAXED);
+
+	/* Nobody needs its free list any more; it may still be in a list of the page heap's. */
+	do
+		span->free = (struct free_block *)(void *)first;
+	while (!__atomic_compare_exchange_n(&parked, &first, span, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED));
 }
 
-static void give_large(struct span *span)
+/* False: the page heap is closed. */
+static bool try_to_give(struct span *span)
 {
-	ht_page_heap_lock();
-	tell_span(EVENT_UNSPAN, span);
-	if (span->state == SPAN_HUGE) {
-		ht_page_heap_unlock();
-		if (unlikely(span->alone))
-			ht_emergency_give(span);
-		else
-			ht_huge_give(span);
-		return;
+	if (span->state == SPAN_HUGE)
+		return unlikely(span->alone) ? ht_emergency_give(span) : ht_huge_give(span);
+	if (unlikely(!ht_page_heap_lock()))
+		return false;
+	if (span->class) {
+		ht_span_small_give_locked(span, false);
+	} else {
+		tell_span(EVENT_UNSPAN, span);
+		span->zero_from = span->emptied ? 0 : span->pages;
+		ht_pages_give_locked(span, false);
 	}
-	span->zero_from = span->emptied ? 0 : span->pages;
-	ht_pages_give_locked(span, false);
 	ht_page_heap_unlock();
+	return true;
 }
 
-void ht_span_large_give(struct span *span)
+void ht_span_give(struct span *span)
 {
 	struct span *next;
 
-	if (unlikely(ht_page_heap_held)) {
+	if (unlikely(!try_to_give(span))) {
 		if (!span->alone || !ht_emergency_keep(span))
 			park(span);
 		return;
 	}
-	give_large(span);
 	if (likely(!__atomic_load_n(&parked, __ATOMIC_RELAXED)))
 		return;
 	span = __atomic_exchange_n(&parked, NULL, __ATOMIC_ACQUIRE);
-	for (; span; span = next) {
-		next = span->next;
-		span->next = NULL;
-		give_large(span);
+	for (unsigned given = 0; span; span = next) {
+		next = (struct span *)(void *)span->free;
+		if (given++ == GIVEN_AT_ONCE || !try_to_give(span))
+			park(span);
 	}
 }
 
@@ -180,21 +191,21 @@ static void tell_resized(struct span *span, size_t old)
 
 static bool grow(struct span *span, size_t pages)
 {
-	size_t old = span->pages;
+	size_t old = span->pages, more = with_spare(pages, old, HUGE_SPARE_PART);
 	bool done;
 
 	if (span->state == SPAN_HUGE) {
-		done = ht_huge_resize(span, pages);
-		ht_page_heap_lock();
+		done = ht_huge_resize(span, more) || (more > pages && ht_huge_resize(span, pages));
 	} else {
-		ht_page_heap_lock();
+		if (unlikely(!ht_page_heap_lock()))
+			return false;
 		done = ht_pages_extend_locked(span, pages - old);
+		ht_page_heap_unlock();
 	}
 	if (done) {
-		span->block_bytes = pages * PAGE_BYTES;
+		span->block_bytes = span->pages * PAGE_BYTES;
 		tell_resized(span, old);
 	}
-	ht_page_heap_unlock();
 	return done;
 }
 
@@ -202,12 +213,12 @@ bool ht_span_large_resize(struct span *span, size_t size_bytes)
 {
 	size_t pages = PAGES_OF(size_bytes), old = span->pages;
 
-	if (pages <= old && (old - pages) * 16 <= pages) {
+	if (pages <= old && (size_bytes >= span->requested_bytes || (old - pages) * 16 <= pages)) {
 		span->block_bytes = old * PAGE_BYTES;
 		span->requested_bytes = size_bytes;
 		return true;
 	}
-	if (unlikely(ht_page_heap_held || span->alone))
+	if (unlikely(span->alone))
 		return false;
 	if (span->state == SPAN_HUGE) {
 		if (pages < HUGE_LEAST_PAGES / 2 || pages > (SIZE_MAX >> PAGE_SHIFT) / 4)
@@ -232,17 +243,16 @@ void ht_span_large_trim(struct span *span)
 {
 	size_t pages = span->block_bytes / PAGE_BYTES, old = span->pages;
 
-	if (unlikely(ht_page_heap_held))
-		return;
 	if (span->state == SPAN_HUGE) {
-		ht_huge_resize(span, pages);
-		ht_page_heap_lock();
-	} else {
-		ht_page_heap_lock();
-		/* The last pages of a large block may have been written. */
-		span->zero_from = span->pages;
-		ht_pages_shrink_locked(span, pages);
+		if (ht_huge_resize(span, pages))
+			tell_resized(span, old);
+		return;
 	}
+	if (unlikely(!ht_page_heap_lock()))
+		return;
+	/* The last pages of a large block may have been written. */
+	span->zero_from = span->pages;
+	ht_pages_shrink_locked(span, pages);
 	if (span->pages != old)
 		tell_resized(span, old);
 	ht_page_heap_unlock();
@@ -325,26 +335,23 @@ bool ht_span_thaw(struct span *span)
 /*
  * The push of `block` onto `word` frees the last block of a frozen span. Claims the span first, so
  * that its owner lets go of it, then makes sure: it may have been thawed and frozen again between
- * our two looks. False: the word changed, look again.
+ * our two looks. The lock is held. False: the word changed, look again.
  */
-static bool claim(struct span *span, uint64_t word, struct free_block *block)
+static bool claim_locked(struct span *span, uint64_t word, struct free_block *block)
 {
 	uint64_t claimed = word | REMOTE_CLAIMED;
 	bool whole;
 
-	ht_page_heap_lock();
 	if (!__atomic_compare_exchange_n(&span->remote, &word, claimed, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED)) {
-		ht_page_heap_unlock();
+					 __ATOMIC_RELAXED))
 		return false;
-	}
 	whole = remote_count(word) + 1 == __atomic_load_n(&span->frozen_used, __ATOMIC_RELAXED);
 	if (whole && !__atomic_load_n(&span->owner, __ATOMIC_RELAXED)) {
 		span_list_remove(&ht_page_heap.abandoned[span->class], span);
 		ht_page_heap.abandoned_count[span->class]--;
-		give_small_locked(span, false);
+		ht_span_small_give_locked(span, false);
 	} else if (whole) {
-		give_small_locked(span, true);
+		ht_span_small_give_locked(span, true);
 		span->state = SPAN_HUSK;
 		__atomic_store_n(&span->remote, REMOTE_DEAD, __ATOMIC_RELEASE);
 	} else {
@@ -352,7 +359,6 @@ static bool claim(struct span *span, uint64_t word, struct free_block *block)
 		word = (word + REMOTE_ONE) & ~REMOTE_ADDRESS;
 		__atomic_store_n(&span->remote, word | (uintptr_t)block, __ATOMIC_RELEASE);
 	}
-	ht_page_heap_unlock();
 	return true;
 }
 
@@ -375,10 +381,14 @@ void ht_span_push(struct span *span, void *p)
 			word = remote_load(span);
 			continue;
 		}
-		if (unlikely(word & REMOTE_FROZEN) && likely(!ht_page_heap_held) &&
+		if (unlikely(word & REMOTE_FROZEN) &&
 		    remote_count(word) + 1 ==
-			    __atomic_load_n(&span->frozen_used, __ATOMIC_RELAXED)) {
-			if (claim(span, word, block))
+			    __atomic_load_n(&span->frozen_used, __ATOMIC_RELAXED) &&
+		    likely(ht_page_heap_lock())) {
+			bool claimed = claim_locked(span, word, block);
+
+			ht_page_heap_unlock();
+			if (claimed)
 				return;
 			word = remote_load(span);
 			continue;
@@ -421,9 +431,8 @@ struct block_meta *ht_span_meta_make(struct span *span)
 
 	if (!span->class)
 		return ht_span_meta_make_locked(span);
-	if (unlikely(ht_page_heap_held))
+	if (unlikely(!ht_page_heap_lock()))
 		return NULL;
-	ht_page_heap_lock();
 	meta = ht_span_meta_make_locked(span);
 	ht_page_heap_unlock();
 	return meta;

@@ -5,11 +5,9 @@
 #define HEAPTAPE_SHIM_SPAN_H
 
 #include "shim/alloc.h"
+#include "shim/huge.h"
 #include "shim/page_heap.h"
 #include "shim/types.h"
-
-/* Blocks from here on have a mapping of their own. */
-#define HUGE_LEAST_PAGES ((size_t)8192)
 
 static inline uint64_t remote_load(const struct span *span)
 {
@@ -29,12 +27,13 @@ static inline struct free_block *remote_first(uint64_t word)
 /* Pages of the next span of a class in a heap that has `spans` of them: few at first. */
 size_t ht_span_pages(unsigned class, uint32_t spans);
 
-/* A span of a class without an owner, adopted from a thread that ended or new; NULL: no memory. */
+/* A span of a class without an owner, adopted from a thread that ended or new; NULL: no memory, or the
+ * page heap is closed. */
 struct span *ht_span_small(unsigned class, size_t pages, bool may_grow);
 
-/* A span for one large block, NULL: no memory. */
-struct span *ht_span_large(size_t size_bytes, size_t align_pages);
-void ht_span_large_give(struct span *span);
+/* A span for one large block; NULL: no memory. `grows`: the span of a block that is to be moved to it
+ * and will probably grow further, or NULL. */
+struct span *ht_span_large(size_t size_bytes, size_t align_pages, const struct span *grows);
 bool ht_span_large_resize(struct span *span, size_t size_bytes);
 
 /* Gives back the pages that it does not need any more. */
@@ -43,8 +42,9 @@ void ht_span_large_trim(struct span *span);
 /* ht_span_meta_make (shim/alloc.h), locked; for any thread. */
 struct block_meta *ht_span_meta_make_locked(struct span *span);
 
-/* Gives an empty small span back, which is in no list. */
-void ht_span_small_give(struct span *span);
+/* Gives back an empty span, which is in no list; while the page heap is closed, later. */
+void ht_span_give(struct span *span);
+void ht_span_small_give_locked(struct span *span, bool keep_husk);
 
 /* Puts untouched blocks on the free list; false: there are none left. */
 bool ht_span_carve(struct span *span);

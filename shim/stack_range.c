@@ -13,6 +13,7 @@
 #include "shim/unwind.h"
 
 #define JOINED_MAPPINGS 8 /* neighbouring mappings that are taken as one stack */
+#define CODE_RANGES 32	  /* executable mappings that are remembered */
 
 /* PROCMAP_QUERY of <linux/fs.h>, Linux 6.11; older headers do not have it. */
 struct map_query {
@@ -32,17 +33,16 @@ struct map_query {
 
 #define MAP_QUERY 0xc0686611ul /* _IOWR('f', 17, struct map_query) */
 #define MAP_QUERY_READABLE 1u
+#define MAP_QUERY_EXECUTABLE 4u
 
 _Static_assert(sizeof(struct map_query) == 0x68, "PROCMAP_QUERY's struct");
 
 /* Lowest and highest address of stacks that are neither a thread's own nor the first one. */
 static uintptr_t foreign_start = UINTPTR_MAX, foreign_end;
 
-static bool query(int fd, uintptr_t address, struct stack_range *ret)
+static bool query(int fd, uintptr_t address, uint64_t flags, struct stack_range *ret)
 {
-	struct map_query ask = { .size = sizeof(ask),
-				 .flags = MAP_QUERY_READABLE,
-				 .address = address };
+	struct map_query ask = { .size = sizeof(ask), .flags = flags, .address = address };
 
 	if (sys_call3(SYS_ioctl, fd, MAP_QUERY, &ask) < 0)
 		return false;
@@ -52,10 +52,12 @@ static bool query(int fd, uintptr_t address, struct stack_range *ret)
 
 /* The same from the text of /proc/thread-self/maps (self is the main thread, which may be gone);
  * joins neighbours on the way. */
-static bool scan(int fd, uintptr_t address, struct stack_range *ret)
+static bool scan(int fd, uintptr_t address, uint64_t flags, struct stack_range *ret)
 {
-	enum { START, END, READABLE, REST } field = START;
+	enum { START, END, RIGHTS, REST } field = START;
 	struct stack_range range = { 0, 0 }, found = { 0, 0 };
+	char wanted = flags == MAP_QUERY_EXECUTABLE ? 'x' : 'r';
+	bool has = false;
 	char text[512];
 	long bytes;
 
@@ -73,18 +75,22 @@ static bool scan(int fd, uintptr_t address, struct stack_range *ret)
 				break;
 			case END:
 				if (c == ' ')
-					field = READABLE;
+					field = RIGHTS;
 				else
 					range.end = range.end << 4 | digit;
 				break;
-			case READABLE:
-				if (c == 'r' && found.end && found.end == range.start)
+			case RIGHTS:
+				has |= c == wanted;
+				if (c != ' ')
+					break;
+				if (has && found.end && found.end == range.start)
 					found.end = range.end;
-				else if (c == 'r' && address >= range.start && address < range.end)
+				else if (has && address >= range.start && address < range.end)
 					found = range;
 				else if (found.end)
 					goto out;
 				field = REST;
+				has = false;
 				break;
 			case REST:
 				if (c == '\n') {
@@ -122,19 +128,18 @@ static bool probe(uintptr_t address, struct stack_range *ret)
 	return end > page;
 }
 
-/* Remembers that unmapping something in here concerns captures. */
-static void watch(const struct stack_range *range)
+/* Lets [*start, *end) hold the range as well. */
+static void widen(uintptr_t *start, uintptr_t *end, const struct stack_range *range)
 {
-	uintptr_t old = __atomic_load_n(&foreign_start, __ATOMIC_RELAXED);
+	uintptr_t old = __atomic_load_n(start, __ATOMIC_RELAXED);
 
 	while (range->start < old &&
-	       !__atomic_compare_exchange_n(&foreign_start, &old, range->start, false,
-					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		;
-	old = __atomic_load_n(&foreign_end, __ATOMIC_RELAXED);
-	while (range->end > old &&
-	       !__atomic_compare_exchange_n(&foreign_end, &old, range->end, false, __ATOMIC_SEQ_CST,
+	       !__atomic_compare_exchange_n(start, &old, range->start, false, __ATOMIC_SEQ_CST,
 					    __ATOMIC_RELAXED))
+		;
+	old = __atomic_load_n(end, __ATOMIC_RELAXED);
+	while (range->end > old && !__atomic_compare_exchange_n(end, &old, range->end, false,
+								__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
 }
 
@@ -154,13 +159,13 @@ bool ht_stack_range_find(uintptr_t address, struct stack_range *ret)
 
 	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
-		found = query((int)fd, address, &range);
+		found = query((int)fd, address, MAP_QUERY_READABLE, &range);
 		for (int i = 0; found && i < JOINED_MAPPINGS && !holds(&range, thread) &&
-				query((int)fd, range.end, &more);
+				query((int)fd, range.end, MAP_QUERY_READABLE, &more);
 		     i++)
 			range.end = more.end;
 		if (!found)
-			found = scan((int)fd, address, &range);
+			found = scan((int)fd, address, MAP_QUERY_READABLE, &range);
 		sys_call1(SYS_close, fd);
 	}
 	if (!found)
@@ -171,13 +176,80 @@ bool ht_stack_range_find(uintptr_t address, struct stack_range *ret)
 	if (holds(&range, thread) && address < thread)
 		range.end = thread & ~(uintptr_t)7;
 	else if (!holds(&range, (uintptr_t)__libc_stack_end))
-		watch(&range);
+		widen(&foreign_start, &foreign_end, &range);
 	*ret = range;
 	return true;
 }
 
+/* -- executable memory -- */
+
+/* Mappings that were found to be such, in no order. A start that is 0 is an empty entry. */
+static struct stack_range code_ranges[CODE_RANGES];
+static unsigned code_used;
+static uint32_t code_version; /* ht_stack_version then */
+
+static unsigned code_count(void)
+{
+	unsigned used = __atomic_load_n(&code_used, __ATOMIC_RELAXED);
+
+	return used < CODE_RANGES ? used : CODE_RANGES;
+}
+
+static void code_forget(uintptr_t start, uintptr_t end)
+{
+	for (unsigned i = 0; i < code_count(); i++)
+		if (code_ranges[i].start < end && code_ranges[i].end > start)
+			__atomic_store_n(&code_ranges[i].start, 0, __ATOMIC_RELEASE);
+}
+
+static bool code_is_known(uintptr_t address)
+{
+	for (unsigned i = 0; i < code_count(); i++) {
+		uintptr_t start = __atomic_load_n(&code_ranges[i].start, __ATOMIC_ACQUIRE);
+		uintptr_t end = __atomic_load_n(&code_ranges[i].end, __ATOMIC_ACQUIRE);
+
+		if (start && address - start < end - start &&
+		    __atomic_load_n(&code_ranges[i].start, __ATOMIC_RELAXED) == start)
+			return true;
+	}
+	return false;
+}
+
+static void code_note(const struct stack_range *range)
+{
+	unsigned turn = __atomic_fetch_add(&code_used, 1, __ATOMIC_RELAXED);
+	struct stack_range *entry = &code_ranges[turn % CODE_RANGES];
+
+	__atomic_store_n(&entry->start, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->end, range->end, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->start, range->start, __ATOMIC_RELEASE);
+}
+
+bool ht_stack_is_code(uintptr_t address)
+{
+	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
+	struct stack_range range;
+	bool found;
+	long fd;
+
+	if (__atomic_exchange_n(&code_version, version, __ATOMIC_ACQ_REL) != version)
+		code_forget(0, UINTPTR_MAX);
+	if (code_is_known(address))
+		return true;
+	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	found = query((int)fd, address, MAP_QUERY_EXECUTABLE, &range) ||
+		scan((int)fd, address, MAP_QUERY_EXECUTABLE, &range);
+	sys_call1(SYS_close, fd);
+	if (found)
+		code_note(&range);
+	return found;
+}
+
 void ht_stack_unmapped(uintptr_t start, size_t bytes)
 {
+	code_forget(start, start + bytes);
 	if (__builtin_expect(start < __atomic_load_n(&foreign_end, __ATOMIC_RELAXED) &&
 				     start + bytes >
 					     __atomic_load_n(&foreign_start, __ATOMIC_RELAXED),
@@ -185,13 +257,26 @@ void ht_stack_unmapped(uintptr_t start, size_t bytes)
 		ht_stack_forget();
 }
 
+size_t ht_stack_read(uintptr_t address, void *to, size_t bytes)
+{
+	size_t first = 4096 - (address & 4095);
+	struct iovec local = { to, bytes }, remote[2];
+	long got;
+
+	/* The kernel copies what lies before a page that is not readable only if it is told apart. */
+	first = first < bytes ? first : bytes;
+	remote[0] = (struct iovec){ (void *)address, first };
+	remote[1] = (struct iovec){ (void *)(address + first), bytes - first };
+	got = sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)remote,
+			first < bytes ? 2 : 1, 0);
+	return got > 0 ? (size_t)got : 0;
+}
+
 bool ht_stack_peek(uintptr_t address, uintptr_t *ret)
 {
 	uintptr_t word;
-	struct iovec local = { &word, sizeof(word) }, remote = { (void *)address, sizeof(word) };
 
-	if (sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)&remote,
-		      1, 0) != (long)sizeof(word))
+	if (ht_stack_read(address, &word, sizeof(word)) != sizeof(word))
 		return false;
 	*ret = word;
 	return true;

@@ -14,6 +14,7 @@
 
 #include "proto/wire.h"
 #include "shim/link.h"
+#include "shim/libc.h"
 #include "shim/modules.h"
 #include "shim/record.h"
 #include "shim/ring.h"
@@ -37,8 +38,8 @@ unsigned ht_stack_depth;
 struct node_hash ht_node_root;
 struct stack_index *ht_stack_index;
 
+static struct ring *ring;
 static struct ring_head *head;
-static struct ring_node *nodes;
 static uint32_t node_limit; /* numbers below this exist */
 static uint32_t node_next = 1;
 static struct stack_index *node_index;
@@ -49,6 +50,11 @@ static struct growing_index nodes_all = { .now = &node_index };
 static uint32_t sent_to = 1;	  /* numbers below this were sent, but for the holes */
 static uint32_t holes[HOLES_MAX]; /* not complete when their turn came */
 static unsigned holes_used;
+
+static struct ring_node *node_at(uint32_t number)
+{
+	return ht_ring_node(ring, number);
+}
 
 static uint64_t slot_link(struct node_hash hash, uint32_t number)
 {
@@ -125,23 +131,24 @@ static void index_drop(struct stack_index *index)
 		struct stack_slot *slot = &index->slots[i];
 		uint32_t number = (uint32_t)__atomic_load_n(&slot->link, __ATOMIC_ACQUIRE);
 
-		if (number && nodes[number].dropped)
+		if (number && node_at(number)->dropped)
 			__atomic_store_n(&slot->link, 0, __ATOMIC_RELEASE);
 	}
 }
 
 /* A new node in the shared memory; 0: no room. */
-static uint32_t node_make(uint32_t parent, uint64_t pc)
+static uint32_t node_make(uint32_t parent, uint64_t pc, bool by_fp)
 {
 	uint32_t number = __atomic_load_n(&node_next, __ATOMIC_RELAXED), used;
 
 	do {
-		if (number >= node_limit)
+		if (number >= node_limit || !ht_ring_reach(ring, number))
 			return 0;
 	} while (!__atomic_compare_exchange_n(&node_next, &number, number + 1, false,
 					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	nodes[number].parent = parent;
-	__atomic_store_n(&nodes[number].pc, pc, __ATOMIC_RELEASE);
+	node_at(number)->parent = parent;
+	node_at(number)->by_frame_pointer = by_fp;
+	__atomic_store_n(&node_at(number)->pc, pc, __ATOMIC_RELEASE);
 	used = __atomic_load_n(&head->nodes_used, __ATOMIC_RELAXED);
 	while (used <= number &&
 	       !__atomic_compare_exchange_n(&head->nodes_used, &used, number + 1, false,
@@ -155,7 +162,7 @@ uint32_t ht_node_find(struct node_hash hash)
 	return stack_index_find(__atomic_load_n(&node_index, __ATOMIC_ACQUIRE), hash);
 }
 
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash)
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, bool by_fp, struct node_hash hash)
 {
 	struct stack_index *index = __atomic_load_n(&node_index, __ATOMIC_ACQUIRE);
 	uint32_t number = stack_index_find(index, hash);
@@ -164,7 +171,7 @@ uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash)
 	if (number)
 		return number;
 	slot = index_claim(index, slot_place(hash));
-	number = node_make(parent, pc);
+	number = node_make(parent, pc, by_fp);
 	if (number && slot)
 		__atomic_store_n(&slot->link, slot_link(hash, number), __ATOMIC_RELEASE);
 	if (__atomic_load_n(&index->used, __ATOMIC_RELAXED) >= index->limit)
@@ -199,9 +206,9 @@ void ht_nodes_drop(uintptr_t start, uintptr_t end)
 	hold_growth(&stacks_all);
 	/* A parent's number is lower than its child's. */
 	for (uint32_t n = 1; n < count; n++)
-		if (nodes[n].pc - 1 - start < end - start ||
-		    (nodes[n].parent < n && nodes[nodes[n].parent].dropped))
-			nodes[n].dropped = 1;
+		if (node_at(n)->pc - 1 - start < end - start ||
+		    (node_at(n)->parent < n && node_at(node_at(n)->parent)->dropped))
+			node_at(n)->dropped = 1;
 	index_drop(node_index);
 	index_drop(ht_stack_index);
 	__atomic_store_n(&stacks_all.growing, false, __ATOMIC_RELEASE);
@@ -218,19 +225,19 @@ void ht_stack_count_cut(enum stack_cut reason)
 /* What the kernel put there for the program is known to no one outside of it. */
 static void random_root(void)
 {
-	const void *bytes = (const void *)getauxval(AT_RANDOM);
+	const void *bytes = (const void *)ht_libc()->getauxval(AT_RANDOM);
 
 	if (bytes)
 		memcpy(&ht_node_root, bytes, sizeof(ht_node_root));
 }
 
-void ht_stacks_attach(struct ring_head *new_head, struct ring_node *new_nodes, unsigned depth)
+void ht_stacks_attach(struct ring *new_ring, unsigned depth)
 {
 	struct link_hold hold;
 
 	ht_stacks_detach();
-	head = new_head;
-	nodes = new_nodes;
+	ring = new_ring;
+	head = ring->head;
 	node_limit = head->node_capacity;
 	if (node_limit > NODE_NUMBER_MAX)
 		node_limit = NODE_NUMBER_MAX;
@@ -273,22 +280,28 @@ static void lay_out(struct iovec parts[STACKS_PARTS], uint32_t first, uint32_t c
 {
 	static uint32_t parents[NODES_A_FRAME];
 	static uint64_t pcs[NODES_A_FRAME];
-	static uint8_t heads[3][24];
-	struct wire_put put[3];
-	uint32_t payload;
+	static uint32_t by_fp[NODES_A_FRAME];
+	static uint8_t heads[4][24];
+	struct wire_put put[4];
+	uint32_t payload, by_fp_count = 0;
 	size_t body;
 
 	for (uint32_t i = 0; i < count; i++) {
-		parents[i] = nodes[first + i].parent;
-		pcs[i] = nodes[first + i].pc;
+		parents[i] = node_at(first + i)->parent;
+		pcs[i] = node_at(first + i)->pc;
+		if (node_at(first + i)->by_frame_pointer)
+			by_fp[by_fp_count++] = first + i;
 	}
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		put[i] = (struct wire_put){ heads[i], heads[i] + sizeof(heads[i]), 0 };
-	/* StackNodes: first_node, parents, pcs. */
+	/* StackNodes: first_node, parents, pcs, by_frame_pointer. */
 	wire_put_head(&put[1], 2, count * sizeof(parents[0]));
 	wire_put_head(&put[2], 3, count * sizeof(pcs[0]));
+	if (by_fp_count)
+		wire_put_head(&put[3], 4, by_fp_count * sizeof(by_fp[0]));
 	body = 5 + (size_t)(put[1].at - heads[1]) + count * sizeof(parents[0]) +
-	       (size_t)(put[2].at - heads[2]) + count * sizeof(pcs[0]);
+	       (size_t)(put[2].at - heads[2]) + count * sizeof(pcs[0]) +
+	       (size_t)(put[3].at - heads[3]) + by_fp_count * sizeof(by_fp[0]);
 	put[0].at += WIRE_HEADER_BYTES;
 	wire_put_head(&put[0], 5, body);
 	payload = (uint32_t)(body + (size_t)(put[0].at - heads[0]) - WIRE_HEADER_BYTES);
@@ -299,6 +312,8 @@ static void lay_out(struct iovec parts[STACKS_PARTS], uint32_t first, uint32_t c
 	parts[2] = (struct iovec){ parents, count * sizeof(parents[0]) };
 	parts[3] = (struct iovec){ heads[2], (size_t)(put[2].at - heads[2]) };
 	parts[4] = (struct iovec){ pcs, count * sizeof(pcs[0]) };
+	parts[5] = (struct iovec){ heads[3], (size_t)(put[3].at - heads[3]) };
+	parts[6] = (struct iovec){ by_fp, by_fp_count * sizeof(by_fp[0]) };
 }
 
 /* False: not taken. */
@@ -313,7 +328,7 @@ static bool send_nodes(uint32_t first, uint32_t count)
 static bool node_complete(uint32_t number)
 {
 	for (unsigned i = 0; i < HOLE_SPINS; i++)
-		if (__atomic_load_n(&nodes[number].pc, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&node_at(number)->pc, __ATOMIC_ACQUIRE))
 			return true;
 	return false;
 }
@@ -352,7 +367,7 @@ void ht_stacks_send(void)
 	if (!ht_stack_depth || !ht_modules_send())
 		return;
 	for (unsigned i = 0; i < holes_used;) {
-		if (!__atomic_load_n(&nodes[holes[i]].pc, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_load_n(&node_at(holes[i])->pc, __ATOMIC_ACQUIRE)) {
 			i++;
 			continue;
 		}

@@ -16,6 +16,7 @@
 
 #include "proto/event.h"
 #include "proto/ring.h"
+#include "shim/ring.h"
 #include "shim/select.h"
 
 /*
@@ -23,7 +24,7 @@
  * knows no node yet (what the parent numbered is forgotten). depth: frames kept, 0 for the most;
  * taken from HEAPTAPE_DEPTH by the caller. No other thread may capture meanwhile.
  */
-void ht_stacks_attach(struct ring_head *head, struct ring_node *nodes, unsigned depth);
+void ht_stacks_attach(struct ring *ring, unsigned depth);
 
 /* No table any more: captures yield 0. */
 void ht_stacks_detach(void);
@@ -40,7 +41,7 @@ void ht_stacks_send(void);
  * them. 0: they do not go into one frame just now, ht_stacks_send() must be used. Under the send
  * lock, which is held until ht_stacks_frame_sent() says that they were taken.
  */
-#define STACKS_PARTS 5
+#define STACKS_PARTS 7
 uint32_t ht_stacks_frame(struct iovec parts[STACKS_PARTS]);
 void ht_stacks_frame_sent(uint32_t count);
 
@@ -146,8 +147,9 @@ void ht_stack_note(struct node_hash hash, uint32_t number);
 /* The number of the node with this hash; 0: there is none yet. */
 uint32_t ht_node_find(struct node_hash hash);
 
-/* The same; it is made of (parent, pc) if need be. 0: the table is full. */
-uint32_t ht_node_intern(uint32_t parent, uint64_t pc, struct node_hash hash);
+/* The same; it is made of (parent, pc) if need be. by_fp: its parent was found by the frame pointer.
+ * 0: the table is full. */
+uint32_t ht_node_intern(uint32_t parent, uint64_t pc, bool by_fp, struct node_hash hash);
 
 /* Nodes whose path has a pc in [start, end) get new numbers from now on: another module will be
  * there. */

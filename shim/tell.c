@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "shim/sys.h"
+#include "shim/libc.h"
 #include "shim/tell.h"
 
 struct line {
@@ -35,7 +36,7 @@ static void put_number(struct line *line, int number)
 
 static void put_error(struct line *line, int error)
 {
-	const char *text = strerrordesc_np(error);
+	const char *text = ht_libc()->strerrordesc_np ? ht_libc()->strerrordesc_np(error) : NULL;
 
 	if (text) {
 		put(line, text);

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include "shim/batch.h"
+#include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/ring.h"
 #include "shim/stack_table.h"
@@ -57,6 +58,7 @@ static void free_slot(struct recorder *recorder)
 
 	recorder->buffer = NULL;
 	__atomic_store_n(&buffer->thread, 0, __ATOMIC_RELEASE);
+	ht_ring_close(&ht_ring, recorder->slot);
 	if (recorder->slot < first_free)
 		first_free = recorder->slot;
 }
@@ -150,6 +152,7 @@ static uint32_t next_number(void)
 static struct recorder *take_slot(struct link_hold *hold)
 {
 	struct ring_head *head = ht_ring.head;
+	struct ring_buffer *buffer;
 	struct recorder *recorder;
 	uint32_t slot = find_slot();
 
@@ -157,9 +160,12 @@ static struct recorder *take_slot(struct link_hold *hold)
 		slot = find_slot();
 	if (slot == head->buffer_count)
 		return NULL;
+	buffer = ht_ring_open(&ht_ring, slot);
+	if (!buffer)
+		return NULL;
 	first_free = slot + 1;
 	recorder = &ht_ring.recorders[slot];
-	*recorder = (struct recorder){ .slot = slot, .buffer = ht_ring_buffer(&ht_ring, slot) };
+	*recorder = (struct recorder){ .slot = slot, .buffer = buffer };
 	start_buffer(recorder->buffer, next_number());
 	if (slot >= head->buffers_used)
 		__atomic_store_n(&head->buffers_used, slot + 1, __ATOMIC_RELEASE);
@@ -213,7 +219,7 @@ struct recorder *ht_thread_begin(void)
 		return NULL;
 	recorder = take_own_slot();
 	if (recorder && have_end_key)
-		pthread_setspecific(end_key, (void *)END_ROUNDS);
+		ht_libc()->pthread_setspecific(end_key, (void *)END_ROUNDS);
 	return recorder;
 }
 
@@ -251,7 +257,7 @@ static void end_thread(void *rounds)
 	struct recorder *recorder = ht_recorder, *nested;
 
 	if ((uintptr_t)rounds > 1) {
-		pthread_setspecific(end_key, (void *)((uintptr_t)rounds - 1));
+		ht_libc()->pthread_setspecific(end_key, (void *)((uintptr_t)rounds - 1));
 		return;
 	}
 	ht_stack_thread_end();
@@ -268,11 +274,15 @@ static void end_thread(void *rounds)
 
 void ht_threads_init(void)
 {
-	have_end_key = pthread_key_create(&end_key, end_thread) == 0;
+	have_end_key = ht_libc()->pthread_key_create(&end_key, end_thread) == 0;
 }
 
 void ht_threads_forget(void)
 {
+	ht_ring.kept = (uint32_t)(ht_recorder - ht_ring.recorders);
+	if (!ht_ring.recorders || ht_recorder < ht_ring.recorders ||
+	    ht_ring.kept >= ht_ring.buffers_mapped)
+		ht_ring.kept = UINT32_MAX;
 	ht_recorder = &nobody;
 	first_free = 0;
 }

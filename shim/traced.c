@@ -176,12 +176,11 @@ RECORDED int posix_memalign_recorded(void **ret, size_t alignment, size_t size_b
 			*ret = block;
 		else if (ht_recording())
 			ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
-		return block ? 0 : ENOMEM;
+		return block ? 0 : (errno = ENOMEM);
 	}
 	block = noted(block_take_aligned(alignment, size_bytes, &span), size_bytes, &span);
 	if (unlikely(!block)) {
-		ht_record_alloc(EVENT_MEMALIGN, NULL, size_bytes, 0, 0, NULL, stack);
-		pages_done(NULL);
+		failed(EVENT_MEMALIGN, size_bytes, stack);
 		return ENOMEM;
 	}
 	*ret = record_taken(EVENT_MEMALIGN, block, size_bytes, span, stack);
@@ -318,7 +317,7 @@ static inline void *realloc_block(struct span *old_span, void *old_block, size_t
 		block_trim(old_span);
 		return old_block;
 	}
-	block = noted(block_take(size_bytes, &span), size_bytes, &span);
+	block = noted(block_take_moved(old_span, size_bytes, &span), size_bytes, &span);
 	if (unlikely(!block)) {
 		ht_record_realloc(NULL, size_bytes, 0, 0, NULL, &old, stack);
 		errno = ENOMEM;

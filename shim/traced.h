@@ -16,7 +16,7 @@ void free_recorded(void *block);
 /* alignment is a power of two: the exported names have seen to it. */
 void *memalign_recorded(size_t alignment, size_t size_bytes);
 
-/* 0 or ENOMEM; errno untouched. */
+/* 0, or ENOMEM, which is in errno too. */
 int posix_memalign_recorded(void **ret, size_t alignment, size_t size_bytes);
 
 #endif

@@ -24,7 +24,7 @@
  *   remote count == length(remote list) <= used
  *   carved <= capacity, capacity == pages * PAGE_BYTES / block_bytes
  *   trigger is 0 or TRIGGER_NEVER in a partial list; in a full list it is below capacity
- *   page_map[p] == span for every page p of a span in use, for the first and last page of a free
+ *   page_map[p] == span (or its stand-in: altered.h) for every page p of a span in use, for the first and last page of a free
  *   run, and NULL for the other pages of a free run
  *   no two free runs are neighbours; dirty_from <= zero_from <= pages
  *   sum of pages over all spans == page_heap.system_pages
@@ -60,22 +60,27 @@
 #define PAGE_BYTES ((size_t)1 << PAGE_SHIFT)
 #define PAGES_OF(bytes) (((bytes) + PAGE_BYTES - 1) >> PAGE_SHIFT)
 
+/* More than there are addresses. */
+#define ADDRESS_MOST ((size_t)1 << 47)
+
 #define BLOCK_ALIGN 16
 
 /* Pages of the first sbrk. */
 #define HEAP_FIRST_PAGES 32
 
 enum span_state {
-	SPAN_FREE,  /* a free run in the page heap */
-	SPAN_SMALL, /* blocks of one size class */
-	SPAN_LARGE, /* one block, pages of the page heap */
-	SPAN_HUGE,  /* one block, a mapping of its own */
-	SPAN_META,  /* the struct block_meta of a span's blocks */
-	SPAN_HUSK   /* no pages any more; only its list links mean something */
+	SPAN_FREE,    /* a free run in the page heap */
+	SPAN_SMALL,   /* blocks of one size class */
+	SPAN_LARGE,   /* one block, pages of the page heap */
+	SPAN_HUGE,    /* one block, a mapping of its own */
+	SPAN_META,    /* the struct block_meta of a span's blocks */
+	SPAN_HUSK,    /* no pages any more; only its list links mean something */
+	SPAN_STAND_IN /* in the page map for span `next`: altered.h */
 };
 
 struct heap;
 struct block_meta;
+struct altered;
 
 /* A free block: the list's link, and a mark by which a second free is suspected. */
 struct free_block {
@@ -126,10 +131,11 @@ struct span {
 	size_t requested_bytes; /* of a large block */
 	struct span *next;	/* in a heap's list, the page heap's bin, or the free structs */
 	struct span *prev;
-	uint64_t own_meta[2];	/* a large block's struct block_meta */
-	struct span *meta_span; /* the pages `meta` points to; NULL for a large block */
-	bool from_break;	/* pages lie in the break's heap */
-	bool alone;		/* not in the page heap's books: emergency.h */
+	uint64_t own_meta[2];	 /* a large block's struct block_meta */
+	struct span *meta_span;	 /* the pages `meta` points to; NULL for a large block */
+	bool from_break;	 /* pages lie in the break's heap */
+	struct altered *altered; /* what the program did to its pages, or NULL */
+	bool alone;		 /* not in the page heap's books: emergency.h */
 };
 
 /* A wholly free span is kept while it is the first of its list. */
@@ -149,7 +155,8 @@ struct span_list {
 struct class_spans {
 	struct span_list partial;
 	struct span_list full;
-	uint32_t spans; /* in both lists */
+	uint32_t spans;	   /* in both lists */
+	uint32_t given_up; /* so often the only partial one was empty and given back */
 };
 
 struct heap {

@@ -21,6 +21,8 @@
 #include "shim/stack_table.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
+#include "shim/unwind_proof.h"
+#include "shim/unwind_slow.h"
 #include "shim/unwind_step.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -30,8 +32,16 @@
 #define CHECK_STEP 4
 #define QUICK_FRAMES 64
 
-/* Not in whole pages, so that the beginnings of a walker's arrays are not in the same cache sets. */
-#define WALKER_FRAMES (STACK_DEPTH_MAX + 24)
+/* Frames that a walker has room for: as most stacks have, then as any may have. A program that locks
+ * its memory pays for all that is mapped. */
+#define SMALL_FRAMES 256u
+#define LARGE_FRAMES STACK_DEPTH_MAX
+
+/* More than that, so that the beginnings of a walker's arrays are not in the same cache sets. */
+#define FRAMES_BESIDE 24u
+
+/* A walk that needs a larger walker. */
+#define TOO_DEEP UINT_MAX
 
 /* A frame: the return address into it is the word below its stack pointer. */
 struct slot {
@@ -59,17 +69,21 @@ struct walker {
 	uint32_t fp_used; /* frames below this may need fp */
 	uint32_t version;
 	uint32_t changes;
+	uint32_t depth;	    /* the quick walk ends with more frames */
 	enum stack_cut cut; /* why frame 0 is the last, STACK_CUT_NONE: it is the outermost */
 	struct stack_range range;
+
+	_Alignas(PAGE_BYTES) uint32_t frames; /* there is room for */
+	size_t bytes;			      /* of all this */
+	struct walker *smaller;		      /* the one before, which a call may still look at */
+	struct node_hash *hashes;	      /* of the path down to each frame */
+	uintptr_t *fps;			      /* where needs_fp */
+	bool *needs_fp; /* this frame's step, or that of one further out, hangs on fp */
+	struct further *further;
+	struct taken *taken;		     /* by the walk, innermost first */
 	struct slot quick[QUICK_FRAMES];     /* taken by the quick walk, innermost first */
 	struct slot always_same[CHECK_STEP]; /* so that checks can go in whole steps */
-	struct slot slots[WALKER_FRAMES];
-	struct node_hash hashes[WALKER_FRAMES]; /* of the path down to each frame */
-	uintptr_t fps[WALKER_FRAMES];		/* where needs_fp */
-	bool needs_fp
-		[WALKER_FRAMES]; /* this frame's step, or that of one further out, hangs on fp */
-	struct further further[3 * WALKER_FRAMES];
-	struct taken taken[WALKER_FRAMES]; /* by the walk, innermost first */
+	struct slot slots[];
 };
 
 uint32_t ht_stack_version = STACK_VERSION_STEP;
@@ -171,13 +185,18 @@ static inline void further_cut(struct walker *w, size_t kept)
 static __attribute__((noinline, cold)) uint32_t path_intern(const struct walker *w, unsigned count)
 {
 	unsigned known = count;
+	bool trust = !(ht_stack_version & STACK_VERSION_UNLOADS);
 	uint32_t node = 0;
 
 	while (known && !node)
 		if (--known)
 			node = ht_node_find(w->hashes[known - 1]);
 	for (; known < count; known++) {
-		node = ht_node_intern(node, w->slots[known].pc, w->hashes[known]);
+		uintptr_t pc = w->slots[known].pc;
+		bool by_fp = node && row_kind(ht_row(pc, trust)) == ROW_MISSING &&
+			     !ht_unwind_is_restorer(pc);
+
+		node = ht_node_intern(node, pc, by_fp, w->hashes[known]);
 		if (!node)
 			return 0;
 	}
@@ -234,6 +253,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 {
 	struct stack_state state = *ret_join, next, slow_from, slow_next;
 	struct stack_range range = w->range, slow_range;
+	struct unwind_regs regs;
 	unsigned depth = ht_stack_depth, depth_least = depth, depth_cut = depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
 	bool odd = false;	/* the state may be one that a signal interrupted */
@@ -246,8 +266,10 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 		depth_cut = depth / 4 * 3;
 	}
 	*ret_kept = 0;
+	regs.known = 0;
 	for (;;) {
 		uint64_t row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
+		bool other_stack = false;
 
 		while (kept && w->slots[kept - 1].sp < state.sp)
 			kept--;
@@ -256,6 +278,8 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 		    (old_cut != STACK_CUT_DEPTH || kept + taken >= depth_least)) {
 			joinable = first_differing(w, kept - 1);
 			if (joinable < 0) {
+				if (unlikely(kept + taken > w->frames))
+					return TOO_DEEP;
 				w->cut = old_cut; /* a slow step on the way set it */
 				*ret_kept = kept;
 				*ret_join = state;
@@ -267,6 +291,8 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 				w->cut = STACK_CUT_DEPTH;
 				return depth_cut;
 			}
+			if (unlikely(taken == w->frames))
+				return TOO_DEEP;
 			w->taken[taken].state = state;
 			w->taken[taken].row = row;
 			taken++;
@@ -279,21 +305,29 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			w->cut = STACK_CUT_NONE;
 			return taken;
 		case STEP_BAD:
+			/* A split stack goes on elsewhere, where the row finds it by fp. */
 			w->cut = STACK_CUT_BAD_CFA;
-			return taken;
+			if (row_kind(row) != ROW_FP ||
+			    state.fp - range.start < range.end - range.start)
+				return taken;
+			other_stack = true;
+			__attribute__((fallthrough));
 		case STEP_ODD:
 			slow_from = state; /* copies, so that the quick steps stay in registers */
 			slow_range = range;
 			w->cut = (enum stack_cut)ht_stack_step_slow(&slow_from, row, &slow_range,
-								    &slow_next);
+								    &regs, &slow_next);
 			next = slow_next;
 			odd = next.pc_at == &ht_stack_never;
+			if (w->cut == STACK_CUT_NONE && other_stack &&
+			    !ht_is_return_address(next.pc))
+				w->cut = STACK_CUT_BAD_CFA;
 			if (w->cut != STACK_CUT_NONE)
 				return taken;
 			if (!next.pc)
 				break;
 			if (next.sp <= state.sp || next.sp >= range.end) {
-				/* From a signal handler's own stack to the interrupted one. */
+				/* From a signal handler's own stack to the interrupted one, say. */
 				kept = 0;
 				*ret_crossed = true;
 				if (!ht_stack_range_find(next.sp, &slow_range)) {
@@ -390,7 +424,7 @@ static inline size_t quick_walk(struct walker *w, size_t used, uintptr_t pc, uin
 		pc = ((const uintptr_t *)sp)[-1];
 	}
 	if (unlikely(needs_fp(w, (unsigned)kept - 1) ||
-		     kept + (size_t)(taken - w->quick) > ht_stack_depth))
+		     kept + (size_t)(taken - w->quick) > w->depth))
 		return 0;
 	further_cut(w, kept);
 	w->fp_used = w->fp_used < kept ? w->fp_used : (uint32_t)kept;
@@ -479,12 +513,13 @@ static __attribute__((noinline)) uint32_t capture_quick(struct walker *w, uintpt
 
 static void walker_start(struct walker *w)
 {
+	w->depth = ht_stack_depth < w->frames ? ht_stack_depth : w->frames;
 	for (unsigned i = 0; i < CHECK_STEP; i++)
 		w->always_same[i] =
 			(struct slot){ (uintptr_t)(&ht_stack_never + 1), ht_stack_never };
 }
 
-/* The walker is ours. False: nothing of it is true, see walker_end(). */
+/* The walker is ours. False: nothing of it is true, see walker_end(). *ret_node may be TOO_DEEP. */
 static bool capture_with(struct walker *w, const struct stack_state *from, uint32_t *ret_node)
 {
 	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE), node = 0;
@@ -509,6 +544,10 @@ static bool capture_with(struct walker *w, const struct stack_state *from, uint3
 		return true;
 	}
 	taken = walk(w, kept, trust, &join, &kept, &crossed);
+	if (unlikely(taken == TOO_DEEP)) {
+		*ret_node = TOO_DEEP;
+		return walker_end(w, 0, version);
+	}
 	node = walker_join(w, kept, taken, &join);
 	if (unlikely(!node)) {
 		if (kept + taken)
@@ -524,13 +563,45 @@ static bool capture_with(struct walker *w, const struct stack_state *from, uint3
 	return walker_end(w, used, version);
 }
 
-static struct walker *walker_make(void)
+/* Makes a walker in the place of one that is too small; NULL: no memory. */
+static struct walker *walker_make(uint32_t frames, struct walker *smaller)
 {
-	struct walker *w = ht_stack_pages(sizeof(*w));
+	size_t room = frames + FRAMES_BESIDE;
+	size_t each = sizeof(struct slot) + sizeof(struct node_hash) + sizeof(uintptr_t) +
+		      3 * sizeof(struct further) + sizeof(struct taken) + sizeof(bool);
+	size_t bytes = sizeof(struct walker) + room * each;
+	struct walker *w = ht_stack_pages(bytes);
 
-	if (w)
-		sys_call3(SYS_madvise, w, PAGE_BYTES, MADV_WIPEONFORK);
+	if (!w)
+		return NULL;
+	sys_call3(SYS_madvise, w, PAGE_BYTES, MADV_WIPEONFORK);
+	w->frames = frames;
+	w->bytes = bytes;
+	w->smaller = smaller;
+	w->hashes = (struct node_hash *)(void *)(w->slots + room);
+	w->fps = (uintptr_t *)(void *)(w->hashes + room);
+	w->further = (struct further *)(void *)(w->fps + room);
+	w->taken = (struct taken *)(void *)(w->further + 3 * room);
+	w->needs_fp = (bool *)(void *)(w->taken + room);
 	return w;
+}
+
+/* Captures with one of the thread's walkers, in whose place a larger one comes if need be. */
+static bool capture_grown(struct walker **place, const struct stack_state *from, uint32_t *ret_node)
+{
+	bool intact = capture_with(*place, from, ret_node);
+
+	if (unlikely(*ret_node == TOO_DEEP)) {
+		struct walker *w = walker_make(LARGE_FRAMES, *place);
+
+		*ret_node = 0;
+		if (w) {
+			*place = w;
+			return capture_with(w, from, ret_node);
+		}
+		ht_stack_count_cut(STACK_CUT_TABLE);
+	}
+	return intact;
 }
 
 /*
@@ -566,10 +637,10 @@ static uint32_t capture_beside(const struct stack_state *from)
 
 	sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, &waiting, &before, sizeof(waiting));
 	if (!walker_spare)
-		walker_spare = walker_make();
+		walker_spare = walker_make(SMALL_FRAMES, NULL);
 	if (walker_spare && !spare_claimed) {
 		spare_claimed = true;
-		capture_with(walker_spare, from, &node);
+		capture_grown(&walker_spare, from, &node);
 		spare_claimed = false;
 	} else {
 		ht_stack_count_cut(STACK_CUT_TABLE);
@@ -592,14 +663,14 @@ static __attribute__((noinline)) uint32_t capture_changed(const struct stack_sta
 	claimed_pc = from->pc;
 	spare_claimed = false;
 	if (unlikely(walker_self == &no_walker)) {
-		struct walker *w = walker_make();
+		struct walker *w = walker_make(SMALL_FRAMES, NULL);
 
 		if (w)
 			walker_self = w;
 		else
 			ht_stack_count_cut(STACK_CUT_TABLE);
 	}
-	intact = walker_self == &no_walker || capture_with(walker_self, from, &node);
+	intact = walker_self == &no_walker || capture_grown(&walker_self, from, &node);
 	unclaim();
 	return likely(intact) ? node : capture_beside(from);
 }
@@ -634,16 +705,24 @@ uint32_t ht_stack_capture(uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	return capture_changed(&state);
 }
 
+static void walkers_free(struct walker *w)
+{
+	while (w && w != &no_walker) {
+		struct walker *smaller = w->smaller;
+
+		ht_stack_pages_free(w, w->bytes);
+		w = smaller;
+	}
+}
+
 void ht_stack_thread_end(void)
 {
 	struct walker *w = walker_self, *spare = walker_spare;
 
 	walker_self = &no_walker;
 	walker_spare = NULL;
-	if (w != &no_walker)
-		ht_stack_pages_free(w, sizeof(*w));
-	if (spare)
-		ht_stack_pages_free(spare, sizeof(*spare));
+	walkers_free(w);
+	walkers_free(spare);
 }
 
 void ht_stack_own_code(uintptr_t start, uintptr_t end)

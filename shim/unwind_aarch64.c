@@ -12,6 +12,21 @@ void ht_unwind_own_regs(struct unwind_regs *ret)
 	*ret = (struct unwind_regs){ .known = 0 };
 }
 
+bool ht_unwind_returning(const struct unwind_regs *regs, const struct stack_range *range,
+			 struct unwind_regs *ret)
+{
+	(void)regs;
+	(void)range;
+	(void)ret;
+	return false;
+}
+
+bool ht_unwind_is_restorer(uintptr_t pc)
+{
+	(void)pc;
+	return false;
+}
+
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
 			  struct unwind_regs *ret, const uintptr_t **ret_record)
 {

@@ -1,8 +1,9 @@
 /*
  * Steps that no compiled row can say: DWARF expressions, frames a signal interrupted, CFAs and
- * return addresses in other places than usual. First with the registers at hand (pc, sp, fp); when
- * the row asks for another one, the walk is done once more from here with all registers that calls
- * preserve, until it comes to the frame in question. Slow and rare: microseconds.
+ * return addresses in other places than usual. First with the registers at hand: pc, sp and fp, or
+ * what the step before has found. When the row asks for another one, the walk is done once more with
+ * all registers that calls preserve, from where they were known last, until it comes to the frame in
+ * question. Slow and rare: microseconds.
  */
 #include <errno.h>
 
@@ -310,7 +311,7 @@ static int rule_apply(const struct eh_rule *rule, unsigned reg, uintptr_t cfa,
 static int step_full(const struct unwind_regs *regs, const struct stack_range *range,
 		     struct unwind_regs *ret)
 {
-	struct unwind_regs caller = { .known = 0 };
+	struct unwind_regs caller = { .known = 0, .interrupted = false };
 	struct eh_object object;
 	struct eh_row row;
 	uintptr_t cfa, pc = regs->value[EH_RA];
@@ -351,26 +352,40 @@ static int step_full(const struct unwind_regs *regs, const struct stack_range *r
 	if (!(caller.known & (uint64_t)1 << row.ra_column))
 		return -ENODATA;
 	caller.value[EH_RA] = caller.value[row.ra_column];
-	if (row.signal_frame && caller.value[EH_RA])
+	if (row.signal_frame && caller.value[EH_RA]) {
 		caller.value[EH_RA]++; /* the place itself, not a return address behind a call */
+		caller.interrupted = true;
+	}
 	*ret = caller;
 	return 0;
 }
 
-/* Registers of the frame `from` describes, recovered by walking there from our own. */
-static int regs_recover(const struct stack_state *from, const struct stack_range *range,
-			struct unwind_regs *ret)
+static bool regs_are_of(const struct unwind_regs *regs, const struct stack_state *state)
 {
-	struct unwind_regs regs;
+	return regs->value[EH_SP] == state->sp && regs->value[EH_RA] == state->pc;
+}
+
+/* Registers of the frame `from` describes, recovered by walking there: from the latest frame whose
+ * registers are known, or from our own. */
+static int regs_recover(const struct unwind_regs *latest, const struct stack_state *from,
+			const struct stack_range *range, struct unwind_regs *ret)
+{
+	struct unwind_regs regs = *latest;
+	const uintptr_t *record;
 	int r;
 
-	ht_unwind_own_regs(&regs);
+	if (!regs.known) {
+		ht_unwind_own_regs(&regs);
+		regs.interrupted = false;
+	}
 	for (unsigned i = 0; i < OWN_FRAMES; i++) {
-		if (regs.value[EH_SP] == from->sp && regs.value[EH_RA] == from->pc) {
+		if (regs_are_of(&regs, from)) {
 			*ret = regs;
 			return 0;
 		}
 		r = step_full(&regs, range, &regs);
+		if (r == -ENOENT)
+			r = ht_unwind_without_row(&regs, range, &regs, &record);
 		if (r < 0)
 			return r;
 		if (!regs.value[EH_RA])
@@ -380,12 +395,14 @@ static int regs_recover(const struct stack_state *from, const struct stack_range
 }
 
 int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
-		       const struct stack_range *range, struct stack_state *ret_next)
+		       const struct stack_range *range, struct unwind_regs *latest,
+		       struct stack_state *ret_next)
 {
 	const uint64_t needed = (uint64_t)1 << EH_SP | (uint64_t)1 << EH_FP;
 	struct unwind_regs regs = { .known = (uint64_t)1 << EH_RA | needed };
 	struct unwind_regs caller = { .known = 0 };
 	const uintptr_t *record = NULL;
+	bool known = latest->known && regs_are_of(latest, from);
 	int r;
 
 	ret_next->pc_at = &ht_stack_never;
@@ -395,15 +412,19 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 	regs.value[EH_RA] = from->pc;
 	regs.value[EH_SP] = from->sp;
 	regs.value[EH_FP] = from->fp;
+	if (known)
+		regs = *latest;
 	if (row_kind(row) == ROW_MISSING) {
 		r = ht_unwind_without_row(&regs, range, &caller, &record);
 		if (r == -ENOENT)
 			return STACK_CUT_NO_ROW;
+	} else if (ht_unwind_returning(&regs, range, &caller)) {
+		r = 0;
 	} else {
 		r = step_full(&regs, range, &caller);
-		if (r == -ENODATA ||
-		    (r == 0 && caller.value[EH_RA] && (caller.known & needed) != needed)) {
-			r = regs_recover(from, range, &regs);
+		if (!known && (r == -ENODATA || (r == 0 && caller.value[EH_RA] &&
+						 (caller.known & needed) != needed))) {
+			r = regs_recover(latest, from, range, &regs);
 			if (r == 0)
 				r = step_full(&regs, range, &caller);
 		}
@@ -421,5 +442,6 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 	ret_next->pc = caller.value[EH_RA];
 	ret_next->sp = caller.value[EH_SP];
 	ret_next->fp = caller.known & (uint64_t)1 << EH_FP ? caller.value[EH_FP] : 0;
+	*latest = caller;
 	return STACK_CUT_NONE;
 }

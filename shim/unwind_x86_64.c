@@ -2,14 +2,16 @@
 #if defined(__x86_64__)
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
-#include "shim/modules.h"
+#include "shim/row_cache.h"
+#include "shim/unwind_proof.h"
 #include "shim/unwind_slow.h"
 
 #define RED_ZONE_WORDS 32 /* how far above the entry stack pointer the linker's entry may be */
 
-#define NEAR_BYTES ((uintptr_t)1 << 30)	  /* code made at run time lies together */
-#define FP_FRAME_MAX ((uintptr_t)8 << 10) /* more than that is hardly one frame */
+#define SP_CODE 4 /* of registers in instructions */
+#define FP_CODE 5
 
 /* mov $SYS_rt_sigreturn, %rax; syscall */
 #define RESTORER_WORD 0x0f0000000fc0c748ull
@@ -48,30 +50,10 @@ _Static_assert(offsetof(struct unwind_regs, value) == 8, "the assembly above");
 /* DWARF register number of each general register in a ucontext, in its order. */
 static const uint8_t context_regs[] = { 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16 };
 
-/* Whether a word can be a return address into an object or into code near `pc`. */
-static bool is_return_address(uintptr_t word, uintptr_t pc)
-{
-	struct eh_object object;
-	uintptr_t before;
-
-	if (word - pc + NEAR_BYTES >= 2 * NEAR_BYTES && !ht_module_find(word - 1, &object))
-		return false;
-	if (!ht_stack_peek(word - sizeof(before), &before))
-		return false;
-#define BYTE_BEFORE(n) (before >> (64 - 8 * (n)) & 0xff)
-	if (BYTE_BEFORE(5) == 0xe8)
-		return true;
-	for (unsigned bytes = 2; bytes <= 7; bytes++)
-		if (BYTE_BEFORE(bytes) == 0xff && (BYTE_BEFORE(bytes - 1) >> 3 & 7) == 2)
-			return true;
-#undef BYTE_BEFORE
-	return false;
-}
-
 /*
- * Interpreters and compilers that make code at run time mostly let it keep frame pointers. That fp
- * is this frame's is taken for true when a return address lies where it says, and no other one
- * between sp and there: if fp belonged to a frame further out, ours would.
+ * Interpreters and compilers that make code at run time mostly let it keep frame pointers. This one
+ * is the frame's if its code says so (unwind_proof.h) and it leads to a return address: into code
+ * with unwind rows, or else to a frame further out.
  */
 static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range *range,
 		       struct unwind_regs *ret)
@@ -79,24 +61,133 @@ static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range 
 	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP], fp = regs->value[EH_FP];
 	const uintptr_t *record = (const uintptr_t *)fp;
 
-	if ((fp & 7) || fp < sp || fp - sp > FP_FRAME_MAX || sp < range->start ||
-	    fp + 2 * sizeof(*record) > range->end || !is_return_address(record[1], pc))
+	if (((fp | sp) & 7) || fp < sp || sp < range->start ||
+	    fp > range->end - 2 * sizeof(*record) || !ht_is_return_address(record[1]))
 		return false;
-	for (const uintptr_t *at = (const uintptr_t *)((sp + 7) & ~(uintptr_t)7); at < record; at++)
-		if (is_return_address(*at, pc))
-			return false;
+	if ((record[0] <= fp || record[0] >= range->end) &&
+	    row_kind(ht_row_interrupted(record[1])) == ROW_MISSING)
+		return false;
+	if (!ht_frame_keeps_fp(pc - regs->interrupted, sp, !regs->by_fp, fp))
+		return false;
 	ret->value[EH_RA] = record[1];
 	ret->value[EH_FP] = record[0];
 	ret->value[EH_SP] = fp + 2 * sizeof(*record);
 	ret->known = (uint64_t)1 << EH_RA | (uint64_t)1 << EH_FP | (uint64_t)1 << EH_SP;
+	ret->interrupted = false;
+	ret->by_fp = true;
 	return true;
+}
+
+#define CODE_BYTES 16
+
+/* The instructions from pc on, as far as they are readable. */
+static bool code_at(uintptr_t pc, uint8_t code[CODE_BYTES])
+{
+	uintptr_t words[CODE_BYTES / sizeof(uintptr_t)] = { 0, 0 };
+
+	if (!ht_stack_peek(pc, &words[0]))
+		return false;
+	ht_stack_peek(pc + sizeof(words[0]), &words[1]);
+	memcpy(code, words, sizeof(words));
+	return true;
+}
+
+#define STARTS_WITH(code, bytes) (memcmp(code, bytes, sizeof(bytes) - 1) == 0)
+#define RET "\xc3"
+#define REALIGNED_RET "\x49\x8d\x62\xf8\xc3" /* lea -8(%r10), %rsp; ret */
+#define MAKE_FRAME "\x55\x48\x89\xe5"	     /* push %rbp; mov %rsp, %rbp */
+#define MOV_SP_FP "\x48\x89\xe5"
+#define POP_FP_RET "\x5d\xc3"
+#define ENDBR64 "\xf3\x0f\x1e\xfa"
+
+#define CALL_PRESERVED 0x1f0c8u /* rbx rbp rsp r12-r15 rip */
+
+/* The caller, whose return address is at `at`. Registers are as they are. */
+static bool return_by(const struct unwind_regs *regs, const struct stack_range *range, uintptr_t at,
+		      struct unwind_regs *ret)
+{
+	struct unwind_regs caller = *regs;
+
+	if ((at & 7) || at < range->start || at > range->end - sizeof(uintptr_t))
+		return false;
+	caller.value[EH_RA] = *(const uintptr_t *)at;
+	caller.value[EH_SP] = at + sizeof(uintptr_t);
+	caller.known &= CALL_PRESERVED;
+	caller.interrupted = caller.by_fp = false;
+	*ret = caller;
+	return true;
+}
+
+bool ht_unwind_returning(const struct unwind_regs *regs, const struct stack_range *range,
+			 struct unwind_regs *ret)
+{
+	uint8_t code[CODE_BYTES];
+
+	if (!regs->interrupted || !code_at(regs->value[EH_RA] - 1, code))
+		return false;
+	if (STARTS_WITH(code, RET))
+		return return_by(regs, range, regs->value[EH_SP], ret);
+	return STARTS_WITH(code, REALIGNED_RET) && regs->known >> 10 & 1 &&
+	       return_by(regs, range, regs->value[10] - sizeof(uintptr_t), ret);
+}
+
+/* The length of an instruction that may stand before a function makes its frame: endbr64, or a move
+ * between registers, but not to sp or fp. 0: it is another one. */
+static unsigned early_instruction(const uint8_t *code)
+{
+	unsigned rex = (code[0] & 0xf0) == 0x40;
+	uint8_t to = code[rex + 1] & 7;
+
+	if (STARTS_WITH(code, ENDBR64))
+		return sizeof(ENDBR64) - 1;
+	if (code[rex] != 0x89 || code[rex + 1] < 0xc0)
+		return 0;
+	return (to == SP_CODE || to == FP_CODE) && !(rex && code[0] & 1) ? 0 : rex + 2;
+}
+
+/* A frame without a row, interrupted where fp is not yet its own, or no longer. The instructions that
+ * make and end a frame with a frame pointer say where the return address is. */
+static bool step_interrupted(const struct unwind_regs *regs, const struct stack_range *range,
+			     struct unwind_regs *ret)
+{
+	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP];
+	struct unwind_regs caller;
+	uint8_t code[2 * CODE_BYTES] = { 0 };
+	const uint8_t *next = code;
+	unsigned bytes;
+
+	if (!regs->interrupted || !code_at(pc - 1, code))
+		return false;
+	if (STARTS_WITH(code, MOV_SP_FP) || STARTS_WITH(code, POP_FP_RET)) {
+		if (!return_by(regs, range, sp + sizeof(uintptr_t), &caller))
+			return false;
+		caller.value[EH_FP] = *(const uintptr_t *)sp;
+	} else {
+		while (next < code + CODE_BYTES && (bytes = early_instruction(next)))
+			next += bytes;
+		if (STARTS_WITH(next, MAKE_FRAME) ? !return_by(regs, range, sp, &caller)
+						  : !ht_unwind_returning(regs, range, &caller))
+			return false;
+	}
+	if (!ht_is_return_address(caller.value[EH_RA]))
+		return false;
+	*ret = caller;
+	return true;
+}
+
+bool ht_unwind_is_restorer(uintptr_t pc)
+{
+	uintptr_t word, tail;
+
+	return ht_stack_peek(pc, &word) && word == RESTORER_WORD && ht_stack_peek(pc + 8, &tail) &&
+	       (uint8_t)tail == RESTORER_TAIL;
 }
 
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
 			  struct unwind_regs *ret, const uintptr_t **ret_record)
 {
-	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP], word, tail;
-	struct unwind_regs caller = { .known = 0 };
+	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP];
+	struct unwind_regs caller = { .known = 0, .interrupted = false };
 
 	*ret_record = NULL;
 	/* The dynamic linker's entry calls constructors; beneath it there is only what the kernel
@@ -105,10 +196,9 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 		*ret = caller;
 		return 0;
 	}
-	if (!ht_stack_peek(pc, &word))
-		return -ENOENT;
-	if (word != RESTORER_WORD || !ht_stack_peek(pc + 8, &tail) ||
-	    (uint8_t)tail != RESTORER_TAIL) {
+	if (step_interrupted(regs, range, ret))
+		return 0;
+	if (!ht_unwind_is_restorer(pc)) {
 		if (!step_by_fp(regs, range, ret))
 			return -ENOENT;
 		*ret_record = (const uintptr_t *)regs->value[EH_FP];
@@ -119,8 +209,10 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 			return -ENOENT;
 		caller.known |= (uint64_t)1 << context_regs[i];
 	}
-	if (caller.value[EH_RA])
+	if (caller.value[EH_RA]) {
 		caller.value[EH_RA]++;
+		caller.interrupted = true;
+	}
 	*ret = caller;
 	return 0;
 }

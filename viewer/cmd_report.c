@@ -116,6 +116,8 @@ static const char *completeness(const struct run *run)
 		return "the run goes on; this is what has arrived so far";
 	if (!strcmp(run->state, "cut"))
 		return "the recording was cut: it stopped before the program did";
+	if (run->unrecorded && !run->lost_events)
+		return "incomplete: some programs are not recorded";
 	if (run->lost_events || !strcmp(run->state, "incomplete"))
 		return "incomplete: some events are missing";
 	if (run->gaps)
@@ -159,6 +161,26 @@ static void print_cuts(sqlite3 *db, const struct run *run)
 	}
 }
 
+/* Stacks that lead through code without unwind data, but do not end there. */
+static void print_by_frame_pointer(sqlite3 *db, const struct run *run)
+{
+	sqlite3_stmt *found = db_query(
+		db,
+		"WITH RECURSIVE beyond(stack_id) AS (SELECT stack_id FROM stacks WHERE "
+		"by_frame_pointer UNION SELECT s.stack_id FROM beyond b JOIN stacks s ON "
+		"s.parent_stack_id = b.stack_id) SELECT total(allocations) FROM stack_totals "
+		"WHERE stack_id IN beyond AND process_id IN (SELECT process_id FROM processes "
+		"WHERE run_id = ?)",
+		"i", run->run_id);
+	int64_t allocations = db_next(found) ? column_number(found, 0, 0) : 0;
+
+	if (allocations)
+		item("followed", "%s through code without unwind data, by frame pointers",
+		     format_plural(allocations, "allocation", "allocations"));
+	while (db_next(found))
+		;
+}
+
 static void print_completeness(sqlite3 *db, const struct run *run)
 {
 	sqlite3_stmt *note;
@@ -168,6 +190,7 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	item("events", "%s, %s", format_count(run->events), lost_text(run));
 	if (run->cut_stacks)
 		print_cuts(db, run);
+	print_by_frame_pointer(db, run);
 	if (run->foreign_symbols)
 		item("allocator", "%s", run_foreign(run));
 	if (run->foreign_frees)
@@ -220,6 +243,14 @@ static void print_processes(sqlite3 *db, const struct run *run)
 	if (run->processes > PROCESSES_SHOWN)
 		printf("  ... and %s more; the table 'processes' has them all\n",
 		       format_count(run->processes - PROCESSES_SHOWN));
+}
+
+static void print_unrecorded(sqlite3 *db, const struct run *run)
+{
+	print_section("Not recorded", unrecorded_table(db, run, PROCESSES_SHOWN));
+	if (run->unrecorded > PROCESSES_SHOWN)
+		printf("  ... and %s more; the table 'processes' has them all\n",
+		       format_count(run->unrecorded - PROCESSES_SHOWN));
 }
 
 #define NAMELESS_PERCENT 20
@@ -276,6 +307,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 	print_head(run);
 	if (!run->processes) {
 		printf("\nNothing was recorded in this run.\n");
+		print_unrecorded(db, run);
 		return;
 	}
 	if (gaps_nothing(run)) {
@@ -285,6 +317,7 @@ static void report_text(sqlite3 *db, const struct run *run)
 	print_totals(run);
 	if (run->processes > 1)
 		print_processes(db, run);
+	print_unrecorded(db, run);
 	profile_load(db, run, 0, &profile);
 	misuses_print(stdout, db, run, &profile, options.top);
 	count = sites_group(&profile, &sites);
@@ -335,6 +368,7 @@ static void json_run(struct json *json, const struct run *run)
 		{ "system_ns", run->system_ns },
 		{ "max_rss_bytes", run->max_rss_bytes },
 		{ "processes", run->processes },
+		{ "unrecorded_processes", run->unrecorded },
 		{ "events", run->events },
 		{ "lost_events", run->lost_events },
 		{ "late_events", run->late_events },

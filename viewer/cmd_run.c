@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/clock.h"
 #include "proto/recorder.h"
 #include "proto/store.h"
 #include "proto/wire.h"
@@ -68,9 +69,8 @@ static const struct option_row rows[] = {
 
 static int64_t realtime_ns(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_REALTIME);
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -177,6 +177,36 @@ static bool start_run(struct recorder *recorder, struct environment *environment
 	return started;
 }
 
+/* The program itself, when it is not recorded. */
+struct unrecorded {
+	enum image_reason reason;
+	const struct recorder *recorder;
+	const char *path;
+	char **argv;
+	int argc;
+};
+
+static void announce(pid_t pid, void *context)
+{
+	const struct unrecorded *unrecorded = context;
+	Heaptape__Unrecorded message = HEAPTAPE__UNRECORDED__INIT;
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+
+	if (unrecorded->reason == IMAGE_RECORDABLE)
+		return;
+	message.run_token = unrecorded->recorder->run_token;
+	message.pid = (uint32_t)pid;
+	message.parent_pid = (uint32_t)getpid();
+	message.reason = unrecorded->reason;
+	message.executable = (char *)unrecorded->path;
+	message.command = unrecorded->argv;
+	message.n_command = (size_t)unrecorded->argc;
+	message.started = true;
+	frame.body_case = HEAPTAPE__FRAME__BODY_UNRECORDED;
+	frame.unrecorded = &message;
+	link_send(unrecorded->recorder->link, &frame);
+}
+
 static int64_t timeval_ns(struct timeval time)
 {
 	return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
@@ -257,14 +287,13 @@ static void store_end(const struct recorder *recorder, const char *path,
 }
 
 /* False: the daemon could not store the run's end. */
-static bool summarise(const struct recorder *recorder, const char *path, const char *obstacle,
-		      int64_t still_running, int64_t ended_ns)
+static bool summarise(const struct recorder *recorder, const char *path, int64_t still_running,
+		      int64_t ended_ns)
 {
 	sqlite3 *db = db_open_path(path);
 	struct run run;
 	bool whole;
-	struct summary_context context = { path, obstacle, still_running > 0 ? still_running : 0,
-					   0 };
+	struct summary_context context = { path, still_running > 0 ? still_running : 0, 0 };
 
 	run_load(db, recorder->run_id, &run);
 	whole = still_running || strcmp(run.state, "running") != 0;
@@ -273,7 +302,7 @@ static bool summarise(const struct recorder *recorder, const char *path, const c
 			 "what "
 			 "there is");
 	context.summary_after_ns = launch_clock_ns() - ended_ns;
-	summary_print(stderr, &run, &context);
+	summary_print(stderr, db, &run, &context);
 	run_release(&run);
 	db_close(db);
 	return whole;
@@ -306,8 +335,8 @@ static int record(const char *path, int argc, char **argv)
 	struct recorder recorder = { .log = -1, .link = -1 };
 	struct environment environment;
 	struct program_end end;
-	bool passes_on;
-	const char *obstacle = program_obstacle(path, &passes_on);
+	struct unrecorded unrecorded = { program_obstacle(path), &recorder, path, argv, argc };
+	bool bars = image_bars_shim(unrecorded.reason);
 	const char *database = cli_database();
 	char *shim = launch_shim();
 	char *path_of_db;
@@ -317,10 +346,10 @@ static int record(const char *path, int argc, char **argv)
 	pid_t pid;
 
 	environment_begin(&environment);
-	if (obstacle)
+	if (unrecorded.reason != IMAGE_RECORDABLE)
 		complain("'%s' itself cannot be recorded: %s. It runs all the same%s.", path,
-			 obstacle,
-			 !passes_on			  ? ", without heaptape"
+			 image_reason_text(unrecorded.reason),
+			 bars				  ? ", without heaptape"
 			 : strcmp(options.follow, "none") ? "; programs that it starts are recorded"
 							  : "");
 	if (options.socket) {
@@ -338,7 +367,7 @@ static int record(const char *path, int argc, char **argv)
 		complain("'%s' was not started", argv[0]);
 		return STATUS_FAILED;
 	}
-	environment_finish(&environment, &recorder, passes_on ? shim : NULL);
+	environment_finish(&environment, &recorder, bars ? NULL : shim);
 	if (options.dormant && !options.quiet)
 		fprintf(stderr,
 			"heaptape: run %s is dormant; to switch its recording on: heaptape "
@@ -348,7 +377,7 @@ static int record(const char *path, int argc, char **argv)
 									    : database),
 			format_plain(recorder.run_id));
 	fflush(NULL);
-	launch_program(path, argv, environment.all, &pid, &end);
+	launch_program(path, argv, environment.all, announce, &unrecorded, &pid, &end);
 	environment_release(&environment);
 	free(shim);
 	if (end.exec_error)
@@ -363,7 +392,7 @@ static int record(const char *path, int argc, char **argv)
 	if (end.exec_error)
 		complain("cannot run '%s': %s", path, strerror(end.exec_error));
 	else if (!options.quiet)
-		whole = summarise(&recorder, path_of_db, obstacle, still_running, end.monotonic_ns);
+		whole = summarise(&recorder, path_of_db, still_running, end.monotonic_ns);
 	recorder_end(&recorder, still_running > 0);
 	if (!whole)
 		store_end(&recorder, path_of_db, &end);

@@ -20,6 +20,7 @@ static const struct column columns[] = {
 	{ "exit_signal", "Signal", CELL_PLAIN, COLUMN_DATA },
 	{ "ending", "Ended", CELL_TEXT, COLUMN_SCREEN },
 	{ "processes", "Processes", CELL_COUNT, COLUMN_DATA },
+	{ "unrecorded_processes", "Unrecorded", CELL_COUNT, COLUMN_DATA },
 	{ "events", "Events", CELL_COUNT, COLUMN_DATA },
 	{ "lost_events", "Lost", CELL_COUNT, COLUMN_DATA },
 	{ "allocations", "Allocs", CELL_SHORT, 0 },
@@ -84,6 +85,7 @@ static int runs_main(int argc, char **argv)
 		number_cell(table, run.exit_signal);
 		ending_cell(table, &run);
 		table_number(table, run.processes);
+		table_number(table, run.unrecorded);
 		table_number(table, run.events);
 		table_number(table, run.lost_events);
 		table_number(table, run.allocations);

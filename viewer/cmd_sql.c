@@ -9,6 +9,7 @@
 #include "proto/store.h"
 #include "viewer/commands.h"
 #include "viewer/db.h"
+#include "viewer/names.h"
 #include "viewer/run.h"
 #include "viewer/sql_run.h"
 #include "viewer/sqlite/heaptape_sqlite.h"
@@ -37,6 +38,7 @@ static sqlite3 *open_for_sql(void)
 
 	if (!options.write && !options.materialize) {
 		db = db_open();
+		names_ask(db);
 	} else {
 		result = store_open(cli_database(), STORE_WRITE, &db, &error);
 		if (result)

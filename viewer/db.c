@@ -9,6 +9,7 @@
 #include "proto/store.h"
 #include "viewer/cli.h"
 #include "viewer/launch.h"
+#include "viewer/names.h"
 
 #define LEFT_WAIT_MS 1000
 
@@ -66,6 +67,7 @@ static void db_die(sqlite3 *db)
 
 void db_snapshot(sqlite3 *db)
 {
+	names_ask(db);
 	if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
 		db_die(db);
 }

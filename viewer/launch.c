@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/clock.h"
 #include "proto/recorder.h"
 #include "viewer/cli.h"
 #include "viewer/link.h"
@@ -320,13 +321,13 @@ void recorder_end(struct recorder *recorder, bool leave_running)
 
 int64_t launch_clock_ns(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-void launch_program(const char *path, char **argv, char **environment, pid_t *ret_pid,
+void launch_program(const char *path, char **argv, char **environment,
+		    void (*begun)(pid_t pid, void *context), void *context, pid_t *ret_pid,
 		    struct program_end *ret_end)
 {
 	struct signals signals;
@@ -351,6 +352,8 @@ void launch_program(const char *path, char **argv, char **environment, pid_t *re
 	close(failure[1]);
 	if (read(failure[0], &error, sizeof(error)) == (ssize_t)sizeof(error))
 		ret_end->exec_error = error;
+	else
+		begun(pid, context);
 	close(failure[0]);
 	signals_wait(pid, &ret_end->status, &ret_end->usage);
 	ret_end->monotonic_ns = launch_clock_ns();

@@ -50,8 +50,10 @@ struct program_end {
 	int exec_error;	      /* not 0: it was never started, and this errno says why */
 };
 
-/* Runs the program to its end, with the signals that it would get alone (signals.h). */
-void launch_program(const char *path, char **argv, char **environment, pid_t *ret_pid,
+/* Runs the program to its end, with the signals that it would get alone (signals.h); calls `begun` when
+ * it was executed. */
+void launch_program(const char *path, char **argv, char **environment,
+		    void (*begun)(pid_t pid, void *context), void *context, pid_t *ret_pid,
 		    struct program_end *ret_end);
 
 #endif

@@ -85,7 +85,9 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 		frame->function = column_copy(row, 4);
 		frame->file = column_copy(row, 5);
 		frame->line = (int32_t)sqlite3_column_int64(row, 6);
-		frame->pending = sqlite3_column_int64(row, 7);
+		/* Code made at run time has a name only if the program tells it. */
+		frame->pending =
+			sqlite3_column_int64(row, 7) && !profile->modules[frame->module].made;
 		frame->allocator = profile->modules[frame->module].shim ||
 				   (frame->function && site_is_allocator(frame->function));
 	}

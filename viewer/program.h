@@ -2,7 +2,7 @@
 #ifndef HEAPTAPE_VIEWER_PROGRAM_H
 #define HEAPTAPE_VIEWER_PROGRAM_H
 
-#include <stdbool.h>
+#include "proto/image.h"
 
 /* Shell convention for a command that cannot be run. */
 #define PROGRAM_NOT_EXECUTABLE 126
@@ -12,10 +12,8 @@
  * executed (-EACCES, -EISDIR, ...). */
 int program_find(const char *name, char **ret_path);
 
-/* NULL, or why the shim will not be loaded into it; a script is judged by its interpreter.
- * *ret_passes_on: the programs that it starts can be recorded all the same; else it must not even be
- * asked to load the shim. */
-const char *program_obstacle(const char *path, bool *ret_passes_on);
+/* Why the shim will not be loaded into it, if so; a script is judged by its interpreter. */
+enum image_reason program_obstacle(const char *path);
 
 /* As execve, and a text file without #! goes to /bin/sh. Returns a negative errno. */
 int program_exec(const char *path, char **argv, char **environment);

@@ -32,6 +32,7 @@ static const struct column process_columns[] = {
 	{ "command", "Command", CELL_TEXT, COLUMN_DATA },
 	{ "title", "Title", CELL_TEXT, COLUMN_DATA },
 	{ "forked", "Forked", CELL_PLAIN, COLUMN_DATA },
+	{ "unrecorded_reason", "Reason", CELL_TEXT, COLUMN_DATA },
 	{ "command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
 };
 
@@ -41,6 +42,14 @@ static void number_cell(struct table *table, sqlite3_stmt *row, int column)
 		table_null(table);
 	else
 		table_number(table, sqlite3_column_int64(row, column));
+}
+
+static void text_cell(struct table *table, sqlite3_stmt *row, int column)
+{
+	if (sqlite3_column_type(row, column) == SQLITE_NULL)
+		table_null(table);
+	else
+		table_text(table, column_string(row, column));
 }
 
 /* "0", "SIGKILL", "exec", "running" */
@@ -70,9 +79,9 @@ struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
 			 "exit_code, exit_signal, events, lost_events, allocations, "
 			 "allocated_bytes, peak_bytes, "
 			 "peak_ns, live_blocks, live_bytes, executable, command, "
-			 "title, forked, coalesce(title, command) "
+			 "title, forked, unrecorded_reason, coalesce(title, command) "
 			 "FROM processes WHERE process_id IN (SELECT process_id FROM processes "
-			 "WHERE run_id = ?1 "
+			 "WHERE run_id = ?1 AND (NOT ?2 OR unrecorded_reason IS NULL) "
 			 "ORDER BY allocations DESC, process_id LIMIT iif(?2, ?2, -1)) "
 			 "ORDER BY started_ns, process_id",
 			 "ii", run->run_id, most);
@@ -88,12 +97,40 @@ struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
 			number_cell(table, row, i);
 		table_text(table, column_string(row, 16));
 		table_text(table, column_string(row, 17));
-		if (sqlite3_column_type(row, 18) == SQLITE_NULL)
-			table_null(table);
-		else
-			table_text(table, column_string(row, 18));
+		text_cell(table, row, 18);
 		number_cell(table, row, 19);
-		table_text(table, command_short(column_string(row, 20)));
+		text_cell(table, row, 20);
+		table_text(table, command_short(column_string(row, 21)));
+	}
+	return table;
+}
+
+static const struct column unrecorded_columns[] = {
+	{ "pid", "Pid", CELL_PLAIN, 0 },
+	{ "started_ns", "Began", CELL_DURATION, 0 },
+	{ "duration_ns", "Took", CELL_DURATION, 0 },
+	{ "end", "End", CELL_TEXT, 0 },
+	{ "command", "Command", CELL_TEXT, COLUMN_FLEX },
+	{ "unrecorded_reason", "Reason", CELL_TEXT, COLUMN_FLEX },
+};
+
+struct table *unrecorded_table(sqlite3 *db, const struct run *run, int64_t most)
+{
+	struct table *table = table_new(unrecorded_columns, COUNT_OF(unrecorded_columns));
+	sqlite3_stmt *row =
+		db_query(db,
+			 "SELECT pid, started_ns, ended_ns - started_ns, ending, exit_code, "
+			 "exit_signal, command, unrecorded_reason FROM processes "
+			 "WHERE run_id = ?1 AND unrecorded_reason IS NOT NULL "
+			 "ORDER BY started_ns, process_id LIMIT ?2",
+			 "ii", run->run_id, most);
+
+	while (db_next(row)) {
+		for (int i = 0; i < 3; i++)
+			number_cell(table, row, i);
+		table_text(table, process_end(row, 3, 4, 5));
+		table_text(table, command_short(column_string(row, 6)));
+		table_text(table, column_string(row, 7));
 	}
 	return table;
 }

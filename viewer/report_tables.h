@@ -8,8 +8,10 @@
 #include "viewer/site.h"
 #include "viewer/table.h"
 
-/* In order of time; only the `most` (0: all) with the most allocations. */
+/* In order of time; only the `most` recorded ones with the most allocations (0: all, recorded or not). */
 struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most);
+/* The programs of which nothing is recorded, and why. */
+struct table *unrecorded_table(sqlite3 *db, const struct run *run, int64_t most);
 /* The `most` (0: all) with the most allocations. */
 struct table *threads_table(sqlite3 *db, const struct run *run, int64_t most);
 /* As the store counts them (exact), or in a few bands for the screen. */

@@ -85,12 +85,12 @@ static void run_load_row(sqlite3 *db, struct run *run)
 
 void run_load_peak(sqlite3 *db, struct run *run, int64_t process_id)
 {
-	sqlite3_stmt *row =
-		db_query(db,
-			 "SELECT process_id, pid, peak_bytes, peak_blocks, peak_ns FROM processes "
-			 "WHERE run_id = ?1 AND ?2 IN (0, process_id) "
-			 "ORDER BY peak_bytes DESC, process_id LIMIT 1",
-			 "ii", run->run_id, process_id);
+	sqlite3_stmt *row = db_query(
+		db,
+		"SELECT process_id, pid, peak_bytes, peak_blocks, peak_ns FROM processes "
+		"WHERE run_id = ?1 AND ?2 IN (0, process_id) AND unrecorded_reason IS NULL "
+		"ORDER BY peak_bytes DESC, process_id LIMIT 1",
+		"ii", run->run_id, process_id);
 
 	while (db_next(row)) {
 		run->peak_process_id = sqlite3_column_int64(row, 0);
@@ -104,24 +104,28 @@ void run_load_peak(sqlite3 *db, struct run *run, int64_t process_id)
 static void run_load_sums(sqlite3 *db, struct run *run)
 {
 	static const char sql[] =
-		"SELECT count(*), total(ending = 'running'), total(events), total(lost_events), "
+		"SELECT total(unrecorded_reason IS NULL), total(ending = 'running'), "
+		"total(events), total(lost_events), "
 		"total(foreign_frees), total(cut_stacks), total(wait_ns), total(late_events), "
 		"total(allocations), total(allocated_bytes), total(frees), total(freed_bytes), "
 		"total(reallocations), total(failed), total(temporary), total(preexisting_frees), "
-		"total(preexisting_frees * forked), total(ending = 'exec'), "
+		"total(preexisting_frees * forked), total(unrecorded_reason IS NOT NULL), "
+		"total(ending = 'exec' AND unrecorded_reason IS NULL), "
 		"total(live_blocks), total(live_bytes), coalesce(max(peak_held_bytes), 0), "
 		"coalesce(max(peak_rss_bytes), 0), coalesce(max(ended_ns), 0) "
 		"FROM processes WHERE run_id = ?";
-	int64_t *numbers[] = {
-		&run->processes,	 &run->running,		&run->events,
-		&run->lost_events,	 &run->foreign_frees,	&run->cut_stacks,
-		&run->wait_ns,		 &run->late_events,	&run->allocations,
-		&run->allocated_bytes,	 &run->frees,		&run->freed_bytes,
-		&run->reallocations,	 &run->failed,		&run->temporary,
-		&run->preexisting_frees, &run->inherited_frees, &run->execs,
-		&run->live_blocks,	 &run->live_bytes,	&run->peak_held_bytes,
-		&run->peak_rss_bytes,	 &run->last_ns
-	};
+	int64_t *numbers[] = { &run->processes,	      &run->running,
+			       &run->events,	      &run->lost_events,
+			       &run->foreign_frees,   &run->cut_stacks,
+			       &run->wait_ns,	      &run->late_events,
+			       &run->allocations,     &run->allocated_bytes,
+			       &run->frees,	      &run->freed_bytes,
+			       &run->reallocations,   &run->failed,
+			       &run->temporary,	      &run->preexisting_frees,
+			       &run->inherited_frees, &run->unrecorded,
+			       &run->execs,	      &run->live_blocks,
+			       &run->live_bytes,      &run->peak_held_bytes,
+			       &run->peak_rss_bytes,  &run->last_ns };
 	sqlite3_stmt *row = db_query(db, sql, "i", run->run_id);
 
 	while (db_next(row))

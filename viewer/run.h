@@ -18,7 +18,8 @@ struct run {
 
 	/* Sums over its processes. */
 	int64_t processes, running; /* rows: one for each program a process has been */
-	int64_t execs;		    /* of those: ended by becoming another program */
+	int64_t unrecorded;	    /* further rows, of programs of which nothing is recorded */
+	int64_t execs;		    /* of `processes`: ended by becoming another program */
 	int64_t foreign_symbols, foreign_programs; /* with a malloc of their own; of the first */
 	char *foreign_path;
 	int64_t events, lost_events, foreign_frees, cut_stacks, wait_ns, late_events;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "viewer/cli.h"
+#include "viewer/db.h"
 #include "viewer/format.h"
 #include "viewer/gaps.h"
 #include "viewer/table.h"
@@ -28,7 +29,10 @@ const char *lost_text(const struct run *run)
 	static char text[64];
 
 	if (!run->lost_events)
-		return strcmp(run->state, "cut") == 0 ? "what came later is missing" : "none lost";
+		return strcmp(run->state, "cut") == 0 ? "what came later is missing"
+		       : strcmp(run->state, "incomplete") == 0
+			       ? "some are missing; the report says why"
+			       : "none lost";
 	snprintf(text, sizeof(text), "%s lost", format_count(run->lost_events));
 	return text;
 }
@@ -68,7 +72,38 @@ const char *database_option(const char *database)
 	return text;
 }
 
-void summary_print(FILE *out, const struct run *run, const struct summary_context *context)
+#define UNRECORDED_TOLD 3
+
+static void unrecorded_lines(FILE *out, sqlite3 *db, const struct run *run)
+{
+	sqlite3_stmt *row = db_query(db,
+				     "SELECT count(*), command, unrecorded_reason FROM processes "
+				     "WHERE run_id = ? AND unrecorded_reason IS NOT NULL "
+				     "GROUP BY executable, unrecorded_reason ORDER BY 1 DESC",
+				     "i", run->run_id);
+	int64_t told = 0;
+	int lines = 0;
+
+	while (db_next(row)) {
+		int64_t count = column_number(row, 0, 0);
+		char *command;
+
+		if (lines == UNRECORDED_TOLD)
+			continue;
+		command = text_fit(command_short(column_string(row, 1)), 40, 0);
+		line(out, lines++ ? "" : "unrecorded", "%s%s%s: %s", command,
+		     count > 1 ? ", processes like it: " : "", count > 1 ? format_count(count) : "",
+		     column_string(row, 2));
+		free(command);
+		told += count;
+	}
+	if (told < run->unrecorded)
+		line(out, "", "and %s more; 'heaptape report' lists them",
+		     format_count(run->unrecorded - told));
+}
+
+void summary_print(FILE *out, sqlite3 *db, const struct run *run,
+		   const struct summary_context *context)
 {
 	int width = terminal_width(out);
 	char *head = must_print("heaptape: run %s%s%s%s · %s", format_plain(run->run_id),
@@ -91,11 +126,11 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 		line(out, "", "%s still running; the run goes on",
 		     format_plural(context->still_running, "process is", "processes are"));
 	if (!run->processes) {
-		line(out, "recorded", "nothing%s%s", context->obstacle ? ": " : "",
-		     context->obstacle ? context->obstacle : "");
-		if (!context->obstacle)
+		line(out, "recorded", "nothing");
+		if (!run->unrecorded)
 			line(out, "", "%s",
 			     "the shim was not loaded, or could not reach the daemon");
+		unrecorded_lines(out, db, run);
 		return;
 	}
 	if (run->processes > 1)
@@ -132,6 +167,8 @@ void summary_print(FILE *out, const struct run *run, const struct summary_contex
 	     run->foreign_frees ? ", some frees of foreign blocks" : "");
 	if (run->foreign_symbols)
 		line(out, "", "%s", run_foreign(run));
+	if (run->unrecorded)
+		unrecorded_lines(out, db, run);
 	if (gaps_text(run))
 		line(out, "gaps", "%s", gaps_text(run));
 	if (run->events)

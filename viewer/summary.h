@@ -10,12 +10,12 @@
 
 struct summary_context {
 	const char *database;
-	const char *obstacle;	  /* why nothing could be recorded; NULL */
 	int64_t still_running;	  /* processes that outlive the program */
 	int64_t summary_after_ns; /* from the program's end to now */
 };
 
-void summary_print(FILE *out, const struct run *run, const struct summary_context *context);
+void summary_print(FILE *out, sqlite3 *db, const struct run *run,
+		   const struct summary_context *context);
 
 /* "none lost", "12 lost" as reports say it. */
 const char *lost_text(const struct run *run);

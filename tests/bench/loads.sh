@@ -3,7 +3,7 @@
 # them, for clock.c, in the work folder) and prepares what it reads. Sourced by run.sh. SCALE makes
 # them longer or shorter.
 
-loads='micro1 micro2 cc1 python3 perl jq sqlite3 redis'
+loads='micro1 micro2 grow cc1 python3 perl jq sqlite3 redis'
 threads=1
 
 scaled() { awk -v n="$1" -v s="${SCALE:-1}" 'BEGIN { printf "%d", n * s }'; }
@@ -15,6 +15,11 @@ load_micro1() {
 load_micro2() {
 	threads=2
 	command="$B/tests/programs/churn $(scaled 10000000) 2"
+}
+
+# Two buffers grown in turn by realloc.
+load_grow() {
+	command="$B/tests/programs/grow $(scaled 262144) 64 filled 2"
 }
 
 load_cc1() {

@@ -76,6 +76,39 @@ has "own: report" report.out "this program brings its own allocator (./own), 4 s
 is "own: row" "$(query "SELECT foreign_symbols, foreign_path FROM processes WHERE run_id = $last_run")" \
 	"4,./own"
 
+# A plug-in in a namespace of its own, by path and by name: a C library and a malloc of its own.
+cat >host.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+	void *plug = dlmopen(LM_ID_NEWLM, argv[argc - 1], RTLD_NOW);
+	void *(*get)(size_t) = plug ? (void *(*)(size_t))dlsym(plug, "lib_malloc") : NULL;
+	void (*put)(void *) = plug ? (void (*)(void *))dlsym(plug, "lib_free") : NULL;
+	if (!get || !put)
+		return puts(dlerror()), 1;
+	put(get(100));
+	return dlclose(plug) ? 2 : 4;
+}
+END
+gcc -w -o host host.c "-Wl,-rpath,$PWD" || die "gcc"
+for plug in ./library.so library.so; do
+	record ./host $plug
+	is "namespace: status" "$status" 4
+	has "namespace: summary" err "own allocator (.*library.so)"
+	"$heaptape" report >report.out
+	has "namespace: report" report.out "library.so was loaded into a namespace of its own"
+	is "namespace: run" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" incomplete
+	has "namespace: row" report.out "incomplete: some events are missing"
+done
+echo 'int nothing(void) { return 0; }' >bare.c
+gcc -shared -nostdlib -fPIC -o bare.so bare.c || die "gcc"
+record ./host ./bare.so
+is "bare: status" "$status" 1
+is "bare: run" "$(query "SELECT state FROM runs WHERE run_id = $last_run")" complete
+
 # An allocator that is linked in but comes after ours, as far as C goes; only C++'s operators stay its.
 echo 'int main() { delete new int; return 5; }' >operators.cc
 for library in tcmalloc_minimal jemalloc mimalloc; do

@@ -60,6 +60,26 @@ rm -f heaptape.db*
 daemon=$!
 until_true [ -S socket ]
 all_kinds --socket "$T/socket"
+rm -f heaptape.db*
+
+# By hand there is no command that names the run: what a program starts is given its name all the same.
+kill -TERM $daemon
+wait $daemon
+"$B/heaptaped" --socket "$T/socket" --db "$HEAPTAPE_DB" 2>>daemon.log &
+daemon=$!
+for _ in $(seq 100); do
+	[ -S socket ] && break
+	sleep 0.1
+done
+grep -v '^static\|^raw' kinds >by_hand
+while read -r name words; do
+	eval "HEAPTAPE_SOCKET=\$T/socket LD_PRELOAD=\$B/libheaptape.so $words" >>out 2>&1 </dev/null
+done <by_hand
+runs_over
+is "by hand: runs" "$(query "SELECT count(*), sum(state = 'complete') FROM runs")" \
+	"$(wc -l <by_hand),$(wc -l <by_hand)"
+is "by hand: without the program" "$(query "SELECT run_id, command FROM runs r WHERE 1 <> (SELECT count(*)
+	FROM processes p WHERE p.run_id = r.run_id AND executable LIKE '%/first' AND ending = 'exited')")" ""
 kill -TERM $daemon
 wait $daemon
 is "the daemon's words" "$(cat daemon.log)" ""

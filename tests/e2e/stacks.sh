@@ -65,6 +65,35 @@ if cc -D_GNU_SOURCE -I"$top" -O2 -g -fno-builtin -no-pie -Wl,-Trodata-segment=0x
 	is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
 fi
 
+# Functions whose stacks grow in pieces that lie apart: the callers are on the other side.
+cat >split.c <<'EOT'
+#include <stdlib.h>
+__attribute__((noinline)) static void *inner(size_t n) { void *p = malloc(n); __asm__ volatile("" : : "r"(p) : "memory"); return p; }
+__attribute__((noinline)) static int recurse(int depth) {
+	char room[3000];
+	int sum;
+	__asm__ volatile("" : : "r"(room) : "memory");
+	free(inner(300001));
+	sum = depth ? recurse(depth - 1) + 1 : 0;
+	free(inner(300001));
+	__asm__ volatile("" : : "r"(room) : "memory");
+	return sum;
+}
+int main(void) { return recurse(40) != 40; }
+EOT
+if cc -O2 -g -fno-builtin -fsplit-stack -fuse-ld=gold -o split split.c 2>/dev/null; then
+	record ./split
+	is "split stack: status" "$status" 0
+	recorded_whole
+	"$B/heaptaped" --symbols "$HEAPTAPE_DB" 0 >/dev/null || fail "symbols"
+	query "SELECT (length(t) - length(replace(t, ';recurse', ''))) / 8 AS n, count(*)
+		FROM (SELECT stack_text(stack_id) t FROM allocations
+		WHERE run_id = $last_run AND size_bytes = 300001) WHERE t LIKE '%main;%' GROUP BY 1" >got
+	seq 1 41 | sed 's/$/,2/' >expected
+	same "split stack" got expected
+	is "cut stacks" "$(query "SELECT sum(cut_stacks) FROM processes WHERE run_id = $last_run")" 0
+fi
+
 # The same functions twice, so that both objects have the same layout, and return addresses are the
 # same; but not the sizes of their frames.
 printf '%s\n' '#include <stdlib.h>' 'void *volatile kept;' 'void *plug(size_t n) {' \

@@ -39,6 +39,12 @@ variant gcc wander.c -O1 -foptimize-sibling-calls -fno-pie -no-pie -Wl,-z,lazy
 variant gcc wander.c -O3 -fno-omit-frame-pointer -fstack-protector-all
 variant gcc wander.c -Os -fno-asynchronous-unwind-tables -fexceptions
 variant gcc wander.c -O2 -fcf-protection=full -mno-red-zone
+# Without unwind data: stacks end where no frame pointer is kept, but never lead elsewhere.
+depth=0
+variant gcc wander.c -O2 -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-exceptions -fno-omit-frame-pointer
+variant gcc wander.c -O0 -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-exceptions
+variant gcc wander.c -O2 -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-exceptions
+depth=
 variant clang wander.c -O2 -Wno-unknown-attributes
 variant g++ wander_cxx.cc -std=gnu++17 -O3 -fno-omit-frame-pointer
 variant g++ wander_cxx.cc -std=gnu++17 -Os -flto

@@ -59,6 +59,14 @@ build ./compressed -gz
 like ./compressed plain.names
 build ./compressed-gnu -gz=zlib-gnu
 like ./compressed-gnu plain.names
+if objcopy --compress-debug-sections=zstd plain zstd 2>/dev/null; then
+	like ./zstd plain.names
+	objcopy --only-keep-debug zstd zstd-apart.debug
+	objcopy --strip-all --add-gnu-debuglink=zstd-apart.debug zstd zstd-apart
+	like ./zstd-apart plain.names
+else
+	echo "zstd left out: objcopy cannot"
+fi
 build ./dwarf4 -gdwarf-4
 like ./dwarf4 plain.names
 build ./split -gsplit-dwarf

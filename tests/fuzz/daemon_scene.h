@@ -88,6 +88,7 @@ static inline void scene_end(void)
 		struct run *run = server.daemon.runs;
 
 		run->quiet_ns = 0;
+		run_look(run);
 		run_check(run, false);
 		if (server.daemon.runs == run)
 			abort();

@@ -300,7 +300,7 @@ static void nodes(struct program *program, struct input *input)
 	if (how & 0x80) { /* into the memory */
 		for (unsigned i = 0; i < count && message.first_node < NODES - count; i++)
 			to[message.first_node + i] =
-				(struct ring_node){ how & 0x40 ? 0 : pcs[i], parents[i], 0 };
+				(struct ring_node){ how & 0x40 ? 0 : pcs[i], parents[i], 0, 0 };
 		head->nodes_used = message.first_node + count;
 		return;
 	}

@@ -1,6 +1,6 @@
 /*
  * background KIND PROGRAM [ARGUMENTS…]: starts the program in one of the ways there are and exits without
- * waiting for it, with 20.
+ * waiting for it, with 20. Of the kinds that kill, each does so a hundred times, as soon as it can.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -44,6 +46,49 @@ static void detach(char **words)
 	become(words);
 }
 
+static void kill_it(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void kill_forks(void)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			pause();
+		kill_it(pid);
+	}
+}
+
+static void kill_spawned(char **words)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t pid;
+
+		if (posix_spawn(&pid, words[0], NULL, NULL, words, environ))
+			_exit(1);
+		kill_it(pid);
+	}
+}
+
+/* When it has become the program and nothing of that has run. */
+static void kill_begun(char **words)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+			become(words);
+		}
+		waitpid(pid, NULL, 0);
+		kill_it(pid);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 2 ? argv[1] : "";
@@ -64,6 +109,12 @@ int main(int argc, char **argv)
 		return 1;
 	if (!strcmp(kind, "detach"))
 		detach(words);
+	if (!strcmp(kind, "kill-forks"))
+		kill_forks();
+	if (!strcmp(kind, "kill-spawned"))
+		kill_spawned(words);
+	if (!strcmp(kind, "kill-begun"))
+		kill_begun(words);
 	/* Forks that have nothing more to do than to fork. */
 	if (!strcmp(kind, "chain")) {
 		for (int i = 0; i < 20; i++)

@@ -1,13 +1,14 @@
 /*
  * bare PROGRAM: empties its environment, then starts PROGRAM with another digit appended in each of
  * the ways there are: system, popen, the two from several threads at once, posix_spawn and execve with
- * no variables and with no environment at all, env -i. Prints how each ended, what popen read, the
+ * no variables and with no environment at all, env -i, command substitution by wordexp. Prints how each ended, what popen read, the
  * variables it has itself afterwards, what became of its signals. Ends with 9.
  */
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <wordexp.h>
 
 #include "tests/programs/say.h"
 
@@ -60,6 +61,14 @@ static void *cancelled(void *unused)
 	return NULL;
 }
 
+static void substitute(void)
+{
+	wordexp_t words;
+	int error = wordexp(with("$(echo a b; ", '0', ") c"), &words, 0);
+
+	say("wordexp %d, %d words\n", error, error ? 0 : (int)words.we_wordc);
+}
+
 static pid_t exec_with(char digit, char **envp)
 {
 	pid_t pid = fork();
@@ -101,6 +110,7 @@ int main(int argc, char **argv)
 	say("spawn %d\n", status_of(pid));
 	say("execve %d\n", status_of(exec_with('7', nothing)));
 	say("execve %d\n", status_of(exec_with('8', NULL)));
+	substitute();
 	say("env %d\n", system(with("env -i ", '9', "")));
 	pthread_create(&id, NULL, cancelled, NULL);
 	usleep(300000);

@@ -57,7 +57,6 @@ struct maker {
 	void *(*take)(const struct maker *maker, size_t alignment, size_t bytes);
 	size_t alignment; /* 0: as asked for */
 	bool zeroed;
-	bool sets_errno;
 	const char *twin; /* reached by this name */
 };
 
@@ -159,23 +158,23 @@ static void *by_twin_of_realloc(const struct maker *maker, size_t alignment, siz
 }
 
 static const struct maker makers[] = {
-	{ "malloc", by_malloc, 16, false, true, NULL },
-	{ "calloc(1, n)", by_calloc, 16, true, true, NULL },
-	{ "calloc(n, 1)", by_calloc_bytes, 16, true, true, NULL },
-	{ "realloc(NULL)", by_realloc, 16, false, true, NULL },
-	{ "realloc", by_growing, 16, false, true, NULL },
-	{ "reallocarray", by_reallocarray, 16, false, true, NULL },
-	{ "memalign", by_memalign, 0, false, true, NULL },
-	{ "aligned_alloc", by_aligned_alloc, 0, false, true, NULL },
-	{ "posix_memalign", by_posix_memalign, 0, false, false, NULL },
-	{ "valloc", by_valloc, PAGE, false, true, NULL },
-	{ "pvalloc", by_pvalloc, PAGE, false, true, NULL },
-	{ "__libc_malloc", by_twin, 16, false, true, "__libc_malloc" },
-	{ "__libc_calloc", by_twin_of_two, 16, true, true, "__libc_calloc" },
-	{ "__libc_realloc", by_twin_of_realloc, 16, false, true, "__libc_realloc" },
-	{ "__libc_memalign", by_twin_of_two, 0, false, true, "__libc_memalign" },
-	{ "__libc_valloc", by_twin, PAGE, false, true, "__libc_valloc" },
-	{ "__libc_pvalloc", by_twin, PAGE, false, true, "__libc_pvalloc" },
+	{ "malloc", by_malloc, 16, false, NULL },
+	{ "calloc(1, n)", by_calloc, 16, true, NULL },
+	{ "calloc(n, 1)", by_calloc_bytes, 16, true, NULL },
+	{ "realloc(NULL)", by_realloc, 16, false, NULL },
+	{ "realloc", by_growing, 16, false, NULL },
+	{ "reallocarray", by_reallocarray, 16, false, NULL },
+	{ "memalign", by_memalign, 0, false, NULL },
+	{ "aligned_alloc", by_aligned_alloc, 0, false, NULL },
+	{ "posix_memalign", by_posix_memalign, 0, false, NULL },
+	{ "valloc", by_valloc, PAGE, false, NULL },
+	{ "pvalloc", by_pvalloc, PAGE, false, NULL },
+	{ "__libc_malloc", by_twin, 16, false, "__libc_malloc" },
+	{ "__libc_calloc", by_twin_of_two, 16, true, "__libc_calloc" },
+	{ "__libc_realloc", by_twin_of_realloc, 16, false, "__libc_realloc" },
+	{ "__libc_memalign", by_twin_of_two, 0, false, "__libc_memalign" },
+	{ "__libc_valloc", by_twin, PAGE, false, "__libc_valloc" },
+	{ "__libc_pvalloc", by_twin, PAGE, false, "__libc_pvalloc" },
 };
 
 #define MAKERS (sizeof(makers) / sizeof(makers[0]))
@@ -275,9 +274,7 @@ static void refused_requests(void)
 			errno = KEPT;
 			judge(!makers[i].take(&makers[i], 64, sizes[k]), makers[i].name,
 			      "more than there can be is refused", sizes[k]);
-			if (!plain || makers[i].sets_errno)
-				judge(errno == (makers[i].sets_errno ? ENOMEM : KEPT),
-				      makers[i].name, "errno after a refusal", sizes[k]);
+			judge(errno == ENOMEM, makers[i].name, "errno after a refusal", sizes[k]);
 		}
 	/* Met or refused, as the system likes. */
 	for (size_t i = 0; i < MAKERS; i++)
@@ -288,9 +285,8 @@ static void refused_requests(void)
 				continue;
 			errno = KEPT;
 			block = makers[i].take(&makers[i], 16, (size_t)1 << shift);
-			if (block || !plain || makers[i].sets_errno)
-				judge(errno == (!block && makers[i].sets_errno ? ENOMEM : KEPT),
-				      makers[i].name, "errno of a large request", shift);
+			judge(errno == (block ? KEPT : ENOMEM), makers[i].name,
+			      "errno of a large request", shift);
 			if (block)
 				((char *)block)[((size_t)1 << shift) - 1] = 1;
 			free_keeping_errno(makers[i].name, block, shift);
@@ -449,8 +445,8 @@ static void bad_alignments(void)
 	block = &place;
 	errno = KEPT;
 	judge(posix_memalign(&block, 64, SIZE_MAX / 2) == ENOMEM && block == &place &&
-		      (plain || errno == KEPT),
-	      "posix_memalign", "ENOMEM is returned, errno is not set", 0);
+		      errno == ENOMEM,
+	      "posix_memalign", "ENOMEM is returned and in errno", 0);
 	judge(posix_memalign(&block, (size_t)1 << 62, 1) == ENOMEM && block == &place,
 	      "posix_memalign", "an alignment beyond all memory", 0);
 	errno = KEPT;
@@ -609,21 +605,32 @@ static void statistics(void)
 	int keep_out = dup(1), keep_err = dup(2);
 	FILE *out = tmpfile(), *err = tmpfile(), *stream;
 	ssize_t from_out, from_err;
-	size_t bytes;
+	size_t bytes, most_mmaps, most_mmap_bytes;
+	int length = 0;
 	char *xml;
 
 	fflush(NULL);
 	dup2(fileno(out), 1);
 	dup2(fileno(err), 2);
+	free(malloc(50 * MIB));
+	errno = KEPT;
 	malloc_stats();
+	judge(errno == KEPT, "malloc_stats", "leaves errno alone", 0);
 	fflush(NULL);
 	dup2(keep_out, 1);
 	dup2(keep_err, 2);
 	from_out = pread(fileno(out), text, sizeof(text) - 1, 0);
 	from_err = pread(fileno(err), text, sizeof(text) - 1, 0);
 	judge(from_out == 0 && from_err > 0, "malloc_stats", "prints on stderr", (size_t)from_err);
-	judge(strstr(text, "system bytes") && strstr(text, "in use bytes"), "malloc_stats",
-	      "names what it prints", 0);
+	judge(sscanf(text,
+		     "Arena 0: system bytes = %*u in use bytes = %*u Total (incl. mmap): "
+		     "system bytes = %*u in use bytes = %*u max mmap regions = %zu max mmap "
+		     "bytes = %zu%n",
+		     &most_mmaps, &most_mmap_bytes, &length) == 2 &&
+		      !strcmp(text + length, "\n"),
+	      "malloc_stats", "prints glibc's lines", 0);
+	judge(most_mmaps > 0 && most_mmap_bytes >= 50 * MIB, "malloc_stats",
+	      "the most that was mapped at once", most_mmap_bytes);
 	fclose(out);
 	fclose(err);
 	close(keep_out);

@@ -2,10 +2,16 @@
  * filter CALLS ACTION [PROGRAM ARGUMENTS...]: forbids itself system calls by a seccomp filter, which
  * answers with an error, kills, or sends a signal; then it allocates 3,000 blocks, and is the program.
  * "only" forbids everything but what a sandboxed worker needs.
+ *
+ * CALLS "tsc" forbids reading the cycle counter instead, and "strict" every system call but read, write
+ * and exit, after some memory was allocated and freed. ACTION is then the function that is called:
+ * prctl, number (prctl by syscall) or seccomp. "exhausted" is strict and allocates until there is no
+ * memory left, or 1 GiB.
  */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 
@@ -22,6 +28,8 @@ static const struct set {
 	{ "send", { SYS_sendmsg, SYS_sendto } },
 	{ "signals", { SYS_rt_sigprocmask } },
 	{ "advice", { SYS_madvise, SYS_mremap } },
+	{ "mapping", { SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mincore } },
+	{ "reading", { SYS_process_vm_readv, SYS_openat, SYS_readlinkat, SYS_ioctl, SYS_pread64 } },
 	{ "only",
 	  { SYS_read, SYS_write, SYS_mmap, SYS_munmap, SYS_brk, SYS_exit_group, SYS_futex } },
 };
@@ -56,8 +64,33 @@ static int install(const char *name, const char *action)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
+static int forbid_counter(const char *way)
+{
+	if (!strcmp(way, "number"))
+		return (int)syscall(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+	return prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
+}
+
+static int be_strict(const char *way)
+{
+	/* What it will need, the C library's malloc keeps too. */
+	void *blocks[3000];
+
+	for (size_t i = 0; i < 3000; i++)
+		blocks[i] = malloc(i * 20 % 900);
+	for (size_t i = 0; i < 3000; i++)
+		free(blocks[i]);
+	if (!strcmp(way, "seccomp"))
+		return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL);
+	if (!strcmp(way, "number"))
+		return (int)syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0);
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+}
+
 int main(int argc, char **argv)
 {
+	bool strict, exhausted;
+
 	if (argc < 3)
 		return 2;
 	for (int i = 0; i < 100; i++)
@@ -66,19 +99,26 @@ int main(int argc, char **argv)
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) != -1 || errno != EFAULT ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1)
 		return 77;
-	if (install(argv[1], argv[2])) {
+	exhausted = !strcmp(argv[1], "exhausted");
+	strict = exhausted || !strcmp(argv[1], "strict");
+	if (strict		      ? be_strict(argv[2])
+	    : !strcmp(argv[1], "tsc") ? forbid_counter(argv[2])
+				      : install(argv[1], argv[2])) {
 		if (write(1, "no filter\n", 10) < 0)
 			return 3;
 		return 77;
 	}
 	for (size_t i = 0; i < 3000; i++)
-		free(malloc(i * 20));
+		free(malloc(strict ? i * 20 % 900 : i * 20));
+	for (size_t i = 0; exhausted && malloc(1000); i++)
+		if (i >> 20)
+			return 6;
 	if (argc > 3) {
 		execv(argv[3], argv + 3);
 		return 4;
 	}
 	if (write(1, "through\n", 8) < 0)
 		return 3;
-	syscall(SYS_exit_group, 8);
+	syscall(strict ? SYS_exit : SYS_exit_group, 8);
 	return 5;
 }

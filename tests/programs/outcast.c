@@ -86,7 +86,10 @@ int main(int argc, char **argv)
 		return 99;
 	}
 	for (int i = 0; i < count; i++) {
-		pid_t pid = is('b') ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
+		pid_t pid;
+
+		errno = EAGAIN; /* as a fork that fails leaves it */
+		pid = is('b') ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
 
 		if (pid == 0)
 			be_child();

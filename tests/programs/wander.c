@@ -470,23 +470,159 @@ __asm__(".text\n"
 	"	ret\n"
 	".size switch_by_hand, .-switch_by_hand\n");
 
-void call_without_rows(function *next, int depth);
+/*
+ * Code without unwind rows that calls the function it is given: as it stands here, and copied, as code
+ * made at run time. Some of it keeps a frame pointer, and is left by that; where it does not, nobody
+ * can know its caller, though rbp leads to something that looks like a frame in all of them.
+ */
+extern const char bare_begin[], bare_end[];
+typedef void bare_call(function *next, int depth);
+bare_call bare_plain, bare_padded, bare_data, bare_data_used, bare_in_framed, bare_jumping;
+bare_call framed_plain, framed_littered, framed_saving, framed_in_bare, framed_branching,
+	framed_dispatching;
 __asm__(".text\n"
-	".type call_without_rows, @function\n"
-	"call_without_rows:\n"
+	"bare_begin:\n"
+	"bare_plain:\n" /* rbp is that of a frame further out */
 	"	movq %rdi, %rax\n"
 	"	movl %esi, %edi\n"
 	"	subq $8, %rsp\n"
 	"	callq *%rax\n"
 	"	addq $8, %rsp\n"
 	"	ret\n"
-	".size call_without_rows, .-call_without_rows\n");
-
-/* The same as bytes, for code made at run time; and with a frame pointer, by which it is left. */
-static const unsigned char code_without_rows[] = { 0x48, 0x89, 0xf8, 0x89, 0xf7, 0x48, 0x83, 0xec,
-						   0x08, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0xc3 };
-static const unsigned char code_with_frame[] = { 0x48, 0x89, 0xf8, 0x89, 0xf7, 0x55, 0x48,
-						 0x89, 0xe5, 0xff, 0xd0, 0x5d, 0xc3 };
+	"bare_padded:\n" /* the same, with a return address for litter */
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	pushq (%rsp)\n"
+	"	pushq %rbx\n"
+	"	pushq %r12\n"
+	"	callq *%rax\n"
+	"	popq %r12\n"
+	"	popq %rbx\n"
+	"	popq %rcx\n"
+	"	ret\n"
+	"bare_data:\n" /* rbp leads to what could be a frame, in the middle of its variables */
+	"	pushq %rbp\n"
+	"	subq $48, %rsp\n"
+	"	movq 56(%rsp), %rax\n"
+	"	movq %rax, 24(%rsp)\n"
+	"	leaq 128(%rsp), %rax\n"
+	"	movq %rax, 16(%rsp)\n"
+	"	leaq 16(%rsp), %rbp\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	callq *%rax\n"
+	"	addq $48, %rsp\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"bare_data_used:\n" /* and it accesses what lies below there */
+	"	pushq %rbp\n"
+	"	subq $48, %rsp\n"
+	"	movq 56(%rsp), %rax\n"
+	"	movq %rax, 24(%rsp)\n"
+	"	leaq 128(%rsp), %rax\n"
+	"	movq %rax, 16(%rsp)\n"
+	"	leaq 16(%rsp), %rbp\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	callq *%rax\n"
+	"	movq $0, -8(%rbp)\n"
+	"	testq %rsp, %rsp\n"
+	"	jz 1f\n"
+	"	addq $48, %rsp\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"1:	addq $48, %rsp\n"
+	"	popq %rbp\n"
+	"	leaq bare_plain(%rip), %rax\n"
+	"	jmpq *%rax\n"
+	"bare_jumping:\n" /* accesses its caller's variables, and is left by a jump */
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	subq $8, %rsp\n"
+	"	callq *%rax\n"
+	"	leaq -8(%rbp), %rcx\n"
+	"	addq $8, %rsp\n"
+	"	leaq 1f(%rip), %rax\n"
+	"	jmpq *%rax\n"
+	"1:	ret\n"
+	"framed_plain:\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	callq *%rax\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"framed_littered:\n" /* return addresses lie about in it */
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	subq $64, %rsp\n"
+	"	movq 8(%rbp), %rax\n"
+	"	movq %rax, (%rsp)\n"
+	"	movq %rax, 24(%rsp)\n"
+	"	movq %rax, 56(%rsp)\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	callq *%rax\n"
+	"	leave\n"
+	"	ret\n"
+	"framed_saving:\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	pushq %rbx\n"
+	"	pushq %r12\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	callq *%rax\n"
+	"	leaq -16(%rbp), %rsp\n"
+	"	popq %r12\n"
+	"	popq %rbx\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"framed_branching:\n" /* as it goes straight on, it does not come back */
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	callq *%rax\n"
+	"	testq %rsp, %rsp\n"
+	"	jnz 2f\n"
+	"1:	movq 4096, %rbp\n"
+	"	jmp 1b\n"
+	"2:	jmp 3f\n"
+	"	ud2\n"
+	"3:	movq (%rbp), %rbp\n"
+	"	popq %rcx\n"
+	"	popq %rcx\n"
+	"	pushq %rcx\n"
+	"	ret\n"
+	"framed_dispatching:\n" /* how it is left cannot be seen */
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	pushq %rax\n"
+	"	pushq %rax\n"
+	"	movq $0, -8(%rbp)\n"
+	"	movq $0, -16(%rbp)\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	callq *%rax\n"
+	"	movq $1, -8(%rbp)\n"
+	"	leaq 1f(%rip), %rax\n"
+	"	jmpq *%rax\n"
+	"1:	leave\n"
+	"	ret\n"
+	"bare_in_framed:\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	callq bare_plain\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"framed_in_bare:\n"
+	"	subq $8, %rsp\n"
+	"	callq framed_plain\n"
+	"	addq $8, %rsp\n"
+	"	ret\n"
+	"bare_end:\n");
 #endif
 
 static SHADOW_NOINLINE void yield(struct coroutine *self)
@@ -585,44 +721,55 @@ static void coroutines_make(void)
 
 /* -- code without unwind rows -- */
 
-static void (*made_code)(function *next, int depth);
-static void (*made_with_frame)(function *next, int depth);
+#if HAS_ASSEMBLY
+static bare_call *const bare[] = { bare_plain,	 bare_padded,	 bare_data,	bare_data_used,
+				   bare_jumping, bare_in_framed, framed_in_bare };
+static bare_call *const framed[] = { framed_plain, framed_littered, framed_saving, framed_branching,
+				     framed_dispatching };
+static intptr_t made_code; /* how far from them they are once more */
+
+static bare_call *bare_pick(bare_call *const calls[], unsigned count)
+{
+	bare_call *call = calls[roll(count)];
+
+	return made_code && roll(2) ? (bare_call *)((uintptr_t)call + (uintptr_t)made_code) : call;
+}
+
+static void code_make(void)
+{
+	char *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (code == MAP_FAILED)
+		return;
+	memcpy(code, bare_begin, (size_t)(bare_end - bare_begin));
+	if (mprotect(code, 4096, PROT_READ | PROT_EXEC) == 0)
+		made_code = code - bare_begin;
+}
+#else
+static void code_make(void)
+{
+}
+#endif
 
 static SHADOW_NOINLINE void unknown(int depth)
 {
 	SHADOW_ENTER();
 #if HAS_ASSEMBLY
 	struct jump *outer_jump = jump;
-	unsigned kind = made_code ? roll(3) : 0;
 
 	jump = NULL;
-	shadow_mark(kind == 2 ? SHADOW_ANY : SHADOW_CUT);
-	if (kind == 2)
-		made_with_frame(pick(), depth < 4 ? depth : 4);
-	else if (kind == 1)
-		made_code(pick(), depth < 4 ? depth : 4);
-	else
-		call_without_rows(pick(), depth < 4 ? depth : 4);
+	if (roll(2)) {
+		shadow_mark(SHADOW_ANY);
+		bare_pick(framed, COUNT(framed))(pick(), depth < 4 ? depth : 4);
+	} else {
+		shadow_mark(SHADOW_CUT);
+		bare_pick(bare, COUNT(bare))(pick(), depth < 4 ? depth : 4);
+	}
 	jump = outer_jump;
 #else
 	BODY(depth);
 #endif
 	SHADOW_LEAVE();
-}
-
-static void code_make(void)
-{
-#if HAS_ASSEMBLY
-	void *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (code == MAP_FAILED)
-		return;
-	memcpy(code, code_without_rows, sizeof(code_without_rows));
-	memcpy((char *)code + 64, code_with_frame, sizeof(code_with_frame));
-	made_with_frame = (void (*)(function *, int))((uintptr_t)code + 64);
-	made_code = (void (*)(function *, int))(uintptr_t)code;
-#endif
 }
 
 static function *const functions[] = { small_one, small_two,  small_three, framed_one, framed_two,

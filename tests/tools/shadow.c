@@ -3,7 +3,7 @@
  * every allocation and page call of the sizes that count, frame by frame. Frames of other objects
  * are not compared one by one, only that there are some where there should be.
  *
- * usage: shadow DATABASE FOLDER [DEPTH]
+ * usage: shadow DATABASE FOLDER [DEPTH]   (0: stacks may end anywhere, but not lead elsewhere)
  * Reads the first process of the last run. Prints what differs and one line of summary.
  */
 #include <errno.h>
@@ -157,7 +157,7 @@ static void list_recorded(struct list *list, const struct thread *thread, uint32
 		list_add(list, outermost ? outermost : SHADOW_FOREIGN);
 	}
 	list->whole = frames < depth_limit;
-	if (depth_limit != DEPTH_LIMIT && frames > depth_limit)
+	if (depth_limit && depth_limit != DEPTH_LIMIT && frames > depth_limit)
 		list->count = 0;
 	if (list->count && outermost - entry < 64)
 		list->count--;
@@ -230,6 +230,9 @@ static bool interrupted_right(struct thread *thread, const struct list *got, uns
 	/* Before the call of what cuts the stack, or after it. */
 	if (at->ret == SHADOW_CUT && interrupted_right(thread, got, from, at->parent))
 		return true;
+	/* In code without rows that was about to begin its frame, or to leave it. */
+	if (at->ret == SHADOW_ANY && got->count - from <= 1)
+		return true;
 	want.count = 0;
 	outer = list_expected(&want, thread, node);
 	if (outer)
@@ -240,12 +243,16 @@ static bool interrupted_right(struct thread *thread, const struct list *got, uns
 				break;
 			if (!outer && lists_equal(got, from, &want, skip))
 				return true;
-			if (outer && got->count - from >= want.count - skip) {
-				struct list head = *got;
+			if (outer && got->count - from + 1 >= want.count - skip) {
+				struct list all = *got, head;
 
+				/* Cut where this handler was entered. */
+				if (got->count - from + 1 == want.count - skip)
+					list_add(&all, SHADOW_FOREIGN);
+				head = all;
 				head.count = from + want.count - skip;
 				if (lists_equal(&head, from, &want, skip) &&
-				    interrupted_right(thread, got, head.count,
+				    interrupted_right(thread, &all, head.count,
 						      thread->file->nodes[outer].parent))
 					return true;
 			}

@@ -455,7 +455,7 @@ static void test_nodes_with_holes(void **unused)
 						    2000 * sizeof(struct ring_node))),
 			 0);
 	for (unsigned i = 1; i < 2000; i++) {
-		struct ring_node node = { 0x1000 + i, 0, 0 };
+		struct ring_node node = { .pc = 0x1000 + i };
 
 		if (i % 3 == 0 || (i > 600 && i < 1300))
 			continue;
@@ -531,6 +531,47 @@ static void test_dropped(void **unused)
 	assert_int_equal(check_rows((uint64_t[]){ 15, 5 }), 30);
 	assert_int_equal(ask("SELECT lost_events FROM processes"), 5);
 	assert_int_equal(ask("SELECT late_events FROM processes"), 0);
+}
+
+/* Events that were seen in the memory are not lost when the process drops them, though it counts them. */
+static void test_seen_and_dropped(void **unused)
+{
+	struct events one = { 0 };
+
+	(void)unused;
+	for (unsigned i = 0; i < 10; i++)
+		add_malloc(&one, 100 + i, 0x1000 + 16 * i);
+	buffer(1, 0, &one);
+	process_poll(process);
+	buffer_after(1, 20, &(struct events){ 0 }, 0, 20);
+	ring_head.lost[0] = 20;
+	assert_int_equal(pwrite(ring_fd, &ring_head, sizeof(ring_head), 0), sizeof(ring_head));
+	finish();
+	assert_int_equal(ask("SELECT events FROM processes"), 10);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 10);
+}
+
+/* What waits on disk cannot be read again. */
+static void test_spill_lost(void **unused)
+{
+	const unsigned batches = 10000;
+	struct events one = { 0 }, two = { 0 };
+
+	(void)unused;
+	add_malloc(&one, 1000, 0x100);
+	add_malloc(&two, 1001, 0x200);
+	assert_int_equal(send(1, 0, &one), 0);
+	for (unsigned i = 0; i < batches; i++) {
+		assert_int_equal(send(2, i, &two), 0);
+		merge_run(process);
+		two.ticks[0] += 10;
+	}
+	assert_true(process->spill.left > 0);
+	assert_int_equal(ftruncate(process->spill.fd, 0), 0);
+	finish();
+	assert_int_equal(ask("SELECT events + lost_events FROM processes"), batches + 1);
+	assert_int_equal(ask("SELECT lost_events > 0 FROM processes"), 1);
+	assert_int_equal(the_daemon.pending_bytes, 0);
 }
 
 /* More waits for a thread that does not get on than there is memory for: it waits on disk, and comes
@@ -750,7 +791,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nodes_with_holes, begin, end),
 		cmocka_unit_test_setup_teardown(test_gaps, begin, end),
 		cmocka_unit_test_setup_teardown(test_dropped, begin, end),
+		cmocka_unit_test_setup_teardown(test_seen_and_dropped, begin, end),
 		cmocka_unit_test_setup_teardown(test_spilled, begin, end),
+		cmocka_unit_test_setup_teardown(test_spill_lost, begin, end),
 		cmocka_unit_test_setup_teardown(test_times_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),

@@ -134,7 +134,7 @@ static struct symbols_result resolve(unsigned flags)
 	struct symbols_result result = { 0 };
 	struct store_error error;
 
-	if (symbols_resolve(db_path, 1, flags, NULL, NULL, &result, &error) != 0)
+	if (symbols_resolve(db_path, 1, flags, NULL, NULL, NULL, &result, &error) != 0)
 		fail_msg("%s", error.text);
 	return result;
 }
@@ -465,7 +465,8 @@ static void test_two_at_once(void **state)
 			struct symbols_result result;
 			struct store_error error;
 
-			_exit(symbols_resolve(db_path, 1, 0, NULL, NULL, &result, &error) != 0);
+			_exit(symbols_resolve(db_path, 1, 0, NULL, NULL, NULL, &result, &error) !=
+			      0);
 		}
 	}
 	for (int i = 0; i < AT_ONCE; i++) {
@@ -587,14 +588,23 @@ static void test_jit_map(void **state)
 	for (int at = 1; at <= 4; at++)
 		frame(1, (uint64_t)at * 0x1000 + 8);
 	sql("UPDATE runs SET started_at = 1000000000 * (unixepoch() - 10)");
-	resolve(0);
+	resolve(SYMBOLS_LOW);
+	/* While it runs its map may grow; what has a name is not looked up again. */
+	assert_string_equal(ask("SELECT symbol_state FROM frames WHERE offset = 16392"), "pending");
+	map = fopen(path, "a");
+	fputs("1000 100 other\n5000 10 grown\n", map);
+	fclose(map);
+	frame(1, 0x5008);
+	assert_int_equal(resolve(SYMBOLS_LOW).pending, 2);
+	sql("UPDATE processes SET ended_ns = 9");
+	assert_int_equal(resolve(0).pending, 1);
 	unlink(path);
 	assert_string_equal(
 		ask("SELECT group_concat(x) FROM (SELECT coalesce(function, '?') || ' ' ||"
 		    " coalesce(file, '') || ' ' || coalesce(line, '') || ' ' || symbol_state"
 		    " AS x FROM frames ORDER BY offset)"),
 		"work /app/main.js 12 resolved,late   symbol,load /app/a.py  resolved,"
-		"?   unknown");
+		"?   unknown,grown   symbol");
 }
 
 /* A map older than the process belongs to an earlier one of the same number. */
@@ -606,8 +616,63 @@ static void test_stale_jit_map(void **state)
 		skip();
 	module(1, in_folder("perf-1.map"), "process-1");
 	frame(1, 0x1008);
+	sql("UPDATE processes SET ended_ns = 9");
 	resolve(0);
 	assert_string_equal(ask("SELECT symbol_state FROM frames"), "unknown");
+}
+
+struct collected {
+	struct symbols_sink sink;
+	struct symbols_store *store;
+};
+
+static void store_answer(struct symbols_sink *sink, size_t index, enum symbol_state answer,
+			 const struct symbol_level *levels, unsigned count)
+{
+	struct collected *collected = (struct collected *)sink;
+
+	assert_int_equal(
+		symbols_store_frame(collected->store, (int64_t)index, answer, levels, count), 0);
+}
+
+/* Told to a pipe, the answers are those that would stand in the database, which nobody writes to. */
+static void test_told(void **state)
+{
+	struct symbols_store store;
+	struct symbols_worker reader = { .fd = -1 };
+	struct symbols_result result;
+	struct store_error error;
+	struct symbols_pipe told;
+	struct collected collected = { .store = &store };
+	FILE *file = tmpfile();
+	sqlite3 *db;
+
+	(void)state;
+	assert_non_null(file);
+	module(1, self, self_id);
+	frames_of_self(1);
+	symbols_pipe_init(&told, file);
+	assert_int_equal(
+		symbols_resolve(db_path, 1, SYMBOLS_LOW, &told, NULL, NULL, &result, &error), 0);
+	assert_int_equal(result.resolved, result.pending);
+	assert_string_equal(ask("SELECT count(*) FROM frames WHERE symbol_state <> 'pending'"),
+			    "0");
+	reader.fd = dup(fileno(file));
+	fclose(file);
+	lseek(reader.fd, 0, SEEK_SET);
+	collected.sink = (struct symbols_sink){ store_answer, NULL };
+	assert_int_equal(store_open(db_path, STORE_WRITE, &db, &error), 0);
+	assert_int_equal(symbols_store_init(&store, db), 0);
+	while (symbols_worker_read(&reader, &collected.sink))
+		;
+	assert_false(reader.failed);
+	symbols_worker_release(&reader);
+	symbols_store_release(&store);
+	store_close(db);
+	assert_string_equal(ask("SELECT count(*) FROM frames i JOIN frames o"
+				" ON i.outer_frame_id = o.frame_id AND i.module_id = o.module_id"
+				" WHERE i.function = 'inner' AND o.function = 'outer'"),
+			    "1");
 }
 
 int main(void)
@@ -630,6 +695,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_worker_talks_nonsense, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_jit_map, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale_jit_map, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_told, setup, teardown),
 	};
 	int fd, failed;
 

@@ -191,7 +191,7 @@ static void hello_frame(void **state)
 	own[length] = 0;
 	ht_settings_read(envp);
 	ht_pid = 4711;
-	frame = decode_flat(out, ht_hello_frame(out, true));
+	frame = decode_flat(out, ht_hello_frame(out, true, NULL));
 	assert_int_equal(frame->body_case, HEAPTAPE__FRAME__BODY_HELLO);
 	assert_int_equal(frame->hello->wire_version, WIRE_VERSION);
 	assert_int_equal(frame->hello->pid, getpid());

@@ -258,7 +258,7 @@ static pthread_t holder;
 
 static void *hold_up(void *unused)
 {
-	ht_page_heap_lock();
+	assert_true(ht_page_heap_lock());
 	sem_post(&holds);
 	while (__atomic_load_n(&ht_page_heap.lock.word, __ATOMIC_RELAXED) != 2)
 		sched_yield();

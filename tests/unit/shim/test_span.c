@@ -147,7 +147,7 @@ static void *claim_in_vain(void *context)
 	struct span *span = claimer->span;
 	uint64_t word;
 
-	ht_page_heap_lock();
+	assert_true(ht_page_heap_lock());
 	word = __atomic_fetch_or(&span->remote, REMOTE_CLAIMED, __ATOMIC_ACQ_REL);
 	__atomic_store_n(&claimer->ready, true, __ATOMIC_RELEASE);
 	/* Until the owner waits for us, or goes on without. */

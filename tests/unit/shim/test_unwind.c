@@ -24,11 +24,14 @@
 
 #include "shim/stack_table.h"
 #include "shim/unwind.h"
+#include "shim/unwind_proof.h"
 
-#define NODES (1u << 20)
+static struct ring ring;
 
-static struct ring_head head;
-static struct ring_node *nodes;
+static struct ring_node *node_at(uint32_t node)
+{
+	return ht_ring_node(&ring, node);
+}
 static unsigned compared;
 
 static uint64_t cuts(void)
@@ -36,7 +39,7 @@ static uint64_t cuts(void)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < STACK_CUT_COUNT; i++)
-		sum += head.cut_reasons[i];
+		sum += ring.head->cut_reasons[i];
 	return sum;
 }
 
@@ -77,10 +80,10 @@ static __attribute__((noinline)) void compare(uint32_t node, uintptr_t from)
 	want->count = 0;
 	want->begun = false;
 	_Unwind_Backtrace(expect_one, want);
-	for (; node; node = nodes[node].parent, i++) {
-		if (i >= want->count || nodes[node].pc != want->pcs[i])
+	for (; node; node = node_at(node)->parent, i++) {
+		if (i >= want->count || node_at(node)->pc != want->pcs[i])
 			fail_msg("frame %u: captured %#lx, really %#lx", i,
-				 (unsigned long)nodes[node].pc,
+				 (unsigned long)node_at(node)->pc,
 				 i < want->count ? (unsigned long)want->pcs[i] : 0);
 	}
 	if (i != want->count && (want->count <= ht_stack_depth || i < ht_stack_depth / 2))
@@ -94,7 +97,8 @@ static __attribute__((noinline)) void allocate(void)
 	uint32_t node = HT_STACK_OF_CALLER();
 
 	if (!node)
-		fail_msg("no stack; %u nodes, %lu cut", head.nodes_used, (unsigned long)cuts());
+		fail_msg("no stack; %u nodes, %lu cut", ring.head->nodes_used,
+			 (unsigned long)cuts());
 	compare(node, (uintptr_t)__builtin_return_address(0));
 }
 
@@ -679,7 +683,8 @@ static void fork_in_handler(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		ht_stacks_attach(&head, nodes, 0);
+		ht_ring_renew(&ring);
+		ht_stacks_attach(&ring, 0);
 		return;
 	}
 	waitpid(pid, &status, 0);
@@ -712,16 +717,16 @@ static __attribute__((noinline, optimize("O2"))) void deep(int depth)
 
 static void test_depth(void **state)
 {
-	uint64_t before = head.cut_reasons[STACK_CUT_DEPTH];
+	uint64_t before = ring.head->cut_reasons[STACK_CUT_DEPTH];
 
 	(void)state;
 	deep(STACK_DEPTH_MAX - 200);
-	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
+	assert_int_equal(ring.head->cut_reasons[STACK_CUT_DEPTH], before);
 	deep(STACK_DEPTH_MAX + 2000);
-	assert_true(head.cut_reasons[STACK_CUT_DEPTH] > before);
-	before = head.cut_reasons[STACK_CUT_DEPTH];
+	assert_true(ring.head->cut_reasons[STACK_CUT_DEPTH] > before);
+	before = ring.head->cut_reasons[STACK_CUT_DEPTH];
 	deep(20);
-	assert_int_equal(head.cut_reasons[STACK_CUT_DEPTH], before);
+	assert_int_equal(ring.head->cut_reasons[STACK_CUT_DEPTH], before);
 }
 
 #if defined(__x86_64__)
@@ -756,7 +761,7 @@ static void cut_here(void)
 	uint32_t node = HT_STACK_OF_CALLER();
 	unsigned frames = 0;
 
-	for (; node; node = nodes[node].parent)
+	for (; node; node = node_at(node)->parent)
 		frames++;
 	assert_int_equal(frames, 1);
 }
@@ -764,12 +769,12 @@ static void cut_here(void)
 /* fp is this function's in all of them. */
 static __attribute__((optimize("no-omit-frame-pointer"))) void test_no_row(void **state)
 {
-	uint64_t before = head.cut_reasons[STACK_CUT_NO_ROW];
+	uint64_t before = ring.head->cut_reasons[STACK_CUT_NO_ROW];
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
 		without_row(cut_here);
-	assert_int_equal(head.cut_reasons[STACK_CUT_NO_ROW], before + 3);
+	assert_int_equal(ring.head->cut_reasons[STACK_CUT_NO_ROW], before + 3);
 }
 
 static uint32_t node_here;
@@ -789,12 +794,13 @@ static __attribute__((noinline)) void through_code_without_rows(int depth)
 		KEEP;
 	}
 	note_here();
-	outer = nodes[node_here].parent;
+	outer = node_at(node_here)->parent;
 	assert_int_not_equal(outer, 0);
 	for (unsigned i = 0; i < 3; i++) {
 		without_row_fp(note_here);
-		assert_int_equal(nodes[nodes[nodes[node_here].parent].parent].pc, nodes[outer].pc);
-		assert_int_equal(nodes[nodes[node_here].parent].parent, outer);
+		assert_int_equal(node_at(node_at(node_at(node_here)->parent)->parent)->pc,
+				 node_at(outer)->pc);
+		assert_int_equal(node_at(node_at(node_here)->parent)->parent, outer);
 	}
 	KEEP;
 }
@@ -809,17 +815,194 @@ static void test_frame_pointer(void **state)
 	through_code_without_rows(1);
 	assert_int_equal(cuts(), before);
 }
+
+/*
+ * -- interrupted at every instruction --
+ *
+ * Functions run step by step, and at each step a handler captures. What is beyond the interrupted frame
+ * is always the same.
+ */
+
+/* Realigned, as gcc does it: the CFA is in r10 at the beginning and the end. Its rows do not say that
+ * the registers were restored. */
+void stepped_realigned(void);
+extern const char stepped_realigned_end[];
+__asm__(".text\n"
+	".type stepped_realigned, @function\n"
+	"stepped_realigned:\n"
+	".cfi_startproc\n"
+	"	leaq 8(%rsp), %r10\n"
+	"	.cfi_def_cfa 10, 0\n"
+	"	andq $-64, %rsp\n"
+	"	pushq -8(%r10)\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	.cfi_escape 0x10, 6, 2, 0x76, 0\n" /* rbp: at rbp */
+	"	pushq %r12\n"
+	"	.cfi_escape 0x10, 12, 2, 0x76, 0x78\n" /* r12: at rbp - 8 */
+	"	pushq %r10\n"
+	"	.cfi_escape 0x0f, 3, 0x76, 0x70, 6\n" /* CFA: word at rbp - 16 */
+	"	xorl %r12d, %r12d\n"
+	"	popq %r10\n"
+	"	.cfi_def_cfa 10, 0\n"
+	"	popq %r12\n"
+	"	popq %rbp\n"
+	"	leaq -8(%r10), %rsp\n"
+	"	.cfi_def_cfa 7, 8\n"
+	"	ret\n"
+	".cfi_endproc\n"
+	"stepped_realigned_end:\n"
+	".size stepped_realigned, .-stepped_realigned\n");
+
+/* Without any row; two moves before its frame pointer. */
+void stepped_without_row(void);
+extern const char stepped_without_row_end[];
+__asm__(".text\n"
+	".type stepped_without_row, @function\n"
+	"stepped_without_row:\n"
+	"	endbr64\n"
+	"	movq %rdi, %rax\n"
+	"	movl %esi, %edi\n"
+	"	pushq %rbp\n"
+	"	movq %rsp, %rbp\n"
+	"	xorl %eax, %eax\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	"stepped_without_row_end:\n"
+	".size stepped_without_row, .-stepped_without_row\n");
+
+static uintptr_t stepped_from, stepped_to;
+static uint32_t beyond;
+static unsigned steps, wrong_steps;
+static bool through_made_code;
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+	uintptr_t pc = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	uint32_t node;
+
+	(void)number;
+	(void)info;
+	if (pc < stepped_from || pc >= stepped_to)
+		return;
+	/* No registers are known beyond code that only keeps a frame pointer. */
+	if (through_made_code)
+		without_row_fp(note_here);
+	else
+		note_here();
+	for (node = node_here; node && node_at(node)->pc != pc + 1;)
+		node = node_at(node)->parent;
+	node = node_at(node)->parent; /* the call */
+	wrong_steps += node_at(node)->parent != beyond;
+	steps++;
+}
+
+static __attribute__((noinline, optimize("no-omit-frame-pointer"))) void
+step_through(void (*function)(void), const char *end)
+{
+	/* This frame is found by its frame pointer. */
+	char *room = alloca(16 + 16 * roll(4));
+
+	__asm__ volatile("" : : "r"(room) : "memory");
+	stepped_from = (uintptr_t)function;
+	stepped_to = (uintptr_t)end;
+	note_here();
+	beyond = node_at(node_here)->parent;
+	steps = 0;
+	__asm__ volatile("subq $128, %%rsp\n"
+			 "pushfq\n"
+			 "orq $0x100, (%%rsp)\n"
+			 "popfq\n" /* trap after each instruction */
+			 "callq *%0\n"
+			 "pushfq\n"
+			 "andq $~0x100, (%%rsp)\n"
+			 "popfq\n"
+			 "addq $128, %%rsp\n"
+			 :
+			 : "r"(function)
+			 : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory",
+			   "cc");
+}
+
+static void test_every_instruction(void **state)
+{
+	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
+	uint64_t before = cuts();
+
+	(void)state;
+	assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		through_made_code = i;
+		wrong_steps = 0;
+		step_through(stepped_realigned, stepped_realigned_end);
+		assert_int_equal(steps, 13);
+		assert_int_equal(wrong_steps, 0);
+		step_through(stepped_without_row, stepped_without_row_end);
+		assert_int_equal(steps, 8);
+		assert_int_equal(wrong_steps, 0);
+	}
+	assert_int_equal(cuts(), before);
+}
+#endif
+
+#if defined(__x86_64__)
+/* What code must look like that is left by its frame pointer; each piece follows a call. `at`: where
+ * fp points, from sp on, in words; the return address lies above that. */
+static void test_proof(void **state)
+{
+	static const struct {
+		const char *code;
+		unsigned bytes, at;
+		bool keeps;
+	} pieces[] = {
+		{ "\xc9\xc3", 2, 4, true },		     /* leave; ret */
+		{ "\x48\x83\xc4\x20\x5d\xc3", 6, 4, true },  /* add $32, %rsp; pop %rbp; ret */
+		{ "\x48\x83\xc4\x18\x5d\xc3", 6, 4, false }, /* add $24, %rsp; pop %rbp; ret */
+		{ "\x48\x83\xc4\x20\xc3", 5, 4, false },     /* add $32, %rsp; ret */
+		{ "\x48\x89\xec\x5d\xc3", 5, 4, true },	     /* mov %rbp, %rsp; pop %rbp; ret */
+		{ "\x48\x8d\x65\xf8\x5b\x5d\xc3", 7, 4,
+		  true },				     /* lea -8(%rbp), %rsp; pop %rbx; ... */
+		{ "\xc9\x59\xc3", 3, 4, false },	     /* leave; pop %rcx; ret */
+		{ "\xc9\x59\x51\xc3", 4, 4, true },	     /* leave; pop %rcx; push %rcx; ret */
+		{ "\xc9\x59\x31\xc9\x51\xc3", 6, 4, false }, /* ... xor %ecx, %ecx; ... */
+		{ "\x31\xed\xc9\xc3", 4, 4, false },	     /* xor %ebp, %ebp; leave; ret */
+		{ "\x75\x01\xcc\xc9\xc3", 5, 4, true },	     /* jne 1f; int3; 1: leave; ret */
+		{ "\xeb\x01\xcc\xc9\xc3", 5, 4, true },	     /* jmp 1f; int3; 1: leave; ret */
+		{ "\xeb\xfe", 2, 4, false },		     /* 1: jmp 1b */
+		{ "\x8b\x45\xf8\xff\xe0", 5, 4, true },	     /* mov -8(%rbp), %eax; jmp *%rax */
+		{ "\x8b\x45\x08\xff\xe0", 5, 4, false },     /* mov 8(%rbp), %eax; jmp *%rax */
+		{ "\xff\xe0", 2, 4, false },		     /* jmp *%rax */
+		{ "\x0f\x0b", 2, 4, false },		     /* ud2 */
+	};
+	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t stack[16] = { 0 };
+
+	(void)state;
+	assert_true(code != MAP_FAILED);
+	for (unsigned i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+		memset(code, 0xcc, 4096);
+		memcpy(code + 64, pieces[i].code, pieces[i].bytes);
+		if (ht_frame_keeps_fp((uintptr_t)code + 64, (uintptr_t)stack, true,
+				      (uintptr_t)&stack[pieces[i].at]) != pieces[i].keeps)
+			fail_msg("piece %u", i);
+	}
+	/* Nothing behind the end of what is mapped is read. */
+	memset(code, 0x90, 4096);
+	munmap(code, 4096);
+	assert_false(ht_frame_keeps_fp((uintptr_t)code + 64, (uintptr_t)stack, true,
+				       (uintptr_t)&stack[4]));
+	assert_false(ht_is_return_address((uintptr_t)code + 64));
+}
 #endif
 
 static int attach(void **state)
 {
 	(void)state;
-	nodes = mmap(NULL, NODES * sizeof(*nodes), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	memset(&head, 0, sizeof(head));
-	head.node_capacity = NODES;
-	ht_stacks_attach(&head, nodes, 0);
-	return nodes == MAP_FAILED;
+	if (ht_ring_make(&ring))
+		return 1;
+	ht_stacks_attach(&ring, 0);
+	return 0;
 }
 
 int main(void)
@@ -845,6 +1028,8 @@ int main(void)
 #if defined(__x86_64__)
 		cmocka_unit_test(test_no_row),
 		cmocka_unit_test(test_frame_pointer),
+		cmocka_unit_test(test_every_instruction),
+		cmocka_unit_test(test_proof),
 #endif
 	};
 

@@ -1,0 +1,27 @@
+/*
+ * Programs of a run that are not recorded (message Unrecorded): each is a row of table processes with
+ * the reason, and the run is incomplete.
+ *
+ * A process that becomes such a program says so before, on a connection that exec closes; if exec fails
+ * it takes that back. So the row is made when the connection ends. And a process that says Hello as the
+ * very file that was announced is recorded after all: an emulator that loads the shim into its guest
+ * (valgrind).
+ */
+#ifndef HEAPTAPE_DAEMON_UNRECORDED_H
+#define HEAPTAPE_DAEMON_UNRECORDED_H
+
+#include "daemon/peer.h"
+
+/* A message on a connection of its own. 0 or negative errno. */
+int unrecorded_message(struct peer *peer, const Heaptape__Unrecorded *message);
+
+/* Nobody is there any more who could take it back, though the connection is open (in a child). */
+bool unrecorded_is_due(const struct peer *peer);
+
+/* That connection is over: makes the row, unless it was taken back. */
+void unrecorded_end(struct peer *peer);
+
+/* The program that the command has started. */
+void unrecorded_program(struct run *run, const Heaptape__Unrecorded *message);
+
+#endif
