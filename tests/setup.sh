@@ -102,7 +102,8 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # $sudo and $line are lists of words.
 # shellcheck disable=SC2086
-install() { $sudo env DEBIAN_FRONTEND=noninteractive $line >"$log" 2>&1 </dev/null; }
+# Another installation may hold the lock for a while.
+install() { $sudo env DEBIAN_FRONTEND=noninteractive $line -o DPkg::Lock::Timeout=300 >"$log" 2>&1 </dev/null; }
 # The package lists may be absent or too old: then they are fetched, once.
 if ! install && ! { $sudo apt-get update >"$log" 2>&1 </dev/null && install; }; then
 	tail -5 "$log" >&2

@@ -130,6 +130,8 @@ begin() {
 begin stop=12345
 until_true has_stopped "$pid"
 is "stopped: calls so far" "$("$programs/mortal" counts read)" "$pid,12345"
+# The daemon stores what a running program sends a few times a second.
+until_true answers "SELECT count(*) >= 12345 FROM events WHERE $sizes" 1
 counted "stopped"
 is "stopped: state" "$(query "SELECT state FROM runs")" running
 kill -KILL "$pid"

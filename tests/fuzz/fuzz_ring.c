@@ -70,7 +70,7 @@ static void fill(void)
 	}
 	for (uint32_t i = 0; i < NODES; i++)
 		((struct ring_node *)(memory + NODES_OFFSET))[i] =
-			(struct ring_node){ i, i / 2, 0 };
+			(struct ring_node){ .pc = i, .parent = i / 2 };
 }
 
 static void put(const uint8_t **data, size_t *bytes)
