@@ -62,6 +62,9 @@ static inline void scene_make(void)
 	sqlite3_exec(server.daemon.writer.db, "PRAGMA journal_mode=OFF", NULL, NULL, NULL);
 	stacks_init(&server.daemon.stacks, &server.daemon.writer);
 	server.daemon.press = chunk_press_new();
+	/* Busy for ever: what is asked of it waits, and no helper is started. */
+	resolver_init(&server.resolver, &server);
+	server.resolver.worker.pid = getpid();
 }
 
 static inline void scene_clear(void)
@@ -90,6 +93,13 @@ static inline void scene_end(void)
 		run->quiet_ns = 0;
 		run_look(run);
 		run_check(run, false);
+		/* It may name processes of this machine, which go on: then only a stop ends it. */
+		server.daemon.stopping = true;
+		if (server.daemon.runs == run)
+			run_look(run);
+		if (server.daemon.runs == run)
+			run_check(run, false);
+		server.daemon.stopping = false;
 		if (server.daemon.runs == run)
 			abort();
 	}

@@ -147,6 +147,7 @@ static void alarm_cb(int number)
 static void twice_amid_malloc(void)
 {
 	struct sigaction action = { .sa_handler = alarm_cb };
+	char *neighbour = make(); /* keeps the page from becoming part of a larger block */
 
 	sigaction(SIGALRM, &action, NULL);
 	block = make();
@@ -155,6 +156,7 @@ static void twice_amid_malloc(void)
 	timer_settime(timer, 0, &soon, NULL);
 	while (alarms < ALARMS)
 		free(malloc(1000 + (size_t)alarms * 500));
+	drop(neighbour);
 }
 
 static void inside(void)
