@@ -13,6 +13,7 @@
 #include "shim/altered.h"
 #include "shim/api.h"
 #include "shim/capture.h"
+#include "shim/code.h"
 #include "shim/record.h"
 #include "shim/sys.h"
 
@@ -66,6 +67,8 @@ static inline __attribute__((always_inline)) void *map(void *want, size_t bytes,
 		ht_pages_altered((uintptr_t)want, bytes, ALTERED_MAPPED);
 	}
 	ret = sys_call6(SYS_mmap, (long)want, (long)bytes, protection, flags, fd, offset);
+	if (protection & PROT_EXEC && !failed(ret))
+		ht_code_forget((uintptr_t)ret, (uintptr_t)ret + bytes);
 	if (ht_recording())
 		ht_record_pages_at(EVENT_MMAP, failed(ret) ? 0 : (uintptr_t)ret,
 				   (uint64_t[]){ bytes, (uint64_t)(uint32_t)protection << 32 |
@@ -163,8 +166,10 @@ static bool handles_faults(void)
 HT_EXPORT int HT_API(mprotect)(void *start, size_t bytes, int protection)
 {
 	const int both = PROT_READ | PROT_WRITE;
-	long ret = sys_call3(SYS_mprotect, start, bytes, protection);
+	long ret;
 
+	ht_code_forget((uintptr_t)start, (uintptr_t)start + bytes);
+	ret = sys_call3(SYS_mprotect, start, bytes, protection);
 	if (!ret && (protection & both) == both)
 		ht_pages_restored((uintptr_t)start, bytes, ALTERED_BARRED);
 	else if (!ret && !handles_faults())

@@ -9,11 +9,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "shim/code.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
 
 #define JOINED_MAPPINGS 8 /* neighbouring mappings that are taken as one stack */
-#define CODE_RANGES 32	  /* executable mappings that are remembered */
 
 /* PROCMAP_QUERY of <linux/fs.h>, Linux 6.11; older headers do not have it. */
 struct map_query {
@@ -33,20 +33,25 @@ struct map_query {
 
 #define MAP_QUERY 0xc0686611ul /* _IOWR('f', 17, struct map_query) */
 #define MAP_QUERY_READABLE 1u
+#define MAP_QUERY_WRITABLE 2u
 #define MAP_QUERY_EXECUTABLE 4u
+#define MAP_QUERY_SHARED 8u
 
 _Static_assert(sizeof(struct map_query) == 0x68, "PROCMAP_QUERY's struct");
 
 /* Lowest and highest address of stacks that are neither a thread's own nor the first one. */
 static uintptr_t foreign_start = UINTPTR_MAX, foreign_end;
 
-static bool query(int fd, uintptr_t address, uint64_t flags, struct stack_range *ret)
+/* ret_constant: nobody writes there. */
+static bool query(int fd, uintptr_t address, uint64_t flags, struct stack_range *ret,
+		  bool *ret_constant)
 {
 	struct map_query ask = { .size = sizeof(ask), .flags = flags, .address = address };
 
 	if (sys_call3(SYS_ioctl, fd, MAP_QUERY, &ask) < 0)
 		return false;
 	*ret = (struct stack_range){ ask.start, ask.end };
+	*ret_constant = ask.inode && !(ask.vma_flags & (MAP_QUERY_WRITABLE | MAP_QUERY_SHARED));
 	return true;
 }
 
@@ -154,14 +159,14 @@ bool ht_stack_range_find(uintptr_t address, struct stack_range *ret)
 {
 	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
 	struct stack_range range, more;
-	bool found = false;
+	bool found = false, constant;
 	long fd;
 
 	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
-		found = query((int)fd, address, MAP_QUERY_READABLE, &range);
+		found = query((int)fd, address, MAP_QUERY_READABLE, &range, &constant);
 		for (int i = 0; found && i < JOINED_MAPPINGS && !holds(&range, thread) &&
-				query((int)fd, range.end, MAP_QUERY_READABLE, &more);
+				query((int)fd, range.end, MAP_QUERY_READABLE, &more, &constant);
 		     i++)
 			range.end = more.end;
 		if (!found)
@@ -181,75 +186,24 @@ bool ht_stack_range_find(uintptr_t address, struct stack_range *ret)
 	return true;
 }
 
-/* -- executable memory -- */
-
-/* Mappings that were found to be such, in no order. A start that is 0 is an empty entry. */
-static struct stack_range code_ranges[CODE_RANGES];
-static unsigned code_used;
-static uint32_t code_version; /* ht_stack_version then */
-
-static unsigned code_count(void)
+bool ht_code_range_find(uintptr_t address, struct stack_range *ret, bool *ret_constant)
 {
-	unsigned used = __atomic_load_n(&code_used, __ATOMIC_RELAXED);
-
-	return used < CODE_RANGES ? used : CODE_RANGES;
-}
-
-static void code_forget(uintptr_t start, uintptr_t end)
-{
-	for (unsigned i = 0; i < code_count(); i++)
-		if (code_ranges[i].start < end && code_ranges[i].end > start)
-			__atomic_store_n(&code_ranges[i].start, 0, __ATOMIC_RELEASE);
-}
-
-static bool code_is_known(uintptr_t address)
-{
-	for (unsigned i = 0; i < code_count(); i++) {
-		uintptr_t start = __atomic_load_n(&code_ranges[i].start, __ATOMIC_ACQUIRE);
-		uintptr_t end = __atomic_load_n(&code_ranges[i].end, __ATOMIC_ACQUIRE);
-
-		if (start && address - start < end - start &&
-		    __atomic_load_n(&code_ranges[i].start, __ATOMIC_RELAXED) == start)
-			return true;
-	}
-	return false;
-}
-
-static void code_note(const struct stack_range *range)
-{
-	unsigned turn = __atomic_fetch_add(&code_used, 1, __ATOMIC_RELAXED);
-	struct stack_range *entry = &code_ranges[turn % CODE_RANGES];
-
-	__atomic_store_n(&entry->start, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&entry->end, range->end, __ATOMIC_RELEASE);
-	__atomic_store_n(&entry->start, range->start, __ATOMIC_RELEASE);
-}
-
-bool ht_stack_is_code(uintptr_t address)
-{
-	uint32_t version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);
-	struct stack_range range;
 	bool found;
 	long fd;
 
-	if (__atomic_exchange_n(&code_version, version, __ATOMIC_ACQ_REL) != version)
-		code_forget(0, UINTPTR_MAX);
-	if (code_is_known(address))
-		return true;
+	*ret_constant = false;
 	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
-	found = query((int)fd, address, MAP_QUERY_EXECUTABLE, &range) ||
-		scan((int)fd, address, MAP_QUERY_EXECUTABLE, &range);
+	found = query((int)fd, address, MAP_QUERY_EXECUTABLE, ret, ret_constant) ||
+		scan((int)fd, address, MAP_QUERY_EXECUTABLE, ret);
 	sys_call1(SYS_close, fd);
-	if (found)
-		code_note(&range);
 	return found;
 }
 
 void ht_stack_unmapped(uintptr_t start, size_t bytes)
 {
-	code_forget(start, start + bytes);
+	ht_code_forget(start, start + bytes);
 	if (__builtin_expect(start < __atomic_load_n(&foreign_end, __ATOMIC_RELAXED) &&
 				     start + bytes >
 					     __atomic_load_n(&foreign_start, __ATOMIC_RELAXED),

@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <sys/mman.h>
 
+#include "shim/code.h"
 #include "shim/eh_frame.h"
 #include "shim/fork.h"
 #include "shim/row_cache.h"
@@ -194,7 +195,7 @@ static __attribute__((noinline, cold)) uint32_t path_intern(const struct walker 
 	for (; known < count; known++) {
 		uintptr_t pc = w->slots[known].pc;
 		bool by_fp = node && row_kind(ht_row(pc, trust)) == ROW_MISSING &&
-			     !ht_unwind_is_restorer(pc);
+			     !ht_unwind_is_restorer(NULL, pc);
 
 		node = ht_node_intern(node, pc, by_fp, w->hashes[known]);
 		if (!node)
@@ -254,6 +255,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	struct stack_state state = *ret_join, next, slow_from, slow_next;
 	struct stack_range range = w->range, slow_range;
 	struct unwind_regs regs;
+	struct code_view code;
 	unsigned depth = ht_stack_depth, depth_least = depth, depth_cut = depth, taken = 0;
 	enum stack_cut old_cut = w->cut;
 	bool odd = false;	/* the state may be one that a signal interrupted */
@@ -267,6 +269,7 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 	}
 	*ret_kept = 0;
 	regs.known = 0;
+	code_view_begin(&code);
 	for (;;) {
 		uint64_t row = odd ? ht_row_interrupted(state.pc) : ht_row(state.pc, trust);
 		bool other_stack = false;
@@ -316,11 +319,11 @@ static unsigned walk(struct walker *w, unsigned kept, bool trust, struct stack_s
 			slow_from = state; /* copies, so that the quick steps stay in registers */
 			slow_range = range;
 			w->cut = (enum stack_cut)ht_stack_step_slow(&slow_from, row, &slow_range,
-								    &regs, &slow_next);
+								    &code, &regs, &slow_next);
 			next = slow_next;
 			odd = next.pc_at == &ht_stack_never;
 			if (w->cut == STACK_CUT_NONE && other_stack &&
-			    !ht_is_return_address(next.pc))
+			    !ht_is_return_address(&code, next.pc))
 				w->cut = STACK_CUT_BAD_CFA;
 			if (w->cut != STACK_CUT_NONE)
 				return taken;

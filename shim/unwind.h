@@ -85,8 +85,8 @@ size_t ht_stack_read(uintptr_t address, void *to, size_t bytes);
 /* One word in the same way: false when it is not readable. */
 bool ht_stack_peek(uintptr_t address, uintptr_t *ret);
 
-/* True when the address lies in executable memory. A system call the first time. */
-bool ht_stack_is_code(uintptr_t address);
+/* Finds the executable mapping around an address. ret_constant: it is a file's, and not written to. */
+bool ht_code_range_find(uintptr_t address, struct stack_range *ret, bool *ret_constant);
 
 /* Zeroed memory of our own, NULL when there is none. */
 void *ht_stack_pages(size_t bytes);
@@ -125,12 +125,13 @@ enum stack_step {
  * The step for a row that is not of the compiled form, or is missing. Returns STACK_CUT_NONE with
  * *ret_next, whose pc is 0 when `from` was the outermost frame; or why the stack ends here. Unless
  * it followed a frame pointer, pc_at is ht_stack_never, and pc may be where a signal came.
- * *latest goes from one such step of a walk to the next: a signal's frame holds all registers of the
- * frame it interrupted, also those that calls do not preserve. Begins with `known` 0.
+ * *code and *latest go from one such step of a walk to the next: a signal's frame holds all registers of the
+ * frame it interrupted, also those that calls do not preserve. It begins with `known` 0.
  */
 struct unwind_regs;
+struct code_view;
 int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
-		       const struct stack_range *range, struct unwind_regs *latest,
-		       struct stack_state *ret_next);
+		       const struct stack_range *range, struct code_view *code,
+		       struct unwind_regs *latest, struct stack_state *ret_next);
 
 #endif

@@ -13,26 +13,30 @@ void ht_unwind_own_regs(struct unwind_regs *ret)
 }
 
 bool ht_unwind_returning(const struct unwind_regs *regs, const struct stack_range *range,
-			 struct unwind_regs *ret)
+			 struct code_view *code, struct unwind_regs *ret)
 {
 	(void)regs;
 	(void)range;
+	(void)code;
 	(void)ret;
 	return false;
 }
 
-bool ht_unwind_is_restorer(uintptr_t pc)
+bool ht_unwind_is_restorer(struct code_view *code, uintptr_t pc)
 {
+	(void)code;
 	(void)pc;
 	return false;
 }
 
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
-			  struct unwind_regs *ret, const uintptr_t **ret_record)
+			  struct code_view *code, struct unwind_regs *ret,
+			  const uintptr_t **ret_record)
 {
 	*ret_record = NULL;
 	(void)regs;
 	(void)range;
+	(void)code;
 	(void)ret;
 	return -ENOENT;
 }

@@ -18,7 +18,6 @@
 #define LIKELY_FRAME_MAX (8 << 10)
 #define RETURN 8
 #define ADDRESS_BITS 47
-#define WINDOW_BYTES 256
 #define INSTRUCTION_BYTES_MAX 15
 #define LOCAL_CALL_BYTES 16
 
@@ -273,11 +272,6 @@ static bool may_write(const struct instruction *in, uint8_t reg)
 	}
 }
 
-struct window {
-	uintptr_t start, end;
-	uint8_t bytes[WINDOW_BYTES];
-};
-
 /* A way through the code, from pc on. Places on the stack are distances from fp: at 0 lies the
  * caller's fp, and the return address at RETURN. */
 struct path {
@@ -299,17 +293,14 @@ struct search {
 	bool refuted;	/* the frame is left without rbp, or with another return address */
 	unsigned steps, paths_used;
 	struct path paths[PATHS_MAX];
-	struct window window;
+	struct code_view *code;
 };
 
-static bool instruction_at(struct window *window, uintptr_t pc, struct instruction *ret)
+static bool instruction_at(struct code_view *code, uintptr_t pc, struct instruction *ret)
 {
-	if (pc < window->start || pc + INSTRUCTION_BYTES_MAX > window->end) {
-		window->start = pc;
-		window->end = pc + ht_stack_read(pc, window->bytes, WINDOW_BYTES);
-	}
-	return decode(window->bytes + (pc - window->start),
-		      window->bytes + (window->end - window->start), ret);
+	uint8_t bytes[INSTRUCTION_BYTES_MAX];
+
+	return decode(bytes, bytes + ht_code_read(code, pc, bytes, sizeof(bytes)), ret);
 }
 
 static void path_add(struct search *search, uintptr_t pc, const struct path *path)
@@ -323,32 +314,32 @@ static void path_add(struct search *search, uintptr_t pc, const struct path *pat
 	search->paths[search->paths_used++].pc = pc;
 }
 
-bool ht_is_return_address(uintptr_t address)
+bool ht_is_return_address(struct code_view *view, uintptr_t address)
 {
 	uint8_t bytes[8 + 4], *code = bytes + 8;
 	static const uint8_t take_sp[] = { 0x48, 0x8b, 0x65 }; /* mov n(%rbp), %rsp */
 	bool found;
 
 	if (address < sizeof(bytes) || address >> ADDRESS_BITS ||
-	    ht_stack_read(address - 8, bytes, sizeof(bytes)) < 8)
+	    ht_code_read(view, address - 8, bytes, sizeof(bytes)) < 8)
 		return false;
 	/* HotSpot's interpreter has places to return to that no call stands before. */
 	found = code[-5] == 0xe8 || memcmp(code, take_sp, sizeof(take_sp)) == 0;
 	for (int n = 2; n <= 7 && !found; n++)
 		found = code[-n] == 0xff && (code[1 - n] >> 3 & 7) == 2;
-	return found && ht_stack_is_code(address - 1);
+	return found && ht_code_is(address - 1);
 }
 
 /*
  * A piece of code that calls a piece of itself, which begins right behind the call or behind a
  * jump there: HotSpot's interpreter makes its return address known in this way.
  */
-static bool is_local_call(uintptr_t ret)
+static bool is_local_call(struct code_view *code, uintptr_t ret)
 {
 	uint8_t call[5];
 	int32_t distance;
 
-	if (ht_stack_read(ret - sizeof(call), call, sizeof(call)) != sizeof(call) ||
+	if (ht_code_read(code, ret - sizeof(call), call, sizeof(call)) != sizeof(call) ||
 	    call[0] != 0xe8)
 		return false;
 	memcpy(&distance, call + 1, sizeof(distance));
@@ -369,9 +360,13 @@ static bool is_step(const struct instruction *in, unsigned digit)
 	       (in->reg & 7) == digit;
 }
 
+/* A word of the frame, which lies in the stack. */
 static bool peek(const struct search *search, int32_t at, uintptr_t *ret)
 {
-	return ht_stack_peek(search->fp + (uintptr_t)(intptr_t)at, ret);
+	if (at < search->low || at > 0 || at & 7)
+		return false;
+	*ret = *(const uintptr_t *)(search->fp + (uintptr_t)(intptr_t)at);
+	return true;
 }
 
 /* mov n(%rbp), %rsp or mov n(%rsp), %rsp */
@@ -431,6 +426,17 @@ static void path_step(const struct search *search, struct path *path, const stru
 	path->rsp = path->rsp_known ? (int32_t)rsp : 0;
 }
 
+static bool is_certain(const struct path *path)
+{
+	return path->rsp_known && path->rsp_exact;
+}
+
+/* Arguments taken off the stack by what was called would only put rsp still higher. */
+static bool is_beyond(const struct path *path, int32_t at)
+{
+	return path->rsp_known && path->rsp > at;
+}
+
 /* rbp is still the frame's. False: not any more. */
 static bool path_restore(struct search *search, struct path *path, const struct instruction *in)
 {
@@ -446,7 +452,7 @@ static bool path_restore(struct search *search, struct path *path, const struct 
 	}
 	if (one && in->op == 0x5d && !(in->rex & 1)) { /* pop %rbp */
 		path->restored = path->rsp_known && path->rsp == 0;
-		search->refuted |= path->rsp_known && path->rsp_exact && !path->restored;
+		search->refuted |= is_beyond(path, 0) || (is_certain(path) && !path->restored);
 		path->rsp_exact = true;
 		path->rsp += 8;
 		return path->restored;
@@ -471,8 +477,8 @@ static bool is_at_return(const struct path *path)
 /* The frame is left: as one should be that keeps its frame pointer? */
 static bool path_leave(struct search *search, const struct path *path)
 {
-	bool right = path->restored &&
-		     (path->returns || !path->rsp_known || !path->rsp_exact || is_at_return(path));
+	bool right = path->restored && (path->returns || is_at_return(path) ||
+					(!is_beyond(path, RETURN) && !is_certain(path)));
 
 	search->refuted |= !right;
 	return right;
@@ -484,7 +490,7 @@ static bool path_return(const struct search *search, struct path *path)
 	uintptr_t word;
 
 	if (path->restored || !path->rsp_known || !path->rsp_exact || path->rsp < search->low ||
-	    path->rsp >= 0 || !peek(search, path->rsp, &word) || !is_local_call(word))
+	    path->rsp >= 0 || !peek(search, path->rsp, &word) || !is_local_call(search->code, word))
 		return false;
 	path->pc = word;
 	path->rsp += 8;
@@ -497,7 +503,7 @@ static bool is_left_here(const struct search *search, const struct path *path)
 	uintptr_t word;
 
 	return path->rsp_known && path->rsp_exact && path->rsp < 0 && path->rsp >= path->high &&
-	       peek(search, path->rsp, &word) && ht_is_return_address(word);
+	       peek(search, path->rsp, &word) && ht_is_return_address(search->code, word);
 }
 
 /* True: this path proves it. */
@@ -505,7 +511,7 @@ static bool path_follow(struct search *search, struct path path)
 {
 	struct instruction in;
 
-	while (search->steps++ < STEPS_MAX && instruction_at(&search->window, path.pc, &in)) {
+	while (search->steps++ < STEPS_MAX && instruction_at(search->code, path.pc, &in)) {
 		bool one = in.map == MAP_ONE && !in.vector;
 		uint8_t op = in.op;
 
@@ -543,15 +549,16 @@ static bool nothing_called_below(const struct search *search, int32_t at)
 	for (; at < 0; at += 8) {
 		uintptr_t word = *(const uintptr_t *)(search->fp + (uintptr_t)(intptr_t)at);
 
-		if (ht_is_return_address(word) && !is_local_call(word))
+		if (ht_is_return_address(search->code, word) && !is_local_call(search->code, word))
 			return false;
 	}
 	return true;
 }
 
-bool ht_frame_keeps_fp(uintptr_t pc, uintptr_t sp, bool sp_exact, uintptr_t fp)
+bool ht_frame_keeps_fp(struct code_view *code, uintptr_t pc, uintptr_t sp, bool sp_exact,
+		       uintptr_t fp)
 {
-	struct search search = { .fp = fp, .paths_used = 1 };
+	struct search search = { .fp = fp, .code = code, .paths_used = 1 };
 
 	if (fp - sp >= FRAME_MAX)
 		return false;
@@ -570,8 +577,9 @@ bool ht_frame_keeps_fp(uintptr_t pc, uintptr_t sp, bool sp_exact, uintptr_t fp)
 	       nothing_called_below(&search, search.high);
 }
 #else
-bool ht_is_return_address(uintptr_t address)
+bool ht_is_return_address(struct code_view *code, uintptr_t address)
 {
-	return ht_stack_is_code(address - 1);
+	(void)code;
+	return ht_code_is(address - 1);
 }
 #endif

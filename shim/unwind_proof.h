@@ -10,14 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shim/code.h"
+
 /*
  * pc: the instruction that is executed next in the frame; sp and fp: the registers there, fp at or
  * above sp, both in the stack. sp_exact: not lower than it will be; else the function that was
  * called may take arguments off the stack.
  */
-bool ht_frame_keeps_fp(uintptr_t pc, uintptr_t sp, bool sp_exact, uintptr_t fp);
+bool ht_frame_keeps_fp(struct code_view *code, uintptr_t pc, uintptr_t sp, bool sp_exact,
+		       uintptr_t fp);
 
 /* Whether calls return to `address`, which lies in executable memory. */
-bool ht_is_return_address(uintptr_t address);
+bool ht_is_return_address(struct code_view *code, uintptr_t address);
 
 #endif

@@ -368,7 +368,8 @@ static bool regs_are_of(const struct unwind_regs *regs, const struct stack_state
 /* Registers of the frame `from` describes, recovered by walking there: from the latest frame whose
  * registers are known, or from our own. */
 static int regs_recover(const struct unwind_regs *latest, const struct stack_state *from,
-			const struct stack_range *range, struct unwind_regs *ret)
+			const struct stack_range *range, struct code_view *code,
+			struct unwind_regs *ret)
 {
 	struct unwind_regs regs = *latest;
 	const uintptr_t *record;
@@ -385,7 +386,7 @@ static int regs_recover(const struct unwind_regs *latest, const struct stack_sta
 		}
 		r = step_full(&regs, range, &regs);
 		if (r == -ENOENT)
-			r = ht_unwind_without_row(&regs, range, &regs, &record);
+			r = ht_unwind_without_row(&regs, range, code, &regs, &record);
 		if (r < 0)
 			return r;
 		if (!regs.value[EH_RA])
@@ -395,8 +396,8 @@ static int regs_recover(const struct unwind_regs *latest, const struct stack_sta
 }
 
 int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
-		       const struct stack_range *range, struct unwind_regs *latest,
-		       struct stack_state *ret_next)
+		       const struct stack_range *range, struct code_view *code,
+		       struct unwind_regs *latest, struct stack_state *ret_next)
 {
 	const uint64_t needed = (uint64_t)1 << EH_SP | (uint64_t)1 << EH_FP;
 	struct unwind_regs regs = { .known = (uint64_t)1 << EH_RA | needed };
@@ -415,16 +416,16 @@ int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
 	if (known)
 		regs = *latest;
 	if (row_kind(row) == ROW_MISSING) {
-		r = ht_unwind_without_row(&regs, range, &caller, &record);
+		r = ht_unwind_without_row(&regs, range, code, &caller, &record);
 		if (r == -ENOENT)
 			return STACK_CUT_NO_ROW;
-	} else if (ht_unwind_returning(&regs, range, &caller)) {
+	} else if (ht_unwind_returning(&regs, range, code, &caller)) {
 		r = 0;
 	} else {
 		r = step_full(&regs, range, &caller);
 		if (!known && (r == -ENODATA || (r == 0 && caller.value[EH_RA] &&
 						 (caller.known & needed) != needed))) {
-			r = regs_recover(latest, from, range, &regs);
+			r = regs_recover(latest, from, range, code, &regs);
 			if (r == 0)
 				r = step_full(&regs, range, &caller);
 		}

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "shim/code.h"
 #include "shim/eh_frame.h"
 #include "shim/unwind.h"
 
@@ -24,10 +25,10 @@ void ht_unwind_own_regs(struct unwind_regs *ret);
  * registers that were restored just before. False: it was interrupted elsewhere.
  */
 bool ht_unwind_returning(const struct unwind_regs *regs, const struct stack_range *range,
-			 struct unwind_regs *ret);
+			 struct code_view *code, struct unwind_regs *ret);
 
 /* The code at pc is what the kernel lets signal handlers return to. */
-bool ht_unwind_is_restorer(uintptr_t pc);
+bool ht_unwind_is_restorer(struct code_view *code, uintptr_t pc);
 
 /*
  * A frame in code that has no unwind row: a signal's return trampoline, the dynamic linker's entry,
@@ -37,6 +38,7 @@ bool ht_unwind_is_restorer(uintptr_t pc);
  * 0 with the caller (value[EH_RA] 0: there is none), -ENOENT: none of these.
  */
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
-			  struct unwind_regs *ret, const uintptr_t **ret_record);
+			  struct code_view *code, struct unwind_regs *ret,
+			  const uintptr_t **ret_record);
 
 #endif

@@ -56,18 +56,18 @@ static const uint8_t context_regs[] = { 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3
  * with unwind rows, or else to a frame further out.
  */
 static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range *range,
-		       struct unwind_regs *ret)
+		       struct code_view *code, struct unwind_regs *ret)
 {
 	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP], fp = regs->value[EH_FP];
 	const uintptr_t *record = (const uintptr_t *)fp;
 
 	if (((fp | sp) & 7) || fp < sp || sp < range->start ||
-	    fp > range->end - 2 * sizeof(*record) || !ht_is_return_address(record[1]))
+	    fp > range->end - 2 * sizeof(*record) || !ht_is_return_address(code, record[1]))
 		return false;
 	if ((record[0] <= fp || record[0] >= range->end) &&
 	    row_kind(ht_row_interrupted(record[1])) == ROW_MISSING)
 		return false;
-	if (!ht_frame_keeps_fp(pc - regs->interrupted, sp, !regs->by_fp, fp))
+	if (!ht_frame_keeps_fp(code, pc - regs->interrupted, sp, !regs->by_fp, fp))
 		return false;
 	ret->value[EH_RA] = record[1];
 	ret->value[EH_FP] = record[0];
@@ -78,19 +78,7 @@ static bool step_by_fp(const struct unwind_regs *regs, const struct stack_range 
 	return true;
 }
 
-#define CODE_BYTES 16
-
-/* The instructions from pc on, as far as they are readable. */
-static bool code_at(uintptr_t pc, uint8_t code[CODE_BYTES])
-{
-	uintptr_t words[CODE_BYTES / sizeof(uintptr_t)] = { 0, 0 };
-
-	if (!ht_stack_peek(pc, &words[0]))
-		return false;
-	ht_stack_peek(pc + sizeof(words[0]), &words[1]);
-	memcpy(code, words, sizeof(words));
-	return true;
-}
+#define CODE_BYTES 16 /* what is looked at from a place on, as far as it is readable */
 
 #define STARTS_WITH(code, bytes) (memcmp(code, bytes, sizeof(bytes) - 1) == 0)
 #define RET "\xc3"
@@ -119,11 +107,11 @@ static bool return_by(const struct unwind_regs *regs, const struct stack_range *
 }
 
 bool ht_unwind_returning(const struct unwind_regs *regs, const struct stack_range *range,
-			 struct unwind_regs *ret)
+			 struct code_view *view, struct unwind_regs *ret)
 {
-	uint8_t code[CODE_BYTES];
+	uint8_t code[CODE_BYTES] = { 0 };
 
-	if (!regs->interrupted || !code_at(regs->value[EH_RA] - 1, code))
+	if (!regs->interrupted || !ht_code_read(view, regs->value[EH_RA] - 1, code, CODE_BYTES))
 		return false;
 	if (STARTS_WITH(code, RET))
 		return return_by(regs, range, regs->value[EH_SP], ret);
@@ -148,7 +136,7 @@ static unsigned early_instruction(const uint8_t *code)
 /* A frame without a row, interrupted where fp is not yet its own, or no longer. The instructions that
  * make and end a frame with a frame pointer say where the return address is. */
 static bool step_interrupted(const struct unwind_regs *regs, const struct stack_range *range,
-			     struct unwind_regs *ret)
+			     struct code_view *view, struct unwind_regs *ret)
 {
 	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP];
 	struct unwind_regs caller;
@@ -156,7 +144,7 @@ static bool step_interrupted(const struct unwind_regs *regs, const struct stack_
 	const uint8_t *next = code;
 	unsigned bytes;
 
-	if (!regs->interrupted || !code_at(pc - 1, code))
+	if (!regs->interrupted || !ht_code_read(view, pc - 1, code, CODE_BYTES))
 		return false;
 	if (STARTS_WITH(code, MOV_SP_FP) || STARTS_WITH(code, POP_FP_RET)) {
 		if (!return_by(regs, range, sp + sizeof(uintptr_t), &caller))
@@ -165,26 +153,31 @@ static bool step_interrupted(const struct unwind_regs *regs, const struct stack_
 	} else {
 		while (next < code + CODE_BYTES && (bytes = early_instruction(next)))
 			next += bytes;
-		if (STARTS_WITH(next, MAKE_FRAME) ? !return_by(regs, range, sp, &caller)
-						  : !ht_unwind_returning(regs, range, &caller))
+		if (STARTS_WITH(next, MAKE_FRAME)
+			    ? !return_by(regs, range, sp, &caller)
+			    : !ht_unwind_returning(regs, range, view, &caller))
 			return false;
 	}
-	if (!ht_is_return_address(caller.value[EH_RA]))
+	if (!ht_is_return_address(view, caller.value[EH_RA]))
 		return false;
 	*ret = caller;
 	return true;
 }
 
-bool ht_unwind_is_restorer(uintptr_t pc)
+bool ht_unwind_is_restorer(struct code_view *code, uintptr_t pc)
 {
-	uintptr_t word, tail;
+	uint8_t bytes[sizeof(uint64_t) + 1];
+	uint64_t word;
 
-	return ht_stack_peek(pc, &word) && word == RESTORER_WORD && ht_stack_peek(pc + 8, &tail) &&
-	       (uint8_t)tail == RESTORER_TAIL;
+	if (ht_code_read(code, pc, bytes, sizeof(bytes)) != sizeof(bytes))
+		return false;
+	memcpy(&word, bytes, sizeof(word));
+	return word == RESTORER_WORD && bytes[sizeof(word)] == RESTORER_TAIL;
 }
 
 int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_range *range,
-			  struct unwind_regs *ret, const uintptr_t **ret_record)
+			  struct code_view *code, struct unwind_regs *ret,
+			  const uintptr_t **ret_record)
 {
 	uintptr_t pc = regs->value[EH_RA], sp = regs->value[EH_SP];
 	struct unwind_regs caller = { .known = 0, .interrupted = false };
@@ -196,10 +189,10 @@ int ht_unwind_without_row(const struct unwind_regs *regs, const struct stack_ran
 		*ret = caller;
 		return 0;
 	}
-	if (step_interrupted(regs, range, ret))
+	if (step_interrupted(regs, range, code, ret))
 		return 0;
-	if (!ht_unwind_is_restorer(pc)) {
-		if (!step_by_fp(regs, range, ret))
+	if (!ht_unwind_is_restorer(code, pc)) {
+		if (!step_by_fp(regs, range, code, ret))
 			return -ENOENT;
 		*ret_record = (const uintptr_t *)regs->value[EH_FP];
 		return 0;

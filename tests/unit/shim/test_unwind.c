@@ -977,22 +977,66 @@ static void test_proof(void **state)
 	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uintptr_t stack[16] = { 0 };
+	struct code_view view;
 
 	(void)state;
 	assert_true(code != MAP_FAILED);
 	for (unsigned i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
 		memset(code, 0xcc, 4096);
 		memcpy(code + 64, pieces[i].code, pieces[i].bytes);
-		if (ht_frame_keeps_fp((uintptr_t)code + 64, (uintptr_t)stack, true,
+		code_view_begin(&view);
+		if (ht_frame_keeps_fp(&view, (uintptr_t)code + 64, (uintptr_t)stack, true,
 				      (uintptr_t)&stack[pieces[i].at]) != pieces[i].keeps)
 			fail_msg("piece %u", i);
 	}
 	/* Nothing behind the end of what is mapped is read. */
 	memset(code, 0x90, 4096);
 	munmap(code, 4096);
-	assert_false(ht_frame_keeps_fp((uintptr_t)code + 64, (uintptr_t)stack, true,
+	code_view_begin(&view);
+	assert_false(ht_frame_keeps_fp(&view, (uintptr_t)code + 64, (uintptr_t)stack, true,
 				       (uintptr_t)&stack[4]));
-	assert_false(ht_is_return_address((uintptr_t)code + 64));
+	assert_false(ht_is_return_address(&view, (uintptr_t)code + 64));
+}
+
+static uint8_t byte_at(uintptr_t address)
+{
+	struct code_view view;
+	uint8_t byte = 0;
+
+	code_view_begin(&view);
+	return ht_code_read(&view, address, &byte, 1) ? byte : 0;
+}
+
+/* A file's code is kept until something changes there; code made at run time is not. */
+static void test_kept_code(void **state)
+{
+	int fd = memfd_create("code", MFD_CLOEXEC);
+	uint8_t *code, *made;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(pwrite(fd, "\x11", 1, 512), 1);
+	code = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	made = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+	assert_true(code != MAP_FAILED && made != MAP_FAILED);
+	made[512] = 0x11;
+	assert_true(ht_code_is((uintptr_t)code) && ht_code_is((uintptr_t)made));
+	assert_int_equal(byte_at((uintptr_t)code + 512), 0x11);
+	assert_int_equal(byte_at((uintptr_t)made + 512), 0x11);
+	assert_int_equal(pwrite(fd, "\x22", 1, 512), 1);
+	made[512] = 0x22;
+	assert_int_equal(byte_at((uintptr_t)code + 512), 0x11);
+	assert_int_equal(byte_at((uintptr_t)made + 512), 0x22);
+	ht_code_forget((uintptr_t)code + 512, (uintptr_t)code + 513);
+	assert_int_equal(byte_at((uintptr_t)code + 512), 0x22);
+	assert_true(ht_code_is((uintptr_t)code));
+	assert_int_equal(byte_at((uintptr_t)code + 512), 0x22);
+	ht_stack_unmapped((uintptr_t)code, 4096);
+	munmap(code, 4096);
+	munmap(made, 4096);
+	assert_int_equal(byte_at((uintptr_t)code + 512), 0);
+	close(fd);
 }
 #endif
 
@@ -1030,6 +1074,7 @@ int main(void)
 		cmocka_unit_test(test_frame_pointer),
 		cmocka_unit_test(test_every_instruction),
 		cmocka_unit_test(test_proof),
+		cmocka_unit_test(test_kept_code),
 #endif
 	};
 
