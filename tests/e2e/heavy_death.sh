@@ -98,10 +98,10 @@ for kind in ${KINDS:-kill_one_thread kill_many_threads kill_forked kill_forking 
 	fi
 	whole=0 all_calls=0
 	for seed in $(seq "$deaths"); do
-		failures_before=$failures run_options=-q
+		failures_before=$(failures) run_options=-q
 		[ $((seed % 2)) = 0 ] || run_options="-q --no-stacks"
 		die_once
-		[ "$failures" != "$failures_before" ] || whole=$((whole + 1))
+		[ "$(failures)" != "$failures_before" ] || whole=$((whole + 1))
 		all_calls=$((all_calls + $(cat calls)))
 	done
 	echo "$kind: $whole of $deaths ($all_calls calls)"
