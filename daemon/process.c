@@ -341,9 +341,9 @@ static void save_last(struct process *process, uint64_t ended_ns)
 		writer_commit(&daemon->writer);
 		save_process(process, true);
 		writer_commit(&daemon->writer);
+		process_cut_all(daemon); /* what others had not committed is undone as well */
 		if (daemon->writer.failed)
 			writer_retry(&daemon->writer);
-		daemon->failures_seen = daemon->writer.failures;
 		return;
 	}
 	save_process(process, true);

@@ -62,6 +62,12 @@ same "report -o" page.html o
 python3 -m json.tool <o >/dev/null || fail "report -o -: no JSON"
 "$heaptape" report -o /dev/full 2>e && fail "report -o /dev/full: done"
 has "report -o /dev/full" e "cannot write to /dev/full"
+for format in folded speedscope pprof; do
+	code=0
+	"$heaptape" export -f $format -o /dev/full 2>e || code=$?
+	is "export -f $format -o /dev/full: status" $code 3
+	has "export -f $format -o /dev/full" e "cannot write '/dev/full'"
+done
 "$heaptape" flame -o missing/page.html 2>e && fail "flame -o missing/page.html: done"
 has "flame -o missing/page.html" e "cannot write 'missing/page.html'"
 

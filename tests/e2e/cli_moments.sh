@@ -46,6 +46,8 @@ is "in nanoseconds" "$(bytes --at "${middle}ns")" "$live"
 is "in microseconds" "$(bytes --at "$(jq -n "$middle / 1e3") us")" "$live"
 is "in milliseconds" "$(bytes --at "$(jq -n "$middle / 1e6")ms")" "$live"
 is "in seconds" "$(bytes --at "$(jq -n "$middle / 1e9")s")" "$live"
+is "in minutes" "$(bytes --at "$(jq -n "$middle / 60e9")min")" "$live"
+is "in hours" "$(bytes --at "$(jq -n "$middle / 3600e9")h")" "$live"
 is "in percent" "$(bytes --at "$(jq -n "100 * $middle / $whole")%")" "$live"
 
 # refused PATTERN ARGUMENTS…

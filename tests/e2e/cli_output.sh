@@ -74,6 +74,22 @@ text = open("o", encoding="utf-8", newline="").read().replace("\r\n", "").replac
 sys.exit(any(unicodedata.category(c) == "Cc" for c in text))' || fail "$command writes control characters to a terminal"
 done
 
+# On a terminal there are colours, unless somebody wants none; in a file there are none.
+escapes() { # ENVIRONMENT…: whether the report has some
+	if script -qec "env COLUMNS=80 $* '$heaptape' report 1" /dev/null </dev/null | grep -q "$(printf '\033\[')"; then
+		echo yes
+	else
+		echo no
+	fi
+}
+is "colours" "$(escapes TERM=xterm)" yes
+is "colours: NO_COLOR empty" "$(escapes TERM=xterm NO_COLOR=)" yes
+is "colours: NO_COLOR" "$(escapes TERM=xterm NO_COLOR=1)" no
+is "colours: dumb" "$(escapes TERM=dumb)" no
+is "colours: no TERM" "$(escapes -u TERM)" no
+TERM=xterm "$heaptape" report 1 >o
+grep -q "$(printf '\033')" o && fail "colours in a file"
+
 # Who asks for a run that is not there.
 for run in 99 nobody last~77 0 -1 ''; do
 	code=0

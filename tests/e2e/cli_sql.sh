@@ -8,6 +8,7 @@ need jq sqlite3
 is "table" "$("$heaptape" sql 'SELECT 1 AS a, NULL AS b, 2.5 AS c')" "$(printf 'a  b    c\n1     2.5')"
 is "csv" "$("$heaptape" sql --csv "SELECT 'a,b' AS x, 'q\"q' AS y, '' AS z, NULL AS n")" \
 	"$(printf 'x,y,z,n\n"a,b","q""q","",')"
+is "csv: numbers" "$("$heaptape" sql --csv "SELECT 1.0 / 3 AS x, 9007199254740993 AS y" | tail -1)" 0.333333333333333,9007199254740993
 is "json" "$("$heaptape" sql --json "SELECT 1 AS a, 'x' AS b, NULL AS c, x'00ff' AS d" | jq -c .)" \
 	'[{"a":1,"b":"x","c":null,"d":"x'"'00ff'"'"}]'
 is "no rows, json" "$("$heaptape" sql --json 'SELECT 1 WHERE 0' | jq -c .)" '[]'

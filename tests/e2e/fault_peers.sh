@@ -36,12 +36,20 @@ def varint(n):
     while n > 127: out += bytes([n & 127 | 128]); n >>= 7
     return out + bytes([n])
 hello = field(1, b'\x08\x01' + b'\x12\x011' + b'\x1d' + struct.pack('<I', 4242) + b'\x60\x80\x20')
+if sys.argv[2:] == ['stranger']:
+    s = connect()
+    try:
+        s.sendall(frame(hello))
+        answer = s.recv(4096)
+    except OSError: answer = b''
+    sys.exit('a stranger is answered: %r' % answer if answer else 0)
 send(b'')
 send(b'\0')
 send(struct.pack('<I', 1000) + b'short')
 dropped(b'\xff' * 4)
 dropped(struct.pack('<I', 0))
 dropped(struct.pack('<I', 1 << 20 | 1) + b'x' * 1000)
+dropped(struct.pack('<I', 1 << 20) + b'\x0a' * (200 << 10)) # a stranger's first frame is short
 dropped(frame(b'\xff' * 100))
 dropped(frame(hello) + frame(b'\xff' * 100))
 dropped(frame(hello) + frame(b'\x22\x05\xff'))                   # a field longer than its frame
@@ -75,6 +83,13 @@ is "the peer's own view" "$?:$(cat peer.log)" "0:"
 kill -0 $daemon 2>/dev/null || fail "the daemon died: $(tail -3 daemon.log)"
 record "$programs/history"
 compare_rows
+# Whatever the socket's permissions are, only its user and root are served.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	chmod 755 "$T"
+	chmod 666 socket
+	setpriv --reuid 65534 --regid 65534 --clear-groups python3 peer.py "$T/socket" stranger >peer.log 2>&1
+	is "another user" "$?:$(cat peer.log)" "0:"
+fi
 kill -TERM $daemon
 wait $daemon
 is "the daemon's end" $? 0

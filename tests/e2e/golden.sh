@@ -89,4 +89,33 @@ for run in json.load(open("runs.json")):
 if compared < 70: print(f"only {compared} columns were compared")
 EOT
 is "figures and columns" "$(python3 columns.py 2>&1)" ""
+
+# --csv says the same as --json, under the same names.
+for command in runs 'report 1' 'leaks 1' 'peak 1' 'diff 1 2' 'diff --by count 1 2'; do
+	# $command is one or more words.
+	# shellcheck disable=SC2086
+	"$heaptape" $command --json >form.json
+	# shellcheck disable=SC2086
+	"$heaptape" $command --csv >form.csv
+	is "$command --csv" "$(python3 - "$command" <<'EOT' 2>&1
+import csv, json, sys
+rows = list(csv.DictReader(open("form.csv", newline="")))
+said = json.load(open("form.json"))
+def tree(node, depth=0):
+    yield {**{key: node[key] for key in ("name", "peak_bytes", "peak_blocks")}, "depth": depth}
+    for child in node.get("children", []): yield from tree(child, depth + 1)
+if sys.argv[1].startswith("report"): said = said["sites"]
+elif sys.argv[1].startswith("peak"): said = list(tree(said))
+elif sys.argv[1].startswith("diff"):
+    by = {"allocated": "allocated_bytes", "count": "allocations"}[said["sorted_by"]]
+    said = [{**site, "before": site["before"][by], "after": site["after"][by]} for site in said["sites"]]
+if len(rows) != len(said) or not rows: print(f"{len(rows)} rows, {len(said)} in JSON")
+for row, want in zip(rows, said):
+    for key in row.keys() & want.keys():
+        text = "" if want[key] is None else str(want[key])
+        if row[key] != text: print(f"{key}: {row[key]!r} in CSV, {text!r} in JSON")
+    if len(row.keys() & want.keys()) < 4: print(f"hardly a name in common: {row.keys()} {want.keys()}")
+EOT
+)" ""
+done
 pass

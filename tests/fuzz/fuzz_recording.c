@@ -1,8 +1,9 @@
 /*
  * What programs say when they keep to the form: a few processes, the command and somebody who pauses
  * and resumes, with frames that are well made, and shared memory, but whatever numbers in them. The
- * input is read as steps, one after another. In the end the rows must agree with each other, and every
- * chunk must be readable.
+ * input is read as steps, one after another. Time passes, processes stop and end, memory is short and
+ * the database fails when the input says so. In the end the rows must agree with each other, nothing
+ * that is missing may go unsaid, and every chunk must be readable.
  */
 #include <limits.h>
 #include <stdbool.h>
@@ -15,7 +16,9 @@
 
 #include "daemon/control.h"
 #include "daemon/server.h"
+#include "daemon/unrecorded.h"
 #include "tests/fuzz/daemon_scene.h"
+#include "tests/fuzz/own_world.h"
 #include "tests/fuzz/sql_value.h"
 
 #define PROGRAMS 3u
@@ -28,6 +31,8 @@
 #define STEPS_MAX 150u
 #define ROWS_LIVE 300u	      /* inputs until the database is emptied */
 #define STRANGER_PID 0x500000 /* no process has it or one of the next */
+#define WAITING_BYTES_ALL (256u << 20) /* daemon/merge.c: beyond this what waits goes to disk */
+#define END_TRIES 8u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -37,11 +42,13 @@ static struct program {
 	uint8_t *memory;
 	int memory_fd;
 	bool used; /* the memory */
+	int life[2]; /* the process: own_world.h; -1: there is none, or it cannot be watched */
 	uint64_t next_seq[THREADS + 1];
 } programs[PROGRAMS];
 
-static int command_fd = -1, control_fd = -1;
-static uint64_t now_ticks;
+static int command_fd = -1, command_daemon_end = -1, control_fd = -1;
+static size_t pressure;	      /* bytes that only seem to wait */
+static int64_t operations_left; /* of SQLite, until it fails */
 static struct chunk_reader *reader;
 static uint8_t frame_bytes[64 << 10];
 
@@ -58,12 +65,47 @@ static const struct ring_head good_head = { .magic = RING_MAGIC,
 
 static void make(void)
 {
+	world_make();
 	scene_make();
+	/* What fails is rolled back here. */
+	sqlite3_exec(server.daemon.writer.db, "PRAGMA journal_mode=MEMORY", NULL, NULL, NULL);
 	for (unsigned i = 0; i < PROGRAMS; i++) {
 		programs[i].memory_fd = scene_memory(MEMORY_BYTES, &programs[i].memory);
-		programs[i].fd = -1;
+		programs[i].fd = programs[i].life[0] = programs[i].life[1] = -1;
 	}
 	reader = chunk_reader_new();
+}
+
+static void life_release(struct program *program)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (program->life[i] >= 0)
+			close(program->life[i]);
+		program->life[i] = -1;
+	}
+}
+
+static void life_begin(struct program *program)
+{
+	life_release(program);
+	if (pipe2(program->life, O_CLOEXEC | O_NONBLOCK) != 0)
+		abort();
+}
+
+static void life_end(const struct program *program)
+{
+	if (program->life[1] >= 0 && write(program->life[1], "", 1) != 1)
+		return; /* it has, again and again */
+}
+
+/* Of a connection that was passed on only the program knows. */
+static int world_process_of(int connection)
+{
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		if (programs[i].fd >= 0 &&
+		    (programs[i].daemon_end == connection || programs[i].daemon_end < 0))
+			return programs[i].life[0];
+	return -1;
 }
 
 static struct ring_buffer *buffer_of(struct program *program, unsigned slot)
@@ -80,7 +122,7 @@ static uint64_t take_word(struct input *input)
 	if (byte == 0xff)
 		return (uint64_t)take_number(input);
 	if (byte & 0x80)
-		return now_ticks + (byte & 0x7f);
+		return world.now_ns + (byte & 0x7f);
 	if (byte & 0x40) /* stack << 32 | thread */
 		return (uint64_t)(byte & 7) << 32 | (byte >> 3 & 7);
 	return byte;
@@ -110,6 +152,14 @@ static void read_end(int daemon_end)
 
 	if (peer)
 		peer_read(peer);
+}
+
+/* Who is at the other end of a connection, going by `how`; 0: unknown. */
+static pid_t peer_pid(unsigned how)
+{
+	if (!(how & 0x20))
+		return 0;
+	return how >> 6 == 3 ? world.sleeper : STRANGER_PID + (pid_t)(how >> 6);
 }
 
 static void connect_to_daemon(int *ret_fd, int *ret_daemon_end, pid_t pid)
@@ -147,6 +197,9 @@ static void hello(struct program *program, struct input *input)
 
 	if (program->fd >= 0)
 		return;
+	/* It is a new process, or what the former has become by exec. */
+	if (program->life[0] < 0 || how & 4)
+		life_begin(program);
 	if ((how & 0x30) == 0x30 && parent != program && parent->fd >= 0) {
 		int ends[2];
 
@@ -158,8 +211,7 @@ static void hello(struct program *program, struct input *input)
 		program->daemon_end = -1;
 		read_end(parent->daemon_end);
 	} else {
-		connect_to_daemon(&program->fd, &program->daemon_end,
-				  how & 0x20 ? STRANGER_PID + (how >> 6) : 0);
+		connect_to_daemon(&program->fd, &program->daemon_end, peer_pid(how));
 	}
 	memset(program->next_seq, 0, sizeof(program->next_seq));
 	message.wire_version = WIRE_VERSION;
@@ -169,7 +221,7 @@ static void hello(struct program *program, struct input *input)
 	message.executable = (char *)"x";
 	message.stacks = how & 2;
 	message.forked = how & 4;
-	message.ticks = now_ticks;
+	message.ticks = world.now_ns;
 	message.held_bytes = how & 4 ? 65536 : 0;
 	message.size_classes = classes;
 	message.n_size_classes = 4;
@@ -206,8 +258,8 @@ static void make_events(struct events *events, struct input *input)
 		if (kind == 0xff)
 			events->kinds[i] = (uint8_t)take(input);
 		events->classes[i] = (uint8_t)(class == 0xff ? 200 : class % 5);
-		now_ticks += class >> 4;
-		events->ticks[i] = place == 0xff ? take_word(input) : now_ticks;
+		world.now_ns += class >> 4;
+		events->ticks[i] = place == 0xff ? take_word(input) : world.now_ns;
 		events->addresses[i] = place == 0xff ? take_word(input) : 0x1000 + place % 16 * 16;
 		events->sizes[i] = events->classes[i] ? take(input) : 0;
 		events->stacks[i] = take_small(input);
@@ -267,6 +319,11 @@ static void buffer(struct program *program, struct input *input)
 	if (!(slot & 0x80)) /* it will be sent, too */
 		program->next_seq[to->thread] = to->first_seq;
 	to->busy = slot >> 4 & 3;
+	if (slot & 0x40) { /* those before it were dropped */
+		to->first_seq += slot >> 2 & 7;
+		to->dropped_to = to->first_seq;
+		to->dropped_from = to->first_seq - (slot >> 2 & 7);
+	}
 	to->start_ticks = to->last_ticks = events.ticks[0];
 	memcpy(to->kinds, events.kinds, sizeof(events.kinds));
 	memcpy(to->classes, events.classes, sizeof(events.classes));
@@ -286,21 +343,25 @@ static void nodes(struct program *program, struct input *input)
 	struct ring_node *to = (struct ring_node *)(program->memory + NODES_OFFSET);
 	struct ring_head *head = (struct ring_head *)program->memory;
 	unsigned how = take(input), count = 1 + how % 4;
-	uint32_t parents[4];
+	uint32_t parents[4], marked;
 	uint64_t pcs[4];
 
 	message.first_node = take_small(input);
+	marked = message.first_node + (how >> 2 & 3);
 	for (unsigned i = 0; i < count; i++) {
 		parents[i] = take_small(input);
 		pcs[i] = 0x4000 + take_word(input);
 	}
 	message.n_parents = message.n_pcs = count;
+	message.by_frame_pointer = &marked;
+	message.n_by_frame_pointer = (how & 0xa0) == 0x20;
 	message.parents = parents;
 	message.pcs = pcs;
 	if (how & 0x80) { /* into the memory */
 		for (unsigned i = 0; i < count && message.first_node < NODES - count; i++)
 			to[message.first_node + i] =
-				(struct ring_node){ how & 0x40 ? 0 : pcs[i], parents[i], 0, 0 };
+				(struct ring_node){ how & 0x40 ? 0 : pcs[i], parents[i],
+						    how >> 5 & 1, 0 };
 		head->nodes_used = message.first_node + count;
 		return;
 	}
@@ -323,7 +384,7 @@ static void module(struct program *program, struct input *input)
 	message.path = path;
 	message.build_id = (ProtobufCBinaryData){ id & 0x10 ? 1 : 0, &id };
 	message.unloaded = id & 0x80;
-	message.ticks = now_ticks;
+	message.ticks = world.now_ns;
 	frame.body_case = HEAPTAPE__FRAME__BODY_MODULE;
 	frame.module = &message;
 	send_frame(program, &frame);
@@ -338,7 +399,7 @@ static void thread(struct program *program, struct input *input)
 
 	if (how & 0x80) {
 		end.thread = 1 + how % THREADS;
-		end.ticks = now_ticks;
+		end.ticks = world.now_ns;
 		end.events = how & 0x40 ? take_word(input) : program->next_seq[end.thread];
 		frame.body_case = HEAPTAPE__FRAME__BODY_THREAD_END;
 		frame.thread_end = &end;
@@ -346,7 +407,7 @@ static void thread(struct program *program, struct input *input)
 		start.thread = how & 0x40 ? take_small(input) : 1 + how % THREADS;
 		start.tid = take(input);
 		start.name = (char *)"t";
-		start.ticks = now_ticks;
+		start.ticks = world.now_ns;
 		frame.body_case = HEAPTAPE__FRAME__BODY_THREAD_START;
 		frame.thread_start = &start;
 	}
@@ -366,7 +427,7 @@ static void last_words(struct program *program, struct input *input)
 	losses.cut_stacks = reasons[1 + how % STACK_CUT_COUNT] = take_small(input);
 	losses.cut_reasons = reasons;
 	losses.n_cut_reasons = how % (STACK_CUT_COUNT + 2);
-	misuse.ticks = now_ticks;
+	misuse.ticks = world.now_ns;
 	misuse.thread = take_small(input);
 	misuse.kind = how % 8;
 	misuse.address = misuse.block = take_word(input);
@@ -408,12 +469,16 @@ static void poke(struct program *program, struct input *input)
 		       &value, sizeof(uint32_t));
 }
 
-/* Its connection is closed, or it is seen to end while a child of it has the connection still. */
+/* Its connection is closed, and it may go on as another program; or it is seen to end while a child
+ * of it has the connection still. */
 static void end(struct program *program, struct input *input)
 {
 	struct peer *peer = find_peer(program->daemon_end);
+	unsigned how = take(input);
 
-	if (take(input) % 2)
+	if (!(how & 2))
+		life_end(program);
+	if (how % 2)
 		disconnect(&program->fd);
 	else if (peer && peer->state == PEER_PROGRAM)
 		peer_gone(peer);
@@ -425,12 +490,11 @@ static void command(struct input *input)
 	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
 	Heaptape__RunStart start = HEAPTAPE__RUN_START__INIT;
 	Heaptape__RunEnd end = HEAPTAPE__RUN_END__INIT;
-	static int daemon_end;
 	unsigned how = take(input);
 	char *dormant = (char *)"HEAPTAPE_DORMANT=1";
 
 	if (command_fd < 0) {
-		connect_to_daemon(&command_fd, &daemon_end, 0);
+		connect_to_daemon(&command_fd, &command_daemon_end, 0);
 		start.wire_version = WIRE_VERSION;
 		start.label = (char *)"l";
 		start.cwd = (char *)"/";
@@ -440,7 +504,7 @@ static void command(struct input *input)
 		frame.run_start = &start;
 	} else if (how & 2) {
 		disconnect(&command_fd);
-		read_end(daemon_end);
+		read_end(command_daemon_end);
 		return;
 	} else {
 		end.pid = 1 + how / 4 % 4;
@@ -450,7 +514,7 @@ static void command(struct input *input)
 		frame.run_end = &end;
 	}
 	scene_send(command_fd, frame_bytes, scene_pack(&frame, frame_bytes), -1);
-	read_end(daemon_end);
+	read_end(command_daemon_end);
 }
 
 static void control(struct input *input)
@@ -475,6 +539,138 @@ static void control(struct input *input)
 	read_end(daemon_end);
 }
 
+/* Somebody announces a program that is not recorded: itself, one that it has started, or the command. */
+static void unrecorded(struct program *program, struct input *input)
+{
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+	Heaptape__Unrecorded message = HEAPTAPE__UNRECORDED__INIT;
+	struct run *run = server.daemon.runs;
+	unsigned how = take(input);
+	int passed_fd = -1;
+
+	message.run_token = run && !(how & 0x40) ? run->token : 0;
+	message.pid = 1 + how % 4;
+	message.parent_pid = how >> 2 & 3;
+	message.reason = how & 0x80 ? 0 : 1 + take(input) % 8;
+	message.executable = (char *)"u";
+	message.started = how & 0x10;
+	frame.body_case = HEAPTAPE__FRAME__BODY_UNRECORDED;
+	frame.unrecorded = &message;
+	if (how & 0x20 && command_fd >= 0) {
+		/* The daemon looks for this process itself, so it must not be one that lives. */
+		message.pid += STRANGER_PID;
+		scene_send(command_fd, frame_bytes, scene_pack(&frame, frame_bytes), -1);
+		read_end(command_daemon_end);
+		return;
+	}
+	if (program->fd < 0) {
+		if (program->life[0] < 0)
+			life_begin(program);
+		connect_to_daemon(&program->fd, &program->daemon_end, peer_pid(take(input)));
+		passed_fd = message.started ? program->life[0] : -1;
+	}
+	scene_send(program->fd, frame_bytes, scene_pack(&frame, frame_bytes), passed_fd);
+	read_end(program->daemon_end);
+}
+
+static void foreign(struct program *program, struct input *input)
+{
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+	Heaptape__ForeignHeap message = HEAPTAPE__FOREIGN_HEAP__INIT;
+
+	message.ticks = take_word(input);
+	message.path = (char *)"/f";
+	message.symbols = take_small(input);
+	frame.body_case = HEAPTAPE__FRAME__BODY_FOREIGN_HEAP;
+	frame.foreign_heap = &message;
+	send_frame(program, &frame);
+	read_end(program->daemon_end);
+}
+
+/* So much seems to wait in other processes. */
+static void press(size_t bytes)
+{
+	server.daemon.pending_bytes += bytes - pressure;
+	pressure = bytes;
+}
+
+/* What lies on disk is lost, and what is put there; or nothing more can be put there. */
+static void lose_spilled(unsigned how)
+{
+	for (struct process *p = server.daemon.processes; p; p = p->next) {
+		if (!p->spill.tried || p->spill.fd < 0)
+			continue;
+		close(p->spill.fd);
+		p->spill.fd = open("/dev/null", O_CLOEXEC | (how & 1 ? O_RDONLY : O_RDWR));
+	}
+}
+
+static int out_of_operations(void *context)
+{
+	(void)context;
+	return operations_left-- <= 0;
+}
+
+static int refuse_commit(void *context)
+{
+	(void)context;
+	return 1;
+}
+
+/* The database fails from now on, soon, or when something is committed; or it does no more. */
+static void spoil(unsigned how)
+{
+	sqlite3 *db = server.daemon.writer.db;
+
+	sqlite3_exec(db, how % 4 == 1 ? "PRAGMA query_only=ON" : "PRAGMA query_only=OFF", NULL, NULL,
+		     NULL);
+	operations_left = how >> 2;
+	sqlite3_progress_handler(db, 16, how % 4 == 2 ? out_of_operations : NULL, NULL);
+	sqlite3_commit_hook(db, how % 4 == 3 ? refuse_commit : NULL, NULL);
+}
+
+/* What happens around the daemon. */
+static void around(struct program *program, struct input *input)
+{
+	unsigned what = take(input), how = take(input);
+
+	switch (what % 12) {
+	case 0:
+		press(how ? WAITING_BYTES_ALL + 1 - (how - 1) * 512u : 0);
+		break;
+	case 1:
+		lose_spilled(how);
+		break;
+	case 2:
+	case 3:
+		spoil(how);
+		break;
+	case 4:
+		unrecorded(program, input);
+		break;
+	case 5:
+		foreign(program, input);
+		break;
+	case 6:
+		life_end(program);
+		break;
+	case 7:
+		life_begin(program);
+		break;
+	case 8:
+		world.pending = how % 3;
+		world.status_error = how & 0x40 ? -EAGAIN : how & 0x80 ? -ENOTSUP : 0;
+		world.status = how & 4 ? 9 : (int)(how >> 3 & 3) << 8;
+		break;
+	case 9:
+		world_rest(how & 1);
+		break;
+	default:
+		world.now_ns += UINT64_C(1) << how % 36;
+		break;
+	}
+}
+
 /* What the daemon does from time to time. `how`: long after. */
 static void tick(unsigned how)
 {
@@ -495,6 +691,12 @@ static void tick(unsigned how)
 	for (struct process *p = server.daemon.processes; p; p = p->next)
 		process_poll(p);
 	control_tick(&server.daemon);
+	for (peer = server.peers; peer && how & 64; peer = peer->next)
+		if (peer->is_gone || (peer->process && peer->gone &&
+				      pidfd_has_ended(peer->process->pidfd))) {
+			peer_gone(peer);
+			break;
+		}
 	for (peer = server.peers; peer; peer = peer->next)
 		if (peer->state == PEER_CONTROL)
 			control_check(peer);
@@ -505,8 +707,16 @@ static void tick(unsigned how)
 		if (peer->state == PEER_LEFT && how & 32)
 			peer_free(peer);
 	}
+	for (peer = server.peers; peer; peer = next) {
+		next = peer->next;
+		if (peer->state == PEER_UNRECORDED && unrecorded_is_due(peer))
+			peer_free(peer);
+	}
+	server_commit_due(&server);
 	for (struct run *run = server.daemon.runs, *next_run; run; run = next_run) {
 		next_run = run->next;
+		if (how & 128)
+			run_look(run);
 		run_check(run, how & 16);
 	}
 }
@@ -515,6 +725,8 @@ static void step(struct input *input)
 {
 	unsigned what = take(input);
 	struct program *program = &programs[what >> 4 & 3 ? (what >> 4) % PROGRAMS : 0];
+
+	server.failure_told = true; /* of each that was made up nobody needs to hear */
 
 	switch (what & 15) {
 	case 0:
@@ -553,8 +765,11 @@ static void step(struct input *input)
 	case 13:
 		end(program, input);
 		break;
-	default:
+	case 14:
 		tick(take(input));
+		return;
+	default:
+		around(program, input);
 		return;
 	}
 	if (!(what & 0x80)) /* else more is sent before it is read */
@@ -587,7 +802,7 @@ static void must_be_none(const char *sql, int64_t after)
 	static struct {
 		const char *sql;
 		sqlite3_stmt *statement;
-	} kept[8];
+	} kept[12];
 	unsigned at = 0;
 
 	while (kept[at].sql && kept[at].sql != sql)
@@ -611,24 +826,50 @@ static void must_be_none(const char *sql, int64_t after)
 	sqlite3_reset(kept[at].statement);
 }
 
+#define THREADS_CHECKED 64u
+
 struct order {
 	int64_t process_id;
-	uint64_t next_seq[64]; /* of its first threads */
+	uint64_t next_seq[THREADS_CHECKED]; /* of its first threads */
+	uint64_t missing;		    /* events of these, before others that are there */
 };
+
+/* A process has no more chunks: what is missing in them was counted. */
+static void check_missing(const struct order *order)
+{
+	static sqlite3_stmt *lost;
+
+	if (!lost && sqlite3_prepare_v2(server.daemon.writer.db,
+					"SELECT lost_events FROM processes WHERE process_id = ?", -1,
+					&lost, NULL) != SQLITE_OK)
+		abort();
+	sqlite3_bind_int64(lost, 1, order->process_id);
+	if (order->missing && sqlite3_step(lost) == SQLITE_ROW &&
+	    (uint64_t)sqlite3_column_int64(lost, 0) < order->missing) {
+		fprintf(stderr, "process %lld: %llu events are missing, and it says %lld\n",
+			(long long)order->process_id, (unsigned long long)order->missing,
+			(long long)sqlite3_column_int64(lost, 0));
+		abort();
+	}
+	sqlite3_reset(lost);
+}
 
 /* Nothing is there twice, and a thread's events are in their order. */
 static void check_order(struct order *order, int64_t process_id,
 			const struct chunk_columns *columns)
 {
-	if (process_id != order->process_id)
+	if (process_id != order->process_id) {
+		check_missing(order);
 		*order = (struct order){ .process_id = process_id };
+	}
 	for (unsigned i = 0; i < columns->events; i++) {
 		uint32_t number = columns->thread[i];
 
-		if (number >= 64)
+		if (number >= THREADS_CHECKED)
 			continue;
 		if (columns->seq[i] < order->next_seq[number])
 			abort();
+		order->missing += columns->seq[i] - order->next_seq[number];
 		order->next_seq[number] = columns->seq[i] + 1;
 	}
 }
@@ -653,6 +894,7 @@ static void check_chunks(int64_t after)
 			abort();
 		check_order(&order, sqlite3_column_int64(blobs, 2), &columns);
 	}
+	check_missing(&order);
 	sqlite3_reset(blobs);
 }
 
@@ -671,7 +913,8 @@ static int64_t last_process(void)
 	return id;
 }
 
-static void check(int64_t after)
+/* `failed`: the database did not take everything, so some rows are older than others. */
+static void check(int64_t after, bool failed)
 {
 	must_be_none("SELECT process_id FROM processes WHERE process_id > ? AND ending = 'running'",
 		     after);
@@ -680,6 +923,16 @@ static void check(int64_t after)
 		"SELECT process_id, events FROM processes p WHERE process_id > ? AND events <> "
 		"(SELECT total(events) FROM chunks c WHERE c.process_id = p.process_id)",
 		after);
+	must_be_none("SELECT process_id FROM processes JOIN runs USING (run_id) WHERE process_id > ? "
+		     "AND state = 'complete' AND (lost_events > 0 OR ending IN ('cut', 'running') "
+		     "OR unrecorded_reason IS NOT NULL)",
+		     after);
+	must_be_none("SELECT process_id FROM processes JOIN runs USING (run_id) WHERE process_id > ? "
+		     "AND state <> 'cut' AND ending = 'cut'",
+		     after);
+	check_chunks(after);
+	if (failed)
+		return;
 	must_be_none(
 		"SELECT process_id, events FROM processes p WHERE process_id > ? AND events <> "
 		"(SELECT total(events) FROM threads t WHERE t.process_id = p.process_id)",
@@ -689,7 +942,6 @@ static void check(int64_t after)
 		     "(SELECT total(allocations), total(frees), total(live_blocks) "
 		     "FROM stack_totals t WHERE t.process_id = p.process_id)",
 		     after);
-	check_chunks(after);
 }
 
 static void clean(struct program *program)
@@ -699,19 +951,48 @@ static void clean(struct program *program)
 	if (program->used)
 		memset(program->memory, 0, MEMORY_BYTES);
 	program->used = false;
+	life_release(program);
+}
+
+/* Nothing fails any more, nobody lives, and time passes until all is over. */
+static void end_all(void)
+{
+	spoil(0);
+	press(0);
+	world.over = true;
+	while (server.peers)
+		peer_read(server.peers);
+	server_commit(&server);
+	for (unsigned tries = 0; server.daemon.runs; tries++) {
+		if (tries == END_TRIES)
+			abort();
+		world.now_ns += UINT64_C(10000000000);
+		for (struct run *run = server.daemon.runs, *next; run; run = next) {
+			next = run->next;
+			run_look(run);
+			run_check(run, false);
+		}
+		server_commit(&server);
+	}
+	if (server.daemon.processes || server.daemon.pending_bytes ||
+	    server.daemon.writers_in_use || server.daemon.writer.failed)
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct input input = { data, data + bytes };
 	static unsigned inputs;
+	uint64_t failures;
 	int64_t after;
 
 	if (!server.base)
 		make();
 	if (++inputs % ROWS_LIVE == 0)
 		scene_clear();
-	now_ticks = clock_monotonic_ns();
+	world_begin();
+	server.commit_ns = world.now_ns;
+	failures = server.daemon.writer.failures;
 	after = last_process();
 	for (unsigned steps = 0; steps < STEPS_MAX && input.at < input.end; steps++)
 		step(&input);
@@ -719,8 +1000,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		disconnect(&programs[i].fd);
 	disconnect(&command_fd);
 	disconnect(&control_fd);
-	scene_end();
-	check(after);
+	end_all();
+	check(after, server.daemon.writer.failures != failures);
 	for (unsigned i = 0; i < PROGRAMS; i++)
 		clean(&programs[i]);
 	return 0;

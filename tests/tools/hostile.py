@@ -15,7 +15,9 @@ hostile.py claim SOCKET FILE TOKEN PID S
                                   that says it ended with 77 and goes on for S seconds
 hostile.py children SOCKET FILE   connections handed over in every wrong way, and children counted in
                                   the shared memory that there never were
-hostile.py flood SOCKET FILE      what makes a daemon that trusts numbers allocate gigabytes
+hostile.py flood SOCKET FILE      what makes a daemon that trusts numbers allocate gigabytes; prints how
+                                  many connections with half a frame were dropped: of those that said
+                                  nothing before, of programs
 """
 import array
 import fcntl
@@ -364,13 +366,36 @@ def flood(path, file):
     except OSError:
         pass
     finish(peer)
-    half = [connect(path) for _ in range(300)]
-    for peer in half:
+    # A stranger's first frame is short; and all unfinished frames together have their limit.
+    print(dropped_of(path, b"", 300), dropped_of(path, hello, 300))
+
+
+def dropped_of(path, before, count):
+    """How many of so many connections with half a frame the daemon closes: all strangers, and of
+    programs at least one."""
+    half, dropped = [], 0
+    for _ in range(count):
+        peer = connect(path)
+        peer.settimeout(200)
+        half.append(peer)
         try:
-            peer.sendall(struct.pack("<I", 1 << 20) + b"\x0a" * 1000000)
+            peer.sendall(before + struct.pack("<I", 1 << 20) + b"\x0a" * 1000000)
         except OSError:
             pass
-    time.sleep(0.5)
+    until, open_ones = time.monotonic() + 200, half
+    while open_ones and dropped < (count if not before else 1) and time.monotonic() < until:
+        ready = select.select(open_ones, [], [], 1)[0]
+        for peer in ready:
+            try:
+                closed = not peer.recv(65536)
+            except OSError:
+                closed = True
+            dropped += closed
+            if closed:
+                open_ones = [one for one in open_ones if one is not peer]
+    for peer in half:
+        peer.close()
+    return dropped
 
 
 def main():

@@ -779,6 +779,77 @@ static void test_misuses(void **unused)
 			 9999);
 }
 
+/* What became of it: its end as it said itself, the last sample as its row, an event that came too late
+ * for its turn, a request that failed, and what was asked of the system. */
+static void test_figures(void **unused)
+{
+	Heaptape__ProcessEnd last = HEAPTAPE__PROCESS_END__INIT;
+	struct events events = { 0 }, late = { 0 };
+
+	(void)unused;
+	add_malloc(&events, 100, 0x100);
+	add_malloc(&events, 200, 0x200);
+	add_free(&events, 300, 0x200, 200, 1);
+	add_malloc(&events, 400, 0); /* answered with NULL */
+	add_malloc(&events, 500, 0x10000);
+	events.kinds[4] = EVENT_MMAP | EVENT_BY_ALLOCATOR;
+	events.classes[4] = 0;
+	events.details[events.details_count++] = 8192;
+	events.details[events.details_count++] = 3;
+	assert_int_equal(send(1, 0, &events), 0);
+	merge_flush(process);
+	add_malloc(&late, 450, 0x300);
+	assert_int_equal(send(1, 5, &late), 0);
+	last.ticks = 7000;
+	last.how = PROCESS_EXITED;
+	last.exit_code = 5;
+	process_end_message(process, &last);
+	finish();
+	assert_int_equal(ask("SELECT ended_ns FROM processes"), 7000);
+	assert_int_equal(ask("SELECT exit_code FROM processes WHERE ending = 'exited'"), 5);
+	assert_int_equal(ask("SELECT late_events FROM processes"), 1);
+	assert_int_equal(ask("SELECT failed FROM processes"), 1);
+	assert_int_equal(ask("SELECT held_bytes FROM processes"), 8192);
+	assert_int_equal(ask("SELECT count(*) FROM processes JOIN samples USING (process_id) WHERE "
+			     "at_ns = ended_ns AND samples.live_blocks = 2 AND "
+			     "samples.live_bytes = 20 AND samples.held_bytes = 8192 AND "
+			     "samples.allocations = 3 AND samples.frees = 1"),
+			 1);
+}
+
+/* A row for every time a module was mapped, with its end. */
+static void test_modules(void **unused)
+{
+	Heaptape__Module module = HEAPTAPE__MODULE__INIT;
+	uint8_t build_id[] = { 0x0a, 0xf0 };
+
+	(void)unused;
+	module.path = (char *)"/no/such/library.so";
+	module.build_id = (ProtobufCBinaryData){ 2, build_id };
+	module.start = 0x4000;
+	module.end = 0x6000;
+	module.load_bias = 0x3000;
+	module.ticks = 100;
+	assert_int_equal(process_module(process, &module), 0);
+	module.unloaded = true;
+	module.ticks = 200;
+	assert_int_equal(process_module(process, &module), 0);
+	module.unloaded = false;
+	module.ticks = 300;
+	assert_int_equal(process_module(process, &module), 0);
+	module.end = module.start;
+	assert_true(process_module(process, &module) < 0);
+	finish();
+	assert_int_equal(ask("SELECT count(*) FROM modules WHERE build_id = '0af0'"), 1);
+	assert_int_equal(ask("SELECT count(*) FROM mappings WHERE base = 0x3000 AND start = 0x4000 "
+			     "AND end = 0x6000"),
+			 2);
+	assert_int_equal(ask("SELECT unmapped_ns FROM mappings WHERE mapped_ns = 100"), 200);
+	assert_int_equal(
+		ask("SELECT count(*) FROM mappings WHERE mapped_ns = 300 AND unmapped_ns IS NULL"),
+		1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -798,6 +869,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
 		cmocka_unit_test_setup_teardown(test_misuses, begin, end),
+		cmocka_unit_test_setup_teardown(test_figures, begin, end),
+		cmocka_unit_test_setup_teardown(test_modules, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
