@@ -98,6 +98,14 @@ for run in 99 nobody last~77 0 -1 ''; do
 	has "report '$run'" e 'no run'
 done
 
+# Of many processes ten are listed; how many there are otherwise is said.
+"$heaptape" run -q -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do /bin/true; done'
+"$heaptape" report >o
+rest=$(($("$heaptape" report --json | jq .run.processes) - 10))
+[ $rest -gt 2 ] || fail "only $rest processes more than ten"
+has "many processes" o "^  \.\.\. and $rest more; the table 'processes'"
+is "many processes: rows" "$(sed -n '/^Processes with the most/,/^  \.\.\./p' o | wc -l)" 13
+
 # A reader that goes away ends it quietly.
 "$heaptape" sql --csv 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
 	SELECT i FROM n' 2>e | head -1 >o

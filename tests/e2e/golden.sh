@@ -88,6 +88,12 @@ python3 odd.py || die "the odd database cannot be made"
 "$heaptape" report --db odd.db 1 | grep -v '^      _*\(libc_\)*start' | golden odd-report
 "$heaptape" report --db odd.db --json 1 | pretty | golden odd-report.json
 "$heaptape" runs --db odd.db | tr -s " " | golden odd-runs
+cp heaptape.db states.db
+for state in complete incomplete cut running; do
+	sqlite3 states.db "UPDATE runs SET state = '$state', exit_code = NULL WHERE run_id = 2"
+	"$heaptape" runs --db states.db | tr -s " " | tail -1
+	"$heaptape" report --db states.db 2 | sed -n '/^  started/p; /^Totals/p; /^  state/p'
+done | golden states
 
 if [ -n "$HT_ACCEPT" ]; then
 	cp got/* "$top/tests/golden/"
