@@ -57,6 +57,11 @@ is "peak" "$(jq '[.children[].peak_bytes] | add <= '"$(sum peak_bytes)" o)" true
 is "peak, top-down, all of it" "$(jq '[.children[].peak_bytes] | add' o)" "$(sum peak_bytes)"
 "$heaptape" peak --min 0 --json >o
 is "peak, bottom-up, all of it" "$(jq '[.children[].peak_bytes] | add' o)" "$(sum peak_bytes)"
+for min in 1 10; do
+	is "peak --min $min" "$("$heaptape" peak --csv --min $min% | tail -n +2 | wc -l)" \
+		"$("$heaptape" peak --csv --min 0 | awk -F, -v min=$min 'NR == 2 { least = int($4 * min / 100) }
+			NR > 1 && $4 >= least { n++ } END { print n }')"
+done
 "$heaptape" leaks --json -n 0 >o
 is "leaks" "$(jq '[.[].live_bytes] | add' o)" "$(sum live_bytes)"
 
