@@ -80,6 +80,8 @@ db.execute("INSERT INTO notes(run_id, process_id, at_ns, text) VALUES (1, 1, 5, 
 db.execute("INSERT INTO gaps VALUES (1, 101, 102, 103, 104, 105, 106, 107, 108, 1)")
 stacks = [row[0] for row in db.execute("SELECT stack_id FROM stack_totals WHERE process_id = 1 ORDER BY allocations")]
 db.execute("INSERT INTO misuses VALUES (1, 111, 1, 'double free', 112, 113, 114, ?, ?, ?, 'what was said')", stacks[:3])
+for i, size in enumerate((0, 16, 1024, 4096, 2097152, 4194304)):
+    db.execute(f"INSERT INTO size_histogram VALUES (1, {size}, {i + 31}, {(i + 31) * size}, {i + 1}, {(i + 1) * size})")
 db.execute("INSERT INTO stack_cuts VALUES (1, 'depth', 121), (1, 'no row', 122)")
 db.commit()
 EOT
