@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -574,6 +576,35 @@ static void test_spill_lost(void **unused)
 	assert_int_equal(the_daemon.pending_bytes, 0);
 }
 
+/* The disk has no room for a batch, but for a part of it: it is not there, and waits in memory. */
+static void test_spill_full(void **unused)
+{
+	const unsigned batches = 10000;
+	struct events one = { 0 }, two = { 0 };
+	struct rlimit limit, less;
+
+	(void)unused;
+	add_malloc(&one, 1000, 0x100);
+	add_malloc(&two, 1001, 0x200);
+	assert_int_equal(send(1, 0, &one), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	less = limit;
+	less.rlim_cur = 10007;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+	for (unsigned i = 0; i < batches; i++) {
+		assert_int_equal(send(2, i, &two), 0);
+		merge_run(process);
+		two.ticks[0] += 10;
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_true(process->spill.end > 0 || process->totals.events > 2);
+	finish();
+	assert_int_equal(ask("SELECT events FROM processes"), batches + 1);
+	assert_int_equal(ask("SELECT lost_events FROM processes"), 0);
+	assert_int_equal(the_daemon.pending_bytes, 0);
+}
+
 /* More waits for a thread that does not get on than there is memory for: it waits on disk, and comes
  * in its turn. */
 static void test_spilled(void **unused)
@@ -865,6 +896,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_seen_and_dropped, begin, end),
 		cmocka_unit_test_setup_teardown(test_spilled, begin, end),
 		cmocka_unit_test_setup_teardown(test_spill_lost, begin, end),
+		cmocka_unit_test_setup_teardown(test_spill_full, begin, end),
 		cmocka_unit_test_setup_teardown(test_times_off, begin, end),
 		cmocka_unit_test_setup_teardown(test_temporaries, begin, end),
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),

@@ -81,8 +81,10 @@ static void add_run(sqlite3 *db, int run_id, const char *recorder)
 		" VALUES(%d, 'x', %Q, 1000, 'running', '1', %Q);"
 		"INSERT INTO processes(process_id, run_id, pid, executable, command, started_ns,"
 		" ending) VALUES(%d, %d, 1, 'x', 'x', 5, 'running');"
-		"INSERT INTO samples VALUES(%d, 70, 0, 0, 0, 0, 0, 0)",
-		run_id, host, recorder, run_id, run_id, run_id);
+		"INSERT INTO samples VALUES(%d, 70, 0, 0, 0, 0, 0, 0);"
+		"INSERT INTO processes(process_id, run_id, pid, executable, command, started_ns,"
+		" ended_ns, ending) VALUES(%d, %d, 2, 'x', 'x', 5, 40, 'exited')",
+		run_id, host, recorder, run_id, run_id, run_id, 10 + run_id, run_id);
 
 	assert_int_equal(store_exec(db, sql, &error), 0);
 	sqlite3_free(sql);
@@ -107,16 +109,23 @@ static void test_end_left(void **unused)
 	add_run(db, 2, dead);
 	add_run(db, 3, dead);
 	add_run(db, 4, "");
+	/* Its events go on after the last sample. */
+	assert_int_equal(store_exec(db,
+				    "INSERT INTO chunks VALUES(NULL, 3, 4, 5, 90, 0, 0, 0, 0, 0, 0, "
+				    "0, 0, 0, x'00')",
+				    &error),
+			 0);
 	assert_true(recorder_has_left(db));
 	assert_int_equal(recorder_end_left(db), 2);
 	assert_false(recorder_has_left(db));
 	assert_int_equal(recorder_end_left(db), 0);
 	assert_int_equal(number(db, "SELECT count(*) FROM runs WHERE state = 'cut' AND "
-				    "ended_at = 1070 AND run_id IN (2, 3)"),
+				    "ended_at = iif(run_id = 2, 1070, 1090) AND run_id IN (2, 3)"),
 			 2);
 	assert_int_equal(number(db, "SELECT count(*) FROM runs WHERE state = 'running'"), 2);
 	assert_int_equal(number(db, "SELECT count(*) FROM processes WHERE ending = 'cut' AND "
-				    "ended_ns = 70"),
+				    "ended_ns = iif(run_id = 2, 70, 90) AND "
+				    "events = iif(run_id = 2, 0, 4)"),
 			 2);
 	assert_int_equal(number(db, "SELECT count(*) FROM notes"), 2);
 	store_close(db);
