@@ -127,6 +127,10 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	cp plain setuid && chown 65534 setuid && chmod 4755 setuid
 	lacks 1 'it is setuid' "setuid" sh -c './setuid; exit 3'
 	is "setuid: its end" "$(endings)" "exited,9, "
+	cp plain setgid && chgrp 65534 setgid && chmod 2755 setgid
+	lacks 1 'it is setgid' "setgid" sh -c './setgid; exit 3'
+	chmod 2745 setgid # of a group that may not execute it: that bit means something else
+	identical sh -c './setgid; exit 3'
 	# Without the right to gain rights it is a program like any other.
 	identical setpriv --no-new-privs ./setuid
 fi
