@@ -38,6 +38,7 @@ trap 'exit 130' INT TERM HUP
 
 # fail WORDS: notes a failure; the test goes on. In a file, for it may be said in a pipeline.
 fail() {
+	[ -z "${trying:-}" ] || return 0
 	echo "FAIL: $*"
 	echo >>"$T/.failed"
 }
@@ -62,18 +63,21 @@ need() {
 	done
 }
 
-# until_true COMMAND…: waits until the command succeeds. The time a machine needs is its own matter; five
-# minutes only end a test that would wait for ever.
+# until_true COMMAND…: waits until the command succeeds; what fails in it meanwhile is no failure. The time
+# a machine needs is its own matter; five minutes only end a test that would wait for ever.
 until_true() {
 	until_tries=0
+	trying=1
 	until "$@" >/dev/null 2>&1; do
 		until_tries=$((until_tries + 1))
 		if [ $until_tries -gt 3000 ]; then
+			trying=
 			fail "waited in vain: $*"
 			return
 		fi
 		if [ $until_tries -lt 50 ]; then sleep 0.02; else sleep 0.1; fi
 	done
+	trying=
 }
 
 # answers SQL ROW: whether the query gives just this; for until_true.

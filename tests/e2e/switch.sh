@@ -16,14 +16,7 @@ begin() {
 }
 
 # wait_for SQL ROW: until the query gives it.
-wait_for() {
-	tries=0
-	until [ "$(query "$1")" = "$2" ]; do
-		tries=$((tries + 1))
-		[ $tries -lt 4000 ] || die "'$1' never gives '$2'"
-		sleep 0.05
-	done
-}
+wait_for() { until_true answers "$1" "$2"; }
 
 # ask LETTERS: the program does them and answers.
 ask() {
