@@ -755,6 +755,8 @@ static void test_nonsense(void **unused)
 	nodes.parents = &parent;
 	nodes.pcs = &pc;
 	assert_true(process_nodes(process, &nodes) < 0); /* a parent that comes later */
+	parent = 5;
+	assert_true(process_nodes(process, &nodes) < 0); /* its own */
 	parent = 0;
 	nodes.first_node = 0xfffffff0u;
 	assert_true(process_nodes(process, &nodes) < 0);
@@ -848,6 +850,28 @@ static void test_figures(void **unused)
 			 1);
 }
 
+/* However long it runs, the timeline has some hundred samples, at even steps. */
+static void test_samples(void **unused)
+{
+	struct events events = { 0 };
+
+	(void)unused;
+	add_malloc(&events, 0, 0x100);
+	for (unsigned i = 0; i < 20000; i++) {
+		events.ticks[0] = 300000 * i;
+		assert_int_equal(send(1, i, &events), 0);
+		merge_flush(process);
+		if (i % 1777 == 0)
+			samples_save(process);
+	}
+	finish();
+	assert_int_equal(ask("SELECT count(*) BETWEEN 400 AND 1025 FROM samples"), 1);
+	assert_int_equal(ask("WITH steps AS (SELECT at_ns - lag(at_ns) OVER (ORDER BY at_ns) AS step "
+			     "FROM samples WHERE at_ns < 6000000000) "
+			     "SELECT max(step) <= 3 * min(step) FROM steps"),
+			 1);
+}
+
 /* A row for every time a module was mapped, with its end. */
 static void test_modules(void **unused)
 {
@@ -902,6 +926,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nonsense, begin, end),
 		cmocka_unit_test_setup_teardown(test_misuses, begin, end),
 		cmocka_unit_test_setup_teardown(test_figures, begin, end),
+		cmocka_unit_test_setup_teardown(test_samples, begin, end),
 		cmocka_unit_test_setup_teardown(test_modules, begin, end),
 	};
 
