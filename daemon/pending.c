@@ -97,7 +97,7 @@ static enum member take(struct pending *pending, pid_t pid, const char *entry, s
 	int pidfd;
 
 	if (member == MEMBER_UNSURE)
-		pending->count++;
+		pending->unsure++;
 	if (member != MEMBER_YES)
 		return member;
 	if (pending->pidfd < 0) {
@@ -155,7 +155,7 @@ static bool search(struct pending *pending, int proc, const char *entry, size_t 
 	ssize_t listed = list_some(proc, list[0]), again;
 
 	while (listed > 0) {
-		unsigned count = pending->count;
+		unsigned count = pending->count, unsure = pending->unsure;
 		bool all = take_listed(pending, list[which], listed, entry, bytes, &next);
 
 		if (!all) {
@@ -174,6 +174,7 @@ static bool search(struct pending *pending, int proc, const char *entry, size_t 
 		if (++tries > TRIES_MAX)
 			return false;
 		pending->count = count;
+		pending->unsure = unsure;
 		listed = again;
 		which = !which;
 	}
@@ -221,5 +222,8 @@ unsigned pending_count(struct pending *pending, uint64_t token)
 		return errno != ENOENT; /* else later */
 	done = search(pending, proc, entry, bytes) && latest_pid() >= latest;
 	close(proc);
+	/* Who is in the middle of exec may be anybody: that matters only where nobody else goes on. */
+	if (!pending->count)
+		pending->count = pending->unsure;
 	return !done && !pending->count ? 1 : pending->count;
 }

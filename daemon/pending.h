@@ -15,6 +15,7 @@ struct pending {
 	pid_t pid;
 	int pidfd;	/* -1: none is known */
 	unsigned count; /* found together with it */
+	unsigned unsure; /* in the middle of exec, when nobody can tell whether they belong to it */
 };
 
 /* Returns how many there are; at least 1 while that is uncertain, as a process is in the middle of exec.

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@
 /* Who waits longer for a descriptor to become free is refused, as programs may wait for one another. */
 #define FULL_NS 2000000000u
 #define BACKLOG 512
+/* A daemon that stops reads for so long at most. */
+#define LAST_READS_NS 1000000000u
 
 /* A failed database is said once; recordings go on without being stored. */
 static void check_failure(struct server *server)
@@ -402,15 +405,32 @@ static void free_events(struct server *server)
 		event_base_free(server->base);
 }
 
-/* What programs have sent by now is taken in before we go. */
+static bool is_readable(const struct peer *peer)
+{
+	struct pollfd poll_fd = { .fd = peer->fd, .events = POLLIN };
+
+	return !peer->is_gone && poll(&poll_fd, 1, 0) > 0;
+}
+
+/* What programs have sent by now is taken in before we go: all from those that have ended; those that
+ * go on could send for ever. */
 static void read_all(struct server *server)
 {
+	uint64_t until = clock_monotonic_ns() + LAST_READS_NS;
 	struct peer *peer, *next_peer;
+	bool more;
 
-	for (peer = server->peers; peer; peer = next_peer) {
-		next_peer = peer->next;
-		peer_read(peer);
-	}
+	do {
+		accept_cb(server->listen_fd, EV_READ, server);
+		more = false;
+		for (peer = server->peers; peer; peer = next_peer) {
+			next_peer = peer->next;
+			if (!is_readable(peer))
+				continue;
+			more = true;
+			peer_read(peer);
+		}
+	} while (more && clock_monotonic_ns() < until);
 }
 
 int server_run(const struct server_options *options)
