@@ -91,11 +91,18 @@ static inline bool symbols_is_jit(const char *build_id)
 /* What one address turned out to be. */
 enum symbol_state { SYMBOL_UNKNOWN, SYMBOL_NAME, SYMBOL_LINE };
 
-/* Levels of inlining, the innermost first; NULL and 0: not known. */
+/*
+ * Levels of inlining, the innermost first; NULL and 0: not known. Who reads modules gives the full name
+ * and the symbol it comes from, if there is one; what symbols_worker_read() passes on has them all: see
+ * daemon/name.h.
+ */
 struct symbol_level {
-	const char *function;
+	const char *function; /* the full name; from a worker, the display name */
 	const char *file;
 	uint32_t line;
+	const char *symbol;    /* as linkers have it, without version and suffixes */
+	const char *full_name; /* from a worker; NULL: it is `function` */
+	const char *name_key;  /* the same */
 };
 
 #define SYMBOL_LEVELS_MAX 64

@@ -3,6 +3,7 @@
  * own ranges (.debug_aranges is optional and some compilers leave it out); only units that cover
  * an address are read further, and of those only the functions that do.
  */
+#include "daemon/name.h"
 #include "daemon/symbols.h"
 
 #include <dwarf.h>
@@ -19,7 +20,7 @@
 struct node {
 	Dwarf_Die die;
 	int parent;
-	char *function;
+	char *function, *symbol;
 	bool named, exact;
 };
 
@@ -266,7 +267,10 @@ static const char *node_function(struct pass *pass, struct node *node)
 	if (!name)
 		name = die_string(&node->die, DW_AT_MIPS_linkage_name);
 	if (name) {
-		node->function = demangle(name);
+		node->symbol = strdup(name);
+		if (node->symbol)
+			name_bare(node->symbol);
+		node->function = demangle(node->symbol ? node->symbol : name);
 		node->exact = node->function != NULL;
 		if (node->function)
 			return node->function;
@@ -356,6 +360,7 @@ static void entry_report(struct pass *pass, struct unit *unit, struct entry *ent
 		struct node *node = &pass->nodes[at];
 
 		levels[count].function = node_function(pass, node);
+		levels[count].symbol = node->symbol;
 		exact = node->exact;
 		at = node->parent;
 		if (at != NO_NODE && count + 1 < SYMBOL_LEVELS_MAX)
@@ -383,8 +388,10 @@ static void unit_resolve(struct pass *pass, struct unit *unit, symbols_dwarf_fn 
 	}
 	for (size_t i = 0; i < pass->count; i++)
 		entry_report(pass, unit, &pass->entries[i], found, context);
-	for (int i = 0; i < pass->node_count; i++)
+	for (int i = 0; i < pass->node_count; i++) {
 		free(pass->nodes[i].function);
+		free(pass->nodes[i].symbol);
+	}
 	pass->node_count = 0;
 	for (size_t i = 0; i < pass->path_count; i++)
 		free(pass->paths[i].full);

@@ -4,6 +4,7 @@
  * file, its separate debug file, .gnu_debugdata (the small table some distributions leave in
  * stripped files) and .dynsym; which files it may open is decided here.
  */
+#include "daemon/name.h"
 #include "daemon/symbols.h"
 
 #include <elfutils/libdwelf.h>
@@ -231,30 +232,32 @@ static const struct elf_symbol *symbol_at(const struct module *module, uint64_t 
 	return best;
 }
 
-/* The name of a symbol, readable, without the version libraries append; malloced. With `plain`
- * also without the marks of parts and clones compilers make of a function, and NULL unless it is
- * a mangled name. */
-static char *symbol_name(const struct elf_symbol *symbol, bool plain)
+/* A symbol as it says what function it is, and that function's full name; both malloced. */
+struct named {
+	char *symbol, *function;
+};
+
+static void named_release(struct named *named)
 {
-	static const char *const clones[] = { ".cold", ".isra.", ".constprop.", ".part.",
-					      ".lto_priv." };
-	size_t bytes = strcspn(symbol->name, "@");
-	char *name = strndup(symbol->name, bytes ? bytes : strlen(symbol->name));
-	char *readable;
+	free(named->symbol);
+	free(named->function);
+	*named = (struct named){ NULL, NULL };
+}
 
-	if (!name)
-		return NULL;
-	for (size_t i = 0; plain && i < sizeof(clones) / sizeof(*clones); i++) {
-		char *mark = strstr(name + 1, clones[i]);
+/* mangled: NULL unless it is a mangled name. */
+static struct named symbol_name(const struct elf_symbol *symbol, bool mangled)
+{
+	struct named named = { strdup(symbol->name), NULL };
 
-		if (mark)
-			*mark = '\0';
-	}
-	readable = demangle(name);
-	if (!readable && !plain)
-		return name;
-	free(name);
-	return readable;
+	if (!named.symbol)
+		return named;
+	name_bare(named.symbol);
+	named.function = demangle(named.symbol);
+	if (!named.function && !mangled)
+		named.function = strdup(named.symbol);
+	if (!named.function)
+		named_release(&named);
+	return named;
 }
 
 static void dwarf_found_cb(void *context, size_t index, const struct symbol_level *levels,
@@ -264,18 +267,21 @@ static void dwarf_found_cb(void *context, size_t index, const struct symbol_leve
 	struct symbol_level named[SYMBOL_LEVELS_MAX];
 	struct symbol_level *outermost = &named[count - 1];
 	const struct elf_symbol *symbol;
-	char *name = NULL;
+	struct named name = { NULL, NULL };
 
 	memcpy(named, levels, count * sizeof(*levels));
 	if (!outermost->function || !exact) {
 		symbol = symbol_at(module, module->addresses[index]);
-		name = symbol ? symbol_name(symbol, outermost->function != NULL) : NULL;
-		if (name)
-			outermost->function = name;
+		if (symbol)
+			name = symbol_name(symbol, outermost->function != NULL);
+		if (name.function) {
+			outermost->function = name.function;
+			outermost->symbol = name.symbol;
+		}
 	}
 	module->answered[index] = true;
 	module->sink->answer(module->sink, index, SYMBOL_LINE, named, count);
-	free(name);
+	named_release(&name);
 }
 
 static void module_resolve(struct module *module, Dwfl_Module *mod)
@@ -283,7 +289,7 @@ static void module_resolve(struct module *module, Dwfl_Module *mod)
 	const struct symbols_request *request = module->request;
 	Dwarf_Addr bias = 0;
 	const struct elf_symbol *last = NULL;
-	char *name = NULL;
+	struct named name = { NULL, NULL };
 
 	symbols_load(module, mod);
 	if (!request->names_only) {
@@ -301,15 +307,17 @@ static void module_resolve(struct module *module, Dwfl_Module *mod)
 			continue;
 		symbol = symbol_at(module, module->addresses[i]);
 		if (symbol != last) {
-			free(name);
-			name = symbol ? symbol_name(symbol, false) : NULL;
+			named_release(&name);
+			if (symbol)
+				name = symbol_name(symbol, false);
 			last = symbol;
 		}
-		level.function = name;
-		module->sink->answer(module->sink, i, name ? SYMBOL_NAME : SYMBOL_UNKNOWN, &level,
-				     name ? 1 : 0);
+		level.function = name.function;
+		level.symbol = name.symbol;
+		module->sink->answer(module->sink, i, name.function ? SYMBOL_NAME : SYMBOL_UNKNOWN,
+				     &level, name.function ? 1 : 0);
 	}
-	free(name);
+	named_release(&name);
 }
 
 void symbols_module(const struct symbols_request *request, struct symbols_sink *sink)

@@ -7,14 +7,17 @@ int symbols_store_init(struct symbols_store *store, sqlite3 *db)
 {
 	static const char update[] =
 		"UPDATE frames SET function = ?1, file = ?2, line = ?3, inlined = ?4,"
-		" outer_frame_id = ?5, symbol_state = ?6 WHERE frame_id = ?7";
+		" outer_frame_id = ?5, symbol_state = ?6, symbol = ?9, full_name = ?10, name_key = "
+		"?11"
+		" WHERE frame_id = ?7";
 	static const char insert[] =
 		"INSERT INTO frames(function, file, line, inlined, outer_frame_id, symbol_state,"
-		"  module_id, offset, inline_depth) SELECT ?1, ?2, ?3, ?4, ?5, ?6, module_id, "
-		"offset,"
-		"  ?8 FROM frames WHERE frame_id = ?7"
+		"  symbol, full_name, name_key, module_id, offset, inline_depth)"
+		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?9, ?10, ?11, module_id, offset, ?8 FROM frames"
+		" WHERE frame_id = ?7"
 		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = ?1,"
-		"  file = ?2, line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6"
+		"  file = ?2, line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6,"
+		"  symbol = ?9, full_name = ?10, name_key = ?11"
 		" RETURNING frame_id";
 	static const char note[] = "INSERT INTO notes(run_id, text) VALUES(?1, ?2)";
 
@@ -85,6 +88,9 @@ static void bind_level(sqlite3_stmt *statement, const struct symbol_level *level
 		sqlite3_bind_null(statement, 5);
 	sqlite3_bind_text(statement, 6, state, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 7, frame_id);
+	bind_name(statement, 9, level->symbol);
+	bind_name(statement, 10, level->full_name);
+	bind_name(statement, 11, level->name_key);
 }
 
 /* The outermost level first, so that each can name the one around it. */

@@ -8,12 +8,13 @@
  *   6       2     0
  *   then per level
  *   0       4     line
- *   4       2     length of the function's name + 1, 0: not known
- *   6       2     length of the file's name + 1, 0: not known
- *   8             both names
+ *   4       5x2   length + 1 of each of TEXTS, 0: there is none
+ *   14      2     0
+ *   16            the texts
  *
  * What comes is checked: the child has read files that may be hostile.
  */
+#include "daemon/name.h"
 #include "daemon/symbols.h"
 
 #include <errno.h>
@@ -46,13 +47,15 @@ struct answer_head {
 	uint16_t zero;
 };
 
+enum { FUNCTION, FILE_NAME, SYMBOL, FULL_NAME, NAME_KEY, TEXTS };
+
 struct answer_level {
 	uint32_t line;
-	uint16_t function_bytes;
-	uint16_t file_bytes;
+	uint16_t bytes[TEXTS];
+	uint16_t zero;
 };
 
-_Static_assert(sizeof(struct answer_head) == 8 && sizeof(struct answer_level) == 8, "pipe format");
+_Static_assert(sizeof(struct answer_head) == 8 && sizeof(struct answer_level) == 16, "pipe format");
 _Static_assert(SYMBOL_NAME_MAX < UINT16_MAX, "lengths are 16 bits");
 
 void (*symbols_worker_job)(const struct symbols_request *request,
@@ -63,22 +66,28 @@ static uint16_t kept_bytes(const char *text)
 	return text ? (uint16_t)(strnlen(text, SYMBOL_NAME_MAX) + 1) : 0;
 }
 
+static void put_level(FILE *out, const struct symbol_level *from)
+{
+	const char *texts[TEXTS] = { from->function, from->file, from->symbol, from->full_name,
+				     from->name_key };
+	struct answer_level level = { .line = from->line };
+
+	for (int i = 0; i < TEXTS; i++)
+		level.bytes[i] = kept_bytes(texts[i]);
+	fwrite(&level, sizeof(level), 1, out);
+	for (int i = 0; i < TEXTS; i++)
+		if (level.bytes[i])
+			fwrite(texts[i], level.bytes[i] - 1u, 1, out);
+}
+
 static void put_answer(FILE *out, uint32_t index, enum symbol_state state,
 		       const struct symbol_level *levels, unsigned count)
 {
 	struct answer_head head = { index, (uint8_t)state, (uint8_t)count, 0 };
 
 	fwrite(&head, sizeof(head), 1, out);
-	for (unsigned i = 0; i < count; i++) {
-		struct answer_level level = { levels[i].line, kept_bytes(levels[i].function),
-					      kept_bytes(levels[i].file) };
-
-		fwrite(&level, sizeof(level), 1, out);
-		if (level.function_bytes)
-			fwrite(levels[i].function, level.function_bytes - 1u, 1, out);
-		if (level.file_bytes)
-			fwrite(levels[i].file, level.file_bytes - 1u, 1, out);
-	}
+	for (unsigned i = 0; i < count; i++)
+		put_level(out, &levels[i]);
 }
 
 static void pipe_answer(struct symbols_sink *sink, size_t index, enum symbol_state state,
@@ -87,6 +96,33 @@ static void pipe_answer(struct symbols_sink *sink, size_t index, enum symbol_sta
 	struct symbols_pipe *self = (struct symbols_pipe *)sink;
 
 	put_answer(self->out, (uint32_t)index, state, levels, count);
+}
+
+/* The worker's own: what was read gets its names here, where a crash costs one module's. */
+static void naming_answer(struct symbols_sink *sink, size_t index, enum symbol_state state,
+			  const struct symbol_level *levels, unsigned count)
+{
+	struct symbol_level named[SYMBOL_LEVELS_MAX] = { { 0 } };
+	struct name names[SYMBOL_LEVELS_MAX];
+
+	for (unsigned i = 0; i < count; i++) {
+		struct symbol_level *level = &named[i];
+
+		*level = levels[i];
+		names[i] = (struct name){ NULL, NULL };
+		if (!level->function)
+			continue;
+		name_make(level->function, level->symbol, &names[i]);
+		if (names[i].display && strcmp(names[i].display, level->function) != 0) {
+			level->full_name = level->function;
+			level->function = names[i].display;
+		}
+		if (names[i].key && strcmp(names[i].key, level->function) != 0)
+			level->name_key = names[i].key;
+	}
+	pipe_answer(sink, index, state, named, count);
+	for (unsigned i = 0; i < count; i++)
+		name_release(&names[i]);
 }
 
 static void pipe_note(struct symbols_sink *sink, const char *text)
@@ -114,6 +150,7 @@ static _Noreturn void worker_child(int fd, const struct symbols_request *request
 	struct symbols_pipe pipe;
 
 	symbols_pipe_init(&pipe, fdopen(fd, "w"));
+	pipe.sink.answer = naming_answer;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* Whatever its parent does on a signal, a worker ends. */
 	for (int number = 1; number < NSIG; number++)
@@ -164,7 +201,7 @@ int symbols_worker_start(struct symbols_worker *worker, const struct symbols_req
 /* Takes one whole answer off `at`. Bytes used, 0: not all there yet, -1: not an answer. */
 static ssize_t take_answer(const char *at, size_t bytes, struct symbols_sink *sink)
 {
-	static char texts[SYMBOL_LEVELS_MAX][2][SYMBOL_NAME_MAX + 1];
+	static char texts[SYMBOL_LEVELS_MAX][TEXTS][SYMBOL_NAME_MAX + 1];
 	struct symbol_level levels[SYMBOL_LEVELS_MAX];
 	struct answer_head head;
 	size_t used = sizeof(head);
@@ -176,16 +213,14 @@ static ssize_t take_answer(const char *at, size_t bytes, struct symbols_sink *si
 		return -1;
 	for (unsigned i = 0; i < head.levels; i++) {
 		struct answer_level level;
-		size_t lengths[2];
+		const char *have[TEXTS];
 
 		if (bytes - used < sizeof(level))
 			return 0;
 		memcpy(&level, at + used, sizeof(level));
 		used += sizeof(level);
-		lengths[0] = level.function_bytes;
-		lengths[1] = level.file_bytes;
-		for (int j = 0; j < 2; j++) {
-			size_t length = lengths[j] ? lengths[j] - 1 : 0;
+		for (int j = 0; j < TEXTS; j++) {
+			size_t length = level.bytes[j] ? level.bytes[j] - 1u : 0;
 
 			if (length > SYMBOL_NAME_MAX)
 				return -1;
@@ -194,9 +229,11 @@ static ssize_t take_answer(const char *at, size_t bytes, struct symbols_sink *si
 			memcpy(texts[i][j], at + used, length);
 			texts[i][j][length] = '\0';
 			used += length;
+			have[j] = level.bytes[j] ? texts[i][j] : NULL;
 		}
-		levels[i] = (struct symbol_level){ lengths[0] ? texts[i][0] : NULL,
-						   lengths[1] ? texts[i][1] : NULL, level.line };
+		levels[i] =
+			(struct symbol_level){ have[FUNCTION], have[FILE_NAME], level.line,
+					       have[SYMBOL],   have[FULL_NAME], have[NAME_KEY] };
 	}
 	if (head.index == ANSWER_NOTE) {
 		if (head.levels != 1 || !levels[0].function)

@@ -137,12 +137,15 @@ CREATE TABLE frames(
   module_id    INTEGER NOT NULL,         -- 0: no module (code made at run time)
   offset       INTEGER NOT NULL,         -- of the return address, from the load bias
   inline_depth INTEGER NOT NULL DEFAULT 0,
-  function     TEXT,                     -- demangled; NULL: not known
+  function     TEXT,                     -- as people call it: std::string, not its templates; NULL: not known
   file         TEXT,
   line         INTEGER,
   inlined      INTEGER NOT NULL DEFAULT 0,
   outer_frame_id INTEGER,                -- the frame this one is inlined into
   symbol_state TEXT NOT NULL DEFAULT 'pending', -- pending, resolved, symbol (no line), unknown
+  symbol       TEXT,                     -- as linkers have it, without version and suffixes
+  full_name    TEXT,                     -- demangled, in full; NULL: it is `function`
+  name_key     TEXT,                     -- the same for a function in every build; NULL: it is `function`
   UNIQUE(module_id, offset, inline_depth)
 );
 CREATE INDEX frames_pending ON frames(module_id) WHERE symbol_state = 'pending';

@@ -52,7 +52,7 @@ recorded() {
 		UNION ALL
 		SELECT w.size, s.parent_stack_id, w.depth + 1, s.frame_id
 		FROM walk w JOIN stacks s ON s.stack_id = w.at)
-	SELECT size || ' ' || f.line || ' ' || f.function FROM walk w
+	SELECT size || ' ' || f.line || ' ' || coalesce(f.full_name, f.function) FROM walk w
 	JOIN frames p ON p.frame_id = w.frame_id
 	JOIN frames f ON f.module_id = p.module_id AND f.offset = p.offset
 	WHERE f.file LIKE '%/$1' ORDER BY size, depth, f.inline_depth" | tr -d '"'

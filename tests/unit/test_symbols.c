@@ -500,7 +500,7 @@ static void test_wrong_use(void **state)
 /* Answers one place, then dies in a way; with symbol tables only it does well. */
 static void dying_job(const struct symbols_request *request, struct symbols_sink *sink)
 {
-	struct symbol_level level = { "early", "/early.c", 7 };
+	struct symbol_level level = { .function = "early", .file = "/early.c", .line = 7 };
 
 	if (request->names_only || strcmp(request->path, self) == 0) {
 		symbols_module(request, sink);
