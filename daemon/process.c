@@ -18,6 +18,7 @@
 
 static void process_free(struct process *process)
 {
+	kept_offers_end(&process->daemon->kept, process);
 	merge_release(process);
 	chunks_release(process);
 	samples_release(process);
