@@ -16,6 +16,7 @@
 #include "daemon/process.h"
 #include "daemon/run.h"
 #include "daemon/symbols.h"
+#include "proto/first_page.h"
 
 #define KEPT_MAX 512u
 /* Descriptors are needed for programs first. */
@@ -190,9 +191,65 @@ static int open_file(const struct process *process, const char *path, uint64_t s
 	return is_deleted(name) ? open_nameless(process, start, name) : open_as(process, name);
 }
 
-void kept_add(struct kept *kept, const struct process *process, int64_t module_id, const char *path,
-	      uint64_t start)
+static void offer_release(struct kept_offer *offer)
 {
+	close(offer->fd);
+	offer->process = NULL;
+}
+
+void kept_offer(struct kept *kept, const struct process *process, int fd)
+{
+	struct kept_offer *offer = &kept->offers[kept->next_offer % KEPT_OFFERS];
+	unsigned char page[FIRST_PAGE_BYTES] = { 0 };
+
+	fd = regular(fd);
+	if (fd < 0)
+		return;
+	if (pread(fd, page, sizeof(page), 0) <= 0 || !room()) {
+		close(fd);
+		return;
+	}
+	if (offer->process)
+		offer_release(offer);
+	kept->next_offer++;
+	*offer = (struct kept_offer){ process, first_page_sum(page), fd };
+}
+
+/* NULL: there is none. */
+static const struct kept_offer *find_offer(const struct kept *kept, const struct process *process,
+					   uint64_t first_page)
+{
+	for (unsigned i = 0; first_page && i < KEPT_OFFERS; i++)
+		if (kept->offers[i].process == process && kept->offers[i].first_page == first_page)
+			return &kept->offers[i];
+	return NULL;
+}
+
+void kept_offer_name(const struct kept *kept, const struct process *process, uint64_t first_page,
+		     char *ret, unsigned bytes)
+{
+	const struct kept_offer *offer = find_offer(kept, process, first_page);
+	char link[64];
+	ssize_t got = 0;
+
+	if (offer) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", offer->fd);
+		got = readlink(link, ret, bytes - 1);
+	}
+	ret[got > 0 ? got : 0] = '\0';
+}
+
+void kept_offers_end(struct kept *kept, const struct process *process)
+{
+	for (unsigned i = 0; i < KEPT_OFFERS; i++)
+		if (kept->offers[i].process == process)
+			offer_release(&kept->offers[i]);
+}
+
+void kept_add(struct kept *kept, const struct process *process, int64_t module_id, const char *path,
+	      uint64_t start, uint64_t first_page)
+{
+	const struct kept_offer *offer = find_offer(kept, process, first_page);
 	unsigned most = room();
 	struct kept_file *file;
 	int fd;
@@ -204,7 +261,11 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 			return;
 	if (!kept->files)
 		kept->files = calloc(KEPT_MAX, sizeof(*kept->files));
-	fd = kept->files ? open_file(process, path, start) : -1;
+	if (!kept->files)
+		return;
+	fd = offer ? fcntl(offer->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0)
+		fd = open_file(process, path, start);
 	if (fd < 0)
 		return;
 	if (kept->count < most) {
@@ -218,10 +279,22 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 
 void kept_clear(struct kept *kept)
 {
+	for (unsigned i = 0; i < KEPT_OFFERS; i++)
+		if (kept->offers[i].process)
+			offer_release(&kept->offers[i]);
 	for (unsigned i = 0; i < kept->count; i++)
 		close(kept->files[i].fd);
 	free(kept->files);
-	*kept = (struct kept){ 0 };
+	kept->files = NULL;
+	kept->count = kept->next = 0;
+}
+
+bool kept_any(const struct kept *kept)
+{
+	for (unsigned i = 0; i < KEPT_OFFERS; i++)
+		if (kept->offers[i].process)
+			return true;
+	return kept->count > 0;
 }
 
 char *kept_text(const struct kept *kept)

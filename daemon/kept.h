@@ -6,6 +6,7 @@
 #ifndef HEAPTAPE_DAEMON_KEPT_H
 #define HEAPTAPE_DAEMON_KEPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct process;
@@ -16,9 +17,20 @@ struct kept_file {
 	int fd;
 };
 
+/* A descriptor that a program has sent of a file it is about to load. */
+struct kept_offer {
+	const struct process *process; /* NULL: none */
+	uint64_t first_page;
+	int fd;
+};
+
+#define KEPT_OFFERS 64
+
 struct kept {
 	struct kept_file *files;
 	unsigned count, next; /* the next to be given up when there is no room */
+	struct kept_offer offers[KEPT_OFFERS];
+	unsigned next_offer; /* likewise */
 };
 
 #define KEPT_DELETED " (deleted)"
@@ -27,9 +39,22 @@ struct kept {
  * place any more has KEPT_DELETED behind it. */
 void kept_kernel_name(const struct process *process, uint64_t start, char *ret, unsigned bytes);
 
-/* Holds on to the module's file, if it can be had. */
+/* Takes over a descriptor, of whatever kind. */
+void kept_offer(struct kept *kept, const struct process *process, int fd);
+
+/* What was offered and begins so: its name as the kernel calls it, as above. */
+void kept_offer_name(const struct kept *kept, const struct process *process, uint64_t first_page,
+		     char *ret, unsigned bytes);
+
+/* What the process has offered and did not come to use. */
+void kept_offers_end(struct kept *kept, const struct process *process);
+
+/* Holds on to the module's file, if it can be had: what was offered and begins with that page, or what is
+ * at its path. */
 void kept_add(struct kept *kept, const struct process *process, int64_t module_id, const char *path,
-	      uint64_t start);
+	      uint64_t start, uint64_t first_page);
+
+bool kept_any(const struct kept *kept);
 void kept_clear(struct kept *kept);
 
 /* "MODULE=DESCRIPTOR,..." for symbols_spawn(), malloced; NULL: nothing is kept. */

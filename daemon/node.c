@@ -99,6 +99,9 @@ int process_module(struct process *process, const Heaptape__Module *message)
 	/* By a descriptor's number nobody would know it, nor find it. */
 	if (strncmp(path, "/proc/", 6) == 0) {
 		kept_kernel_name(process, message->start, name, sizeof(name));
+		if (!name[0]) /* it is over */
+			kept_offer_name(&process->daemon->kept, process, message->first_page, name,
+					sizeof(name));
 		if (name[0] && strstr(name, KEPT_DELETED))
 			*strstr(name, KEPT_DELETED) = '\0';
 		path = name[0] ? name : path;
@@ -106,7 +109,8 @@ int process_module(struct process *process, const Heaptape__Module *message)
 	module_id = stacks_module(&process->daemon->stacks, path, build_id);
 	if (module_id < 0)
 		module_id = 0;
-	kept_add(&process->daemon->kept, process, module_id, path, message->start);
+	kept_add(&process->daemon->kept, process, module_id, path, message->start,
+		 message->first_page);
 	for (at = process->mapping_count; at && mappings[at - 1].start > message->start; at--)
 		mappings[at] = mappings[at - 1];
 	mappings[at] =

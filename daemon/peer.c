@@ -103,6 +103,7 @@ int peer_new(struct server *server, int fd, pid_t pid)
 	peer->fd = fd;
 	peer->pid = pid;
 	peer->passed_fd = -1;
+	peer->file_fd = -1;
 	peer->ring.fd = -1;
 	peer->connected_ns = clock_monotonic_ns();
 	if (!pace_begin(peer)) {
@@ -122,6 +123,13 @@ static void drop_rest(struct peer *peer)
 	peer->rest_bytes = 0;
 	free(peer->rest);
 	peer->rest = NULL;
+}
+
+static void drop_file(struct peer *peer)
+{
+	if (peer->file_fd >= 0)
+		close(peer->file_fd);
+	peer->file_fd = -1;
 }
 
 void peer_end_process(struct peer *peer)
@@ -168,6 +176,7 @@ void peer_free(struct peer *peer)
 	close(peer->fd);
 	if (peer->passed_fd >= 0)
 		close(peer->passed_fd);
+	drop_file(peer);
 	drop_rest(peer);
 	free(peer);
 	server_changed(server);
@@ -289,6 +298,11 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		return process_nodes(process, frame->stack_nodes);
 	case HEAPTAPE__FRAME__BODY_MODULE:
 		return process_module(process, frame->module);
+	case HEAPTAPE__FRAME__BODY_MODULE_FILE:
+		if (peer->file_fd >= 0)
+			kept_offer(&process->daemon->kept, process, peer->file_fd);
+		peer->file_fd = -1; /* the keeper's now */
+		return 0;
 	case HEAPTAPE__FRAME__BODY_THREAD_START:
 		return process_thread_start(process, frame->thread_start);
 	case HEAPTAPE__FRAME__BODY_THREAD_END:
@@ -356,13 +370,14 @@ static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
 	peer->server->rest_bytes += bytes;
 }
 
-/* Takes a descriptor that came along: another connection, or, before the first frame is taken, the
- * memory. Returns the bytes that came with it and are no part of the stream (proto/wire.h). */
-static size_t take_descriptors(struct peer *peer, struct msghdr *message)
+/* Takes a descriptor that came along: another connection, a module's file, or, before the first frame is
+ * taken, the memory. Returns the bytes that came with it and are no part of the stream (proto/wire.h);
+ * `last` is the last one that came. */
+static size_t take_descriptors(struct peer *peer, struct msghdr *message, uint8_t last)
 {
 	size_t apart = 0;
 
-	if ((message->msg_flags & MSG_CTRUNC) && peer->state != PEER_NEW) {
+	if ((message->msg_flags & MSG_CTRUNC) && peer->state != PEER_NEW && !last) {
 		children_lost(peer);
 		apart = 1;
 	}
@@ -381,6 +396,8 @@ static size_t take_descriptors(struct peer *peer, struct msghdr *message)
 				apart = 1;
 			else if (peer->passed_fd < 0 && peer->state == PEER_NEW)
 				peer->passed_fd = fd;
+			else if (peer->file_fd < 0 && peer->state == PEER_PROGRAM)
+				peer->file_fd = fd;
 			else
 				close(fd);
 		}
@@ -402,7 +419,7 @@ static ssize_t receive(struct peer *peer, uint8_t *to, size_t bytes, size_t *ret
 				  .msg_controllen = sizeof(control.room) };
 	ssize_t got = recvmsg(peer->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	*ret_apart = got > 0 ? take_descriptors(peer, &message) : 0;
+	*ret_apart = got > 0 ? take_descriptors(peer, &message, to[got - 1]) : 0;
 	if (got >= 0 && (message.msg_flags & MSG_CTRUNC))
 		peer->lost_fds = true;
 	return got;

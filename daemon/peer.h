@@ -55,6 +55,7 @@ struct peer {
 	uint64_t connected_ns;
 
 	int passed_fd; /* came with the first frame; -1 none */
+	int file_fd;   /* a module's file (message ModuleFile follows at once); -1 none */
 	bool lost_fds; /* some did not fit, or there was no descriptor left to take them */
 	uint8_t *rest; /* the beginning of a frame that is not whole yet */
 	size_t rest_bytes;

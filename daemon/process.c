@@ -12,11 +12,13 @@
 #include "daemon/run.h"
 #include "daemon/text.h"
 #include "daemon/title.h"
+#include "proto/image.h"
 
 #define FOREIGN_NOTES_MAX 64 /* of one process */
 
 static void process_free(struct process *process)
 {
+	kept_offers_end(&process->daemon->kept, process);
 	merge_release(process);
 	chunks_release(process);
 	samples_release(process);
@@ -54,6 +56,8 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 				  hello->foreign_symbols },
 		    3);
 	writer_bind_text(add, 9, hello->foreign_path);
+	if (hello->unrecorded)
+		writer_bind_text(add, 10, image_reason_text(hello->unrecorded));
 	error = writer_run(writer, add);
 	process->parent_process_id = parent;
 	if (!error) {
@@ -121,6 +125,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 	process->next = daemon->processes;
 	daemon->processes = process;
 	run_add_process(run, process);
+	run->unrecorded += hello->unrecorded != 0;
 	control_new_process(process, hello);
 	*ret_process = process;
 	return 0;

@@ -183,7 +183,7 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 
 		if (peer_fd < 0 &&
 		    (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-			if (server->daemon.kept.count) {
+			if (kept_any(&server->daemon.kept)) {
 				kept_clear(&server->daemon.kept);
 				continue;
 			}

@@ -31,8 +31,8 @@
 	    "LIMIT 1) WHERE run_id=?1")                                                            \
 	ROW(RUN_UNENDED, "SELECT count(*) FROM processes WHERE run_id=? AND ending='running'")     \
 	ROW(PROCESS_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "      \
-			 "command, started_ns, ending, forked, foreign_symbols, foreign_path) "    \
-			 "VALUES(?1,?2,?3,?4,?5,?6,'running',?7,?8,?9)")                           \
+			 "command, started_ns, ending, forked, foreign_symbols, foreign_path, "    \
+			 "unrecorded_reason) VALUES(?1,?2,?3,?4,?5,?6,'running',?7,?8,?9,?10)")    \
 	ROW(UNRECORDED_ADD, "INSERT INTO processes(run_id, parent_process_id, pid, executable, "   \
 			    "command, started_ns, ending, unrecorded_reason) "                     \
 			    "VALUES(?1,?2,?3,?4,?5,?6,'running',?7)")                              \

@@ -14,6 +14,7 @@
 #define SEGMENTS_MAX 32u
 #define DYNAMIC_MAX 4096u
 #define CHAIN_MAX 4096u
+#define NAME_BYTES 32u
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define OUR_DATA ELFDATA2LSB
@@ -94,15 +95,19 @@ static bool is_checker(const char *name)
 
 bool image_list_has_checker(const char *list)
 {
-	const char *name = list;
+	const char *name = list; /* after the last slash */
 
-	for (const char *at = list; *at; at++) {
-		if (*at == '/' || *at == ':' || *at == ' ')
+	for (const char *at = list;; at++) {
+		if (*at == '/') {
 			name = at + 1;
-		else if (at == name && is_checker(name))
-			return true;
+		} else if (!*at || *at == ':' || *at == ' ') {
+			if (is_checker(name))
+				return true;
+			if (!*at)
+				return false;
+			name = at + 1;
+		}
 	}
-	return false;
 }
 
 static long read_at(const struct file *file, void *to, uint64_t bytes, uint64_t offset)
@@ -136,9 +141,25 @@ static bool read_mapped(const struct file *file, void *to, uint64_t bytes, uint6
 	return false;
 }
 
+/* As much of a string that will lie at an address as fits; "" where there is none. */
+static void read_mapped_text(const struct file *file, char *to, uint64_t room, uint64_t address)
+{
+	to[0] = '\0';
+	for (unsigned i = 0; i < file->segment_count; i++) {
+		const Elf64_Phdr *segment = &file->segments[i];
+
+		if (segment->p_type == PT_LOAD && address - segment->p_vaddr < segment->p_filesz) {
+			read_text(file, to, room, segment->p_offset + (address - segment->p_vaddr));
+			return;
+		}
+	}
+}
+
 /* What the dynamic section says of names. */
 struct names {
-	uint64_t strings, symbols, hash;
+	uint64_t strings, symbols;
+	uint64_t gnu_hash; /* of the names that are defined; 0: there is none */
+	uint64_t hash;	   /* of all names, in older files; 0: there is none */
 };
 
 static bool read_entry(const struct file *file, const Elf64_Phdr *dynamic, unsigned i,
@@ -151,21 +172,29 @@ static bool read_entry(const struct file *file, const Elf64_Phdr *dynamic, unsig
 
 static bool needs_checker(const struct file *file, const Elf64_Phdr *dynamic, uint64_t strings)
 {
-	char name[32] = "";
+	char name[NAME_BYTES];
 	Elf64_Dyn entry;
 
 	for (unsigned i = 0; read_entry(file, dynamic, i, &entry); i++) {
 		if (entry.d_tag != DT_NEEDED)
 			continue;
-		for (unsigned bytes = sizeof(name) - 1; bytes; bytes /= 2)
-			if (read_mapped(file, name, bytes, strings + entry.d_un.d_val)) {
-				name[bytes] = '\0';
-				break;
-			}
+		read_mapped_text(file, name, sizeof(name), strings + entry.d_un.d_val);
 		if (is_checker(name))
 			return true;
 	}
 	return false;
+}
+
+/* Reads symbol `index`. True: it has that name. */
+static bool is_symbol(const struct file *file, const struct names *names, uint32_t index,
+		      const char *name, Elf64_Sym *ret)
+{
+	char found[NAME_BYTES];
+
+	if (!read_mapped(file, ret, sizeof(*ret), names->symbols + index * (uint64_t)sizeof(*ret)))
+		return false;
+	read_mapped_text(file, found, sizeof(found), names->strings + ret->st_name);
+	return is_same(found, name);
 }
 
 static uint32_t gnu_hash(const char *name)
@@ -177,20 +206,32 @@ static uint32_t gnu_hash(const char *name)
 	return hash;
 }
 
-/* Does the program define the name? By the table in which the dynamic linker looks it up. */
-static bool defines(const struct file *file, const struct names *names, const char *name)
+/* The names that are not defined here come first, and in no order. */
+static bool gnu_find_undefined(const struct file *file, const struct names *names, uint32_t first,
+			       const char *name, Elf64_Sym *ret)
+{
+	for (uint32_t index = 1; index < first && index < CHAIN_MAX; index++)
+		if (is_symbol(file, names, index, name, ret))
+			return true;
+	return false;
+}
+
+static bool gnu_find(const struct file *file, const struct names *names, const char *name,
+		     bool defined, Elf64_Sym *ret)
 {
 	uint32_t head[4], hash = gnu_hash(name), index, link; /* buckets, first, words, shift */
 	uint64_t word, buckets, chains;
-	char found[32];
-	Elf64_Sym symbol;
 
-	if (!read_mapped(file, head, sizeof(head), names->hash) || !head[0] || !head[2] ||
+	if (!read_mapped(file, head, sizeof(head), names->gnu_hash))
+		return false;
+	if (!defined)
+		return gnu_find_undefined(file, names, head[1], name, ret);
+	if (!head[0] || !head[2] ||
 	    !read_mapped(file, &word, sizeof(word),
-			 names->hash + sizeof(head) + hash / 64 % head[2] * sizeof(word)) ||
+			 names->gnu_hash + sizeof(head) + hash / 64 % head[2] * sizeof(word)) ||
 	    !(word >> hash % 64 & word >> (hash >> head[3] % 32) % 64 & 1))
 		return false;
-	buckets = names->hash + sizeof(head) + head[2] * sizeof(word);
+	buckets = names->gnu_hash + sizeof(head) + head[2] * sizeof(word);
 	chains = buckets + head[0] * (uint64_t)sizeof(index);
 	if (!read_mapped(file, &index, sizeof(index), buckets + hash % head[0] * sizeof(index)))
 		return false;
@@ -198,25 +239,87 @@ static bool defines(const struct file *file, const struct names *names, const ch
 		if (!read_mapped(file, &link, sizeof(link),
 				 chains + (index - head[1]) * (uint64_t)sizeof(link)))
 			return false;
-		if ((link | 1) == (hash | 1) &&
-		    read_mapped(file, &symbol, sizeof(symbol),
-				names->symbols + index * (uint64_t)sizeof(symbol)) &&
-		    read_mapped(file, found, sizeof(found), names->strings + symbol.st_name)) {
-			found[sizeof(found) - 1] = '\0';
-			if (is_same(found, name))
-				return true;
-		}
+		if ((link | 1) == (hash | 1) && is_symbol(file, names, index, name, ret))
+			return true;
 		if (link & 1)
 			return false;
 	}
 	return false;
 }
 
-/* By a library it needs, or the runtime that is linked in. */
-static bool is_sanitized(const struct file *file, const Elf64_Phdr *dynamic)
+static uint32_t sysv_hash(const char *name)
+{
+	uint32_t hash = 0;
+
+	while (*name) {
+		hash = (hash << 4) + (unsigned char)*name++;
+		hash ^= hash >> 24 & 0xf0;
+	}
+	return hash & 0x0fffffff;
+}
+
+static bool sysv_find(const struct file *file, const struct names *names, const char *name,
+		      Elf64_Sym *ret)
+{
+	uint32_t head[2], index; /* buckets, symbols */
+	uint64_t buckets = names->hash + sizeof(head);
+
+	if (!read_mapped(file, head, sizeof(head), names->hash) || !head[0] ||
+	    !read_mapped(file, &index, sizeof(index),
+			 buckets + sysv_hash(name) % head[0] * sizeof(index)))
+		return false;
+	for (unsigned i = 0; index && i < CHAIN_MAX; i++) {
+		if (is_symbol(file, names, index, name, ret))
+			return true;
+		if (!read_mapped(file, &index, sizeof(index),
+				 buckets + (head[0] + (uint64_t)index) * sizeof(index)))
+			return false;
+	}
+	return false;
+}
+
+/* Has the program such a dynamic symbol, defined by itself or not? By the table in which the dynamic
+ * linker looks it up. */
+static bool has_symbol(const struct file *file, const struct names *names, const char *name,
+		       bool defined, bool weak)
+{
+	Elf64_Sym symbol;
+
+	if (names->gnu_hash ? !gnu_find(file, names, name, defined, &symbol)
+			    : !names->hash || !sysv_find(file, names, name, &symbol))
+		return false;
+	return (symbol.st_shndx != SHN_UNDEF) == defined &&
+	       (!weak || ELF64_ST_BIND(symbol.st_info) == STB_WEAK);
+}
+
+/* clang exports the runtime's names. */
+static bool exports_runtime(const struct file *file, const struct names *names)
 {
 	static const char *const starts[] = { "__asan_init", "__tsan_init",   "__lsan_init",
 					      "__msan_init", "__hwasan_init", "__memprof_init" };
+
+	for (unsigned i = 0; i < sizeof(starts) / sizeof(*starts); i++)
+		if (has_symbol(file, names, starts[i], true, false))
+			return true;
+	return false;
+}
+
+/*
+ * gcc does not (-static-libasan), and of a stripped program two traces are left together: an allocator
+ * that is defined weakly, as the runtimes do with all they intercept, and the function with which a
+ * program may help the runtime to name addresses. UBSan's runtime, which has no allocator, asks for
+ * that, too; other allocators are not weak.
+ */
+static bool holds_runtime(const struct file *file, const struct names *names)
+{
+	return has_symbol(file, names, "malloc", true, true) &&
+	       has_symbol(file, names, "sigaction", true, true) &&
+	       has_symbol(file, names, "__sanitizer_symbolize_code", false, true);
+}
+
+/* By a library it needs, or the runtime that is linked in. */
+static bool is_sanitized(const struct file *file, const Elf64_Phdr *dynamic)
+{
 	struct names names = { 0 };
 	Elf64_Dyn entry;
 
@@ -226,14 +329,12 @@ static bool is_sanitized(const struct file *file, const Elf64_Phdr *dynamic)
 		else if (entry.d_tag == DT_SYMTAB)
 			names.symbols = entry.d_un.d_ptr;
 		else if (entry.d_tag == DT_GNU_HASH)
+			names.gnu_hash = entry.d_un.d_ptr;
+		else if (entry.d_tag == DT_HASH)
 			names.hash = entry.d_un.d_ptr;
 	}
-	if (names.strings && needs_checker(file, dynamic, names.strings))
-		return true;
-	for (unsigned i = 0; names.hash && i < sizeof(starts) / sizeof(*starts); i++)
-		if (defines(file, &names, starts[i]))
-			return true;
-	return false;
+	return names.strings && (needs_checker(file, dynamic, names.strings) ||
+				 exports_runtime(file, &names) || holds_runtime(file, &names));
 }
 
 static bool is_musl(const struct file *file, const Elf64_Phdr *interpreter)

@@ -13,25 +13,27 @@
 
 /* Why a program is not recorded; travels in message Unrecorded. */
 /*      NAME          sentence, in table processes and for people */
-#define IMAGE_REASONS(ROW)                                                                      \
-	ROW(RECORDABLE, "")                                                                     \
-	ROW(STATIC, "it is statically linked, so there is no malloc to take over")              \
-	ROW(SETUID, "it is setuid, and the system does not load anything foreign into such a "  \
-		    "program")                                                                  \
-	ROW(SETGID, "it is setgid, and the system does not load anything foreign into such a "  \
-		    "program")                                                                  \
-	ROW(RIGHTS, "its effective user or group is not the real one, and the system does not " \
-		    "load anything foreign into such a program")                                \
-	ROW(CAPABILITIES, "it has file capabilities, and the system does not load anything "    \
-			  "foreign into such a program")                                        \
-	ROW(MACHINE, "it is made for another kind of processor than heaptape")                  \
-	ROW(MUSL, "it uses the musl C library, heaptape needs glibc")                           \
-	ROW(SANITIZER, "it is built with a sanitizer, which brings its own allocator")          \
-	ROW(CHECKER, "LD_PRELOAD brings a memory checker, which has its own allocator")         \
-	ROW(DATA_LIMIT, "its RLIMIT_DATA is too low for heaptape's memory beside its own")      \
-	ROW(UNREACHABLE, "heaptape cannot be reached from its root folder or as its user")      \
-	ROW(FILTER, "a seccomp filter that it inherits forbids what recording needs")           \
-	ROW(ENVIRONMENT, "it was started with an environment without heaptape's (see --follow)")
+#define IMAGE_REASONS(ROW)                                                                       \
+	ROW(RECORDABLE, "")                                                                      \
+	ROW(STATIC, "it is statically linked, so there is no malloc to take over")               \
+	ROW(SETUID, "it is setuid, and the system does not load anything foreign into such a "   \
+		    "program")                                                                   \
+	ROW(SETGID, "it is setgid, and the system does not load anything foreign into such a "   \
+		    "program")                                                                   \
+	ROW(RIGHTS, "its effective user or group is not the real one, and the system does not "  \
+		    "load anything foreign into such a program")                                 \
+	ROW(CAPABILITIES, "it has file capabilities, and the system does not load anything "     \
+			  "foreign into such a program")                                         \
+	ROW(MACHINE, "it is made for another kind of processor than heaptape")                   \
+	ROW(MUSL, "it uses the musl C library, heaptape needs glibc")                            \
+	ROW(SANITIZER, "it is built with a sanitizer, which brings its own allocator")           \
+	ROW(CHECKER, "LD_PRELOAD brings a memory checker, which has its own allocator")          \
+	ROW(DATA_LIMIT, "its RLIMIT_DATA is too low for heaptape's memory beside its own")       \
+	ROW(UNREACHABLE, "heaptape cannot be reached from its root folder or as its user")       \
+	ROW(FILTER, "a seccomp filter that it inherits forbids what recording needs")            \
+	ROW(ENVIRONMENT, "it was started with an environment without heaptape's (see --follow)") \
+	ROW(REPLACED, "it runs inside a tool that replaces every allocator with its own "        \
+		      "(valgrind)")
 
 enum image_reason {
 #define ROW(NAME, text) IMAGE_##NAME,

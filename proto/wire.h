@@ -12,7 +12,9 @@
  * A forked child that cannot connect (it has another root folder, user or mount namespace) makes a
  * pair of sockets and sends one end, as SCM_RIGHTS, through the connection it has from its parent.
  * One byte goes with it, which is no part of the stream: it may lie in the middle of a frame of the
- * parent's. A descriptor ends what recvmsg(2) returns, so it is the last byte of that.
+ * parent's. A descriptor ends what recvmsg(2) returns, so it is the last byte of that. It is 0, and no
+ * other frame that a descriptor travels with ends so: the two are told apart also where the descriptor
+ * itself could not be received.
  *
  * The few functions here write message heads without protobuf-c, for the shim, which brings
  * nothing but libc into the program; tests decode what they write with protobuf-c.

@@ -228,6 +228,8 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 {
 	struct span *span = span_of(block);
 
+	if (unlikely(block == HT_OWN_PROBE))
+		return HT_OWN_ANSWER;
 	if (unlikely(!span || !block_looks_live(span, block)))
 		span = ht_block_checked(block, "malloc_usable_size");
 	if (unlikely(ht_guard_on && span))
@@ -251,6 +253,10 @@ HT_EXPORT size_t HT_API(malloc_usable_size)(void *block)
 	TWIN(__libc_pvalloc, pvalloc)           \
 	TWIN(__posix_memalign, posix_memalign)
 TWINS(API_TWIN)
+
+size_t ht_own_usable_size(void *block)
+	__attribute__((visibility("hidden"), alias("malloc_usable_size"),
+		       copy(malloc_usable_size)));
 
 void free_sized(void *block, size_t size_bytes) __attribute__((visibility("default")));
 void free_aligned_sized(void *block, size_t alignment, size_t size_bytes)

@@ -1,6 +1,7 @@
 /*
  * dlclose: what stacks remember about an object goes with it (shim/modules.h).
- * dlopen: who looks into the C library before us shall find us there.
+ * dlopen: who looks into the C library before us shall find us there, and a file that is deleted as soon
+ * as it is loaded shall not lose its names.
  * dlmopen: a namespace of its own has a C library of its own, whose blocks are not recorded.
  */
 #include <dlfcn.h>
@@ -61,6 +62,8 @@ static __attribute__((noinline)) open_function *open_real(const char *file, int 
 	}
 	if ((mode & RTLD_DEEPBIND) || is_libc(file))
 		ht_foreign_rename();
+	if (file && strchr(file, '/') && !(mode & RTLD_NOLOAD))
+		ht_module_offer(file);
 	return open;
 }
 

@@ -150,6 +150,11 @@ void ht_foreign_init(void)
 		ht_libc()->dlerror(); /* not the program's to see */
 }
 
+bool ht_foreign_replaces(void)
+{
+	return ht_own_usable_size(HT_OWN_PROBE) != HT_OWN_ANSWER;
+}
+
 /* The kernel looks before it says that the first argument makes no sense. */
 static bool is_readable(const void *p)
 {

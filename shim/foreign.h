@@ -18,6 +18,9 @@ extern struct foreign ht_foreign;
 /* Finds the allocator behind us, and counts the names; before there are threads. */
 void ht_foreign_init(void);
 
+/* True when a tool that translates the program's code has put other functions in the place of ours. */
+bool ht_foreign_replaces(void);
+
 /* True when p, which is not ours, is to all appearances a block of the allocator behind us. */
 bool ht_foreign_owns(const void *p);
 

@@ -69,7 +69,7 @@ static void begin_anew(bool announced)
 	ht_settings.dormant = dormant;
 	ht_epoch_ticks = ht_clock_ticks();
 	if (parents && ht_begin(true))
-		ht_control_set(&ht_ring.head->control);
+		ht_watch();
 	else
 		ht_link_off(NULL, 0);
 	ht_link_forget();

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "proto/image.h"
 #include "proto/wire.h"
 #include "shim/clock.h"
 #include "shim/foreign.h"
@@ -36,7 +37,8 @@ enum {
 	HELLO_HELD_BYTES,
 	HELLO_FOREIGN_SYMBOLS,
 	HELLO_FOREIGN_PATH,
-	HELLO_OBSTACLE
+	HELLO_OBSTACLE,
+	HELLO_UNRECORDED
 };
 
 /* Room for a Frame head with a length of up to 2 MiB, as a varint of exactly three bytes. */
@@ -138,6 +140,8 @@ size_t ht_hello_frame(uint8_t *out, bool forked, const char *obstacle)
 	}
 	if (obstacle)
 		put_text(&put, HELLO_OBSTACLE, obstacle);
+	if (ht_replaced)
+		wire_put_uint(&put, HELLO_UNRECORDED, IMAGE_REPLACED);
 	for (unsigned i = 0; i < ht_settings.line_count; i++)
 		put_text(&put, HELLO_SETTINGS, ht_settings.lines[i]);
 	put_executable(&put);

@@ -24,6 +24,7 @@
 #include "shim/unwind.h"
 
 int ht_pid;
+bool ht_replaced;
 bool ht_stacks_on;
 bool ht_free_stacks_on;
 
@@ -59,11 +60,6 @@ static void drop_descriptor(void)
 	ht_ring.fd = -1;
 }
 
-static void watch(void)
-{
-	ht_control_set(&ht_ring.head->control);
-}
-
 /* In a child that cannot connect: says so where its parent's record is, then has nothing to do with
  * that any more. */
 static void leave_parents_ring(void)
@@ -71,6 +67,13 @@ static void leave_parents_ring(void)
 	__atomic_fetch_add(&ht_ring.head->lost_forks, 1, __ATOMIC_RELAXED);
 	ht_ring_renew(&ht_ring);
 	drop_descriptor();
+}
+
+void ht_watch(void)
+{
+	static const uint32_t off;
+
+	ht_control_set(ht_replaced ? &off : &ht_ring.head->control);
 }
 
 bool ht_begin(bool forked)
@@ -160,6 +163,8 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 	ht_shell_init();
 	ht_foreign_init();
 	ht_settings_read(envp);
+	ht_replaced = ht_foreign_replaces();
+	ht_settings.guard = ht_settings.guard && !ht_replaced;
 	ht_follow_init(envp);
 	if (ht_settings.socket[0] && ht_follow_leaves_out()) {
 		ht_link_off(NULL, 0);
@@ -183,13 +188,13 @@ __attribute__((constructor(101))) static void begin(int argc, char **argv, char 
 		return;
 	}
 	ht_threads_init();
-	if (ht_settings.dormant && !ht_settings.guard) {
+	if (ht_replaced || (ht_settings.dormant && !ht_settings.guard)) {
 		ht_thread_drop_bootstrap();
 		ht_epoch_ticks = ht_clock_ticks();
 	} else {
 		ht_thread_adopt_bootstrap();
 	}
-	watch();
+	ht_watch();
 	if (!ht_guard_on)
 		ht_libc()->on_exit(at_exit, NULL);
 }

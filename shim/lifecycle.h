@@ -19,6 +19,9 @@
  * process is not recorded. */
 bool ht_begin(bool forked);
 
+/* From now on events are recorded while the daemon wants it. */
+void ht_watch(void);
+
 /* The process is about to end (or, for PROCESS_EXEC, to become another program). Does nothing in a
  * vfork child, which only borrows our memory. */
 void ht_ending(enum process_end how, int code);
@@ -31,5 +34,9 @@ void ht_ending_failed(void);
 
 /* The process that is recorded here; 0: none. */
 extern int ht_pid;
+
+/* Our malloc is never called (ht_foreign_replaces): the daemon knows the process and its forks, but there
+ * are no events. */
+extern bool ht_replaced;
 
 #endif

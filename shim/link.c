@@ -284,6 +284,18 @@ static bool still_ours(void)
 	return false;
 }
 
+/* Of a frame that was taken up to here. */
+static void keep_unsent(struct iovec *iov, unsigned parts, size_t taken)
+{
+	ht_link.frames++;
+	advance(&iov, &parts, taken);
+	ht_link.unsent_at = 0;
+	for (; parts; iov++, parts--) {
+		memcpy(unsent + ht_link.unsent_bytes, iov->iov_base, iov->iov_len);
+		ht_link.unsent_bytes += (uint32_t)iov->iov_len;
+	}
+}
+
 int ht_link_send(struct iovec *iov, unsigned parts)
 {
 	int error = -EPIPE;
@@ -300,14 +312,30 @@ int ht_link_send(struct iovec *iov, unsigned parts)
 		ht_link.refused = true;
 		return error;
 	}
-	ht_link.frames++;
-	advance(&iov, &parts, (size_t)ret);
-	ht_link.unsent_at = 0;
-	for (; parts; iov++, parts--) {
-		memcpy(unsent + ht_link.unsent_bytes, iov->iov_base, iov->iov_len);
-		ht_link.unsent_bytes += (uint32_t)iov->iov_len;
-	}
+	keep_unsent(iov, parts, (size_t)ret);
 	return 0;
+}
+
+int ht_link_pass(struct iovec frame, int passed_fd)
+{
+	union passed control;
+	int error;
+	long ret;
+
+	if (ht_link.state != LINK_ON || !still_ours())
+		return -EPIPE;
+	error = ht_link_push();
+	if (error)
+		return error;
+	pass(&control, passed_fd);
+	ret = send_some(ht_link.fd, &frame, 1, &control, MSG_DONTWAIT);
+	if (ret >= 0)
+		keep_unsent(&frame, 1, (size_t)ret);
+	else if (
+		ret !=
+		-EAGAIN) /* a user's descriptors in flight are counted; the rest is seen next time */
+		return -EPERM;
+	return ret < 0 ? -EAGAIN : 0;
 }
 
 static void wait_at_most(unsigned milliseconds)

@@ -63,6 +63,10 @@ int ht_link_first(struct iovec *iov, unsigned parts, int passed_fd);
  */
 int ht_link_send(struct iovec *iov, unsigned parts);
 
+/* Sends a small frame together with a descriptor, likewise; whether it went does not matter to what
+ * follows. -EPERM: the system does not let it. */
+int ht_link_pass(struct iovec frame, int passed_fd);
+
 /* Pushes what is kept of the latest frame. Returns as ht_link_send. The lock is held. */
 int ht_link_push(void);
 

@@ -7,15 +7,19 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "proto/first_page.h"
 #include "proto/wire.h"
 #include "shim/clock.h"
 #include "shim/libc.h"
+#include "shim/lifecycle.h"
 #include "shim/link.h"
 #include "shim/modules.h"
 #include "shim/object.h"
 #include "shim/row_cache.h"
+#include "shim/settings.h"
 #include "shim/stack_table.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
@@ -24,6 +28,13 @@
 #define PATHS_BYTES (256u << 10)
 #define BUILD_ID_MAX 64
 #define SEND_TRIES 100
+/* The descriptors that a user has in flight are limited to RLIMIT_NOFILE, and are the program's. */
+#define OFFERS_MAX 256u
+#define OFFERS_PART 4u
+#define OFFER_TRIES 5
+/* The tag of Frame.module_file in proto/event.proto. */
+#define MODULE_FILE_LOW (uint8_t)(19 << 3 | WIRE_BYTES | 0x80)
+#define MODULE_FILE_HIGH (uint8_t)(19 << 3 >> 7)
 
 struct module {
 	struct eh_object object;
@@ -322,10 +333,114 @@ void ht_modules_unload_end(void)
 	__atomic_fetch_add(&ht_stack_version, STACK_VERSION_STEP - 1, __ATOMIC_ACQ_REL);
 }
 
+/* What the dynamic linker, too, opens it with: a filter that lets that pass lets this. */
+static long open_module(const char *path)
+{
+	return sys_call4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+}
+
+/* Files that were offered; under the link's lock. */
+static struct file {
+	uint64_t device, inode, seconds, nanoseconds;
+} offered[OFFERS_MAX];
+static uint32_t offers, offers_most;
+
+static bool is_offered(const struct file *file)
+{
+	for (uint32_t i = 0; i < offers; i++)
+		if (!memcmp(&offered[i], file, sizeof(*file)))
+			return true;
+	return false;
+}
+
+static int offer_file(int fd)
+{
+	static const uint8_t frame[] = {
+		5, 0, 0, 0, MODULE_FILE_LOW, MODULE_FILE_HIGH, 2, 1 << 3 | WIRE_VARINT, 1
+	};
+	struct link_hold hold;
+	struct stat status;
+	struct file file;
+	int error = 0;
+
+	if (sys_call2(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return 0;
+	file = (struct file){ status.st_dev, status.st_ino, (uint64_t)status.st_ctim.tv_sec,
+			      (uint64_t)status.st_ctim.tv_nsec };
+	ht_link_lock(&hold);
+	if (offers < offers_most && !is_offered(&file)) {
+		error = ht_link_pass((struct iovec){ (void *)(uintptr_t)frame, sizeof(frame) }, fd);
+		if (!error)
+			offered[offers++] = file;
+	}
+	ht_link_unlock(&hold);
+	return error;
+}
+
+static int offer(const char *path)
+{
+	uint64_t signals;
+	int error = 0;
+	long fd;
+
+	/* A handler that leaves would leave the descriptor behind. */
+	sys_signals_block(&signals);
+	fd = open_module(path);
+	if (fd >= 0) {
+		error = offer_file((int)fd);
+		sys_call1(SYS_close, fd);
+	}
+	sys_signals_restore(&signals);
+	return error;
+}
+
+static bool is_systems(const char *path)
+{
+	static const char *const folders[] = { "/usr/", "/lib/", "/lib64/" };
+
+	for (unsigned i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		if (!strncmp(path, folders[i], strlen(folders[i])) &&
+		    strncmp(path, "/usr/local/", 11) != 0)
+			return true;
+	return false;
+}
+
+void ht_module_offer(const char *path)
+{
+	if (ht_link.state != LINK_ON || !ht_settings.stacks || is_systems(path) ||
+	    sys_call0(SYS_getpid) != ht_pid ||
+	    __atomic_load_n(&offers, __ATOMIC_RELAXED) >= offers_most)
+		return;
+	for (unsigned tries = 0; offer(path) == -EAGAIN && tries < OFFER_TRIES; tries++) {
+		if (ht_link.drop_when_full)
+			break;
+		ht_link_wait();
+	}
+}
+
+/* What the program was started with. */
+static void offer_all(void)
+{
+	struct rlimit limit = { 0, 0 };
+
+	sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
+	offers_most = limit.rlim_cur / OFFERS_PART < OFFERS_MAX
+			      ? (uint32_t)(limit.rlim_cur / OFFERS_PART)
+			      : OFFERS_MAX;
+	for (uint32_t i = 0; i < modules_count(); i++) {
+		bool is_program = !*((const struct link_map *)modules[i].link_map)->l_name;
+
+		if (modules[i].path[0] == '/' && !is_systems(modules[i].path))
+			ht_module_offer(is_program ? "/proc/self/exe" : modules[i].path);
+	}
+}
+
 void ht_modules_attach(void)
 {
-	if (!modules_used) /* a fork child knows them already */
+	if (!modules_used) { /* a fork child knows them already */
 		ht_objects_list();
+		offer_all();
+	}
 	for (uint32_t i = 0; i < modules_count(); i++) {
 		modules[i].sent = modules[i].unloaded;
 		modules[i].unloaded_sent = modules[i].unloaded;
@@ -341,7 +456,7 @@ bool ht_modules_pending(void)
 static bool send_module(const struct module *module, bool unloaded)
 {
 	size_t path_bytes = strlen(module->path);
-	uint8_t heads[2][96];
+	uint8_t heads[2][112];
 	struct wire_put tail = { heads[1], heads[1] + sizeof(heads[1]), 0 };
 	struct wire_put put = { heads[0] + WIRE_HEADER_BYTES, heads[0] + sizeof(heads[0]), 0 };
 	struct iovec parts[3];
@@ -353,6 +468,8 @@ static bool send_module(const struct module *module, bool unloaded)
 	if (unloaded)
 		wire_put_uint(&tail, 6, 1);
 	wire_put_fixed64(&tail, 7, ht_clock_ticks());
+	if (!unloaded)
+		wire_put_fixed64(&tail, 8, first_page_sum((const void *)module->object.start));
 	body = fixed + wire_head_bytes(path_bytes) + path_bytes + (size_t)(tail.at - heads[1]);
 	wire_put_head(&put, 6, body);
 	payload = (uint32_t)(body + (size_t)(put.at - heads[0]) - WIRE_HEADER_BYTES);

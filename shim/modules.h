@@ -33,6 +33,10 @@ const char *ht_path_keep(const char *name);
 void ht_modules_unload_begin(void);
 void ht_modules_unload_end(void);
 
+/* A file that is about to be loaded: while it has a name, the daemon is given a descriptor of it. Not for
+ * those of the system's folders, which stay. */
+void ht_module_offer(const char *path);
+
 /* Nothing was sent yet: a new connection. */
 void ht_modules_attach(void);
 

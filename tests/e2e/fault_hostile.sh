@@ -74,6 +74,9 @@ is "slow ones dropped" "$(cat slow.out)" 50
 
 [ "$(hostile children socket kept)" -gt 300 ] || fail "children: too few"
 good beside-children
+most=$(hostile files socket kept $daemon)
+[ "${most:-999}" -lt 700 ] || fail "files: the daemon had $most descriptors open"
+good beside-files
 hostile flood socket kept >flood.out
 is "flood" $? 0
 case $(cat flood.out) in

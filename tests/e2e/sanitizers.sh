@@ -36,11 +36,16 @@ as_alone() {
 }
 
 for flags in "gcc address" "gcc leak" "gcc thread" \
+	"gcc address -static-libasan" "gcc leak -static-liblsan" "gcc thread -static-libtsan" \
+	"gcc address -static-libasan -s" "gcc leak -static-liblsan -s" "gcc thread -static-libtsan -s" \
+	"gcc address -static-libasan -s -no-pie -Wl,--hash-style=sysv" \
 	"clang address" "clang thread" "clang memory" "clang leak" \
 	"clang address -shared-libsan"; do
-	# shellcheck disable=SC2086 # compiler, sanitizer, perhaps an option
+	# shellcheck disable=SC2086 # compiler, sanitizer, perhaps options
 	set -- $flags
-	"$1" -g "-fsanitize=$2" ${3:+"$3"} -o loses loses.c 2>/dev/null || continue
+	compiler=$1 sanitizer=$2
+	shift 2
+	"$compiler" -g "-fsanitize=$sanitizer" "$@" -o loses loses.c 2>/dev/null || continue
 	status=0
 	./loses >plain.out 2>plain.err </dev/null || status=$?
 	grep -q 'error while loading shared libraries' plain.err && continue
@@ -51,7 +56,24 @@ for flags in "gcc address" "gcc leak" "gcc thread" \
 done
 
 # UndefinedBehaviorSanitizer has no allocator.
-gcc -g -fsanitize=undefined -o loses loses.c 2>/dev/null && identical ./loses
+for option in -shared-libgcc -static-libubsan; do
+	gcc -g -fsanitize=undefined $option -o loses loses.c 2>/dev/null && identical ./loses
+done
+
+# Nor has a program that has the names in a text, or an allocator and a word for a runtime.
+cat >talks.c <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+__attribute__((weak)) void __sanitizer_symbolize_code(void);
+const char names[] = "__asan_init\0__sanitizer_symbolize_code\0malloc\0sigaction\0libasan.so.8";
+int main(void)
+{
+	printf("%s %d\n", names, __sanitizer_symbolize_code != NULL);
+	return malloc(10) ? 7 : 1;
+}
+END
+gcc -fno-builtin -rdynamic -o talks talks.c || die "gcc"
+identical ./talks
 
 gcc -g -o loses loses.c || die "gcc"
 for name in libasan libtsan liblsan libubsan; do

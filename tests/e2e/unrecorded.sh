@@ -139,6 +139,35 @@ if [ $? = 9 ]; then
 	lacks 1 'another kind of processor' "32 bits" sh -c './narrow; exit 3'
 fi
 
+# Inside a tool that translates a program's code the allocator may be the tool's, in forks, too.
+cat >forks.c <<'END'
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+	void *volatile kept = malloc(1000);
+	int status;
+	if (fork() == 0)
+		_exit(malloc(2000) && kept ? 4 : 1);
+	return wait(&status) > 0 ? WEXITSTATUS(status) + 5 : 1;
+}
+END
+gcc -fno-builtin -o forks forks.c || die "gcc"
+if command -v valgrind >/dev/null && valgrind -q ./plain >/dev/null 2>&1 </dev/null; [ $? = 9 ]; then
+	lacks 2 'replaces every allocator' "valgrind" valgrind -q ./forks
+	is "valgrind: ends" "$(endings)" "exited,9, exited,4, "
+	is "valgrind: parent" "$(query "SELECT (SELECT unrecorded_reason IS NOT NULL FROM processes WHERE
+		process_id = p.parent_process_id) AS so FROM processes p WHERE run_id = $last_run AND forked")" 1
+	run_options=--guard
+	lacks 2 'replaces every allocator' "valgrind, with guards" valgrind -q ./forks
+	run_options=
+	# One that leaves the program's allocator alone.
+	identical valgrind -q --tool=none ./forks
+	is "valgrind: blocks" "$(query "SELECT count(*) FROM allocations WHERE run_id = $last_run AND
+		size_bytes IN (1000, 2000)")" 2
+fi
+
 # No false alarms.
 echo 'int main(void) { return 3; }' >idle.c
 gcc -fno-builtin -nostartfiles -x c -o nothing - <<'END' 2>/dev/null || cp /bin/true nothing

@@ -15,6 +15,8 @@ hostile.py claim SOCKET FILE TOKEN PID S
                                   that says it ended with 77 and goes on for S seconds
 hostile.py children SOCKET FILE   connections handed over in every wrong way, and children counted in
                                   the shared memory that there never were
+hostile.py files SOCKET FILE PID  descriptors of every kind as files of modules, thousands of them; prints
+                                  how many the daemon, process PID, has open at most
 hostile.py flood SOCKET FILE      what makes a daemon that trusts numbers allocate gigabytes; prints how
                                   many connections with half a frame were dropped: of those that said
                                   nothing before, of programs
@@ -42,6 +44,7 @@ BUFFER_HEAD_BYTES = 80
 BUFFER_BYTES = BUFFER_HEAD_BYTES + RING_EVENTS * (8 + 8 + 4 + 4 + 1 + 1) + RING_DETAILS * 8
 STRIDE_BYTES = (BUFFER_BYTES + 4095) & ~4095
 HELLO, BATCH, NODES, LOSSES, PROCESS_END, RUN_START, RUN_END = 1, 4, 5, 7, 8, 10, 12
+MODULE_FILE = 19
 
 
 def connect(path):
@@ -336,6 +339,38 @@ def children(path, file):
     print(len(held))
 
 
+def files(path, file, pid):
+    """Files of modules that are none, too many at once, without their frame, or with another."""
+    kept = frames(file)
+    hello = hello_of(kept)
+    offer = frame_of(MODULE_FILE, b"\x08\x01")
+    random.seed(9)
+    this = os.open(os.path.abspath(__file__), os.O_RDONLY)
+    pipe = os.pipe()
+    kinds = [this, this, this, os.open("/", os.O_RDONLY), os.open("/dev/zero", os.O_RDONLY), pipe[0],
+             os.open(os.path.abspath(__file__), os.O_PATH), os.memfd_create("empty"),
+             os.open("/dev/null", os.O_WRONLY)]
+    most, peers = 0, []
+    for count in range(3000):
+        if not peers or count % 150 == 0:
+            peers.append(connect(path))
+            socket.send_fds(peers[-1], [hello], [memory_of(ring_head())])
+        fds = [random.choice(kinds) for _ in range(random.choice((1, 1, 1, 2, 8, 9, 30)))]
+        data = random.choice((offer, offer, offer, offer * 3, kept[-1], offer[:5], b"\1"))
+        try:
+            socket.send_fds(peers[-1], [data], fds)
+            if data in (offer[:5], b"\1"):
+                raise OSError
+        except OSError:  # it has lost its connection meanwhile
+            peers.append(connect(path))
+            socket.send_fds(peers[-1], [hello], [memory_of(ring_head())])
+        if count % 50 == 0:
+            most = max(most, len(os.listdir("/proc/%d/fd" % pid)) - len(peers) * 4)
+    for peer in peers:
+        finish(peer)
+    print(most)
+
+
 def flood(path, file):
     """Numbers far apart, tiny batches that must wait, connections with half a frame each."""
     hello = hello_of(frames(file))
@@ -405,7 +440,7 @@ def main():
     numbers = [float(word) if "." in word else int(word) if word.isdigit() else word
                for word in rest]
     {"capture": capture, "corrupt": corrupt, "silent": silent, "slow": slow, "memory": memory,
-     "rewrite": rewrite, "claim": claim, "children": children, "flood": flood}[what](path, *numbers)
+     "rewrite": rewrite, "claim": claim, "children": children, "files": files, "flood": flood}[what](path, *numbers)
 
 
 main()
