@@ -179,7 +179,7 @@ static const struct column site_columns[] = {
 	{ "change", "Change", CELL_ANY, 0 },
 	{ "before", "Before", CELL_ANY, 0 },
 	{ "after", "After", CELL_ANY, 0 },
-	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX },
+	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME },
 };
 
 static void print_sites(enum cell_kind kind)
@@ -203,7 +203,11 @@ static void print_sites(enum cell_kind kind)
 		if (!change_of(change))
 			break;
 		text = signed_text(change_of(change), kind);
-		site = text_fit(change->site, width > 60 ? (size_t)width - 44 : width ? 16 : 0, 0);
+		site = text_fit(change->site,
+				width > 60 ? (size_t)width - 44
+				: width	   ? 16
+					   : 0,
+				FIT_NAME);
 		printf("  %12s  %12s  %12s  %s\n", text,
 		       plain_text(change->values[0][sort_metric], kind),
 		       plain_text(change->values[1][sort_metric], kind), site);
@@ -286,7 +290,7 @@ static void print_head(const char *word, const struct run *run)
 	char *text = must_print("%-7s run %s%s%s%s · %s", word, format_plain(run->run_id),
 				*run->label ? " '" : "", run->label, *run->label ? "'" : "",
 				run->command);
-	char *fitted = text_fit(text, width > 0 ? (size_t)width : 0, 0);
+	char *fitted = text_fit(text, width > 0 ? (size_t)width : 0, FIT_START);
 
 	puts(fitted);
 	free(text);

@@ -44,7 +44,7 @@ static const struct column columns[] = {
 	{ "function", "Function", CELL_TEXT, COLUMN_DATA },
 	{ "file", "File", CELL_TEXT, COLUMN_DATA },
 	{ "line", "Line", CELL_PLAIN, COLUMN_DATA },
-	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX },
+	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME },
 };
 
 static struct table *leaks_table(const struct profile *profile, const struct site *sites,

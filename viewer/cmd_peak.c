@@ -71,7 +71,7 @@ static void print_node(const struct printer *printer, uint32_t node, const char 
 				!printer->width			     ? 0
 				: (size_t)printer->width > used + 16 ? (size_t)printer->width - used
 								     : 16,
-				0);
+				FIT_NAME);
 
 	printf("%10s  %7s  %9s  %s%s\n", again ? "" : format_bytes(at->values[METRIC_PEAK_BYTES]),
 	       again ? ""

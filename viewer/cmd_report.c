@@ -59,8 +59,8 @@ static void item(const char *label, const char *format, ...)
 static void print_head(const struct run *run)
 {
 	int width = terminal_width(stdout);
-	char *command = text_fit(run->command, width > 16 ? (size_t)width - 16 : 0, 0);
-	char *label = text_fit(run->label, width > 16 ? (size_t)width - 16 : 0, 0);
+	char *command = text_fit(run->command, width > 16 ? (size_t)width - 16 : 0, FIT_START);
+	char *label = text_fit(run->label, width > 16 ? (size_t)width - 16 : 0, FIT_START);
 
 	printf("%sRun %s%s%s%s%s\n", style_on(stdout, STYLE_BOLD), format_plain(run->run_id),
 	       *label ? " '" : "", label, *label ? "'" : "", style_on(stdout, STYLE_OFF));
@@ -213,7 +213,7 @@ static void print_completeness(sqlite3 *db, const struct run *run)
 	note = db_query(db, "SELECT text FROM notes WHERE run_id = ? ORDER BY rowid LIMIT 20", "i",
 			run->run_id);
 	while (db_next(note)) {
-		char *text = text_fit(column_string(note, 0), 0, 0);
+		char *text = text_fit(column_string(note, 0), 0, FIT_START);
 
 		item("note", "%s", text);
 		free(text);

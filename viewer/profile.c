@@ -380,7 +380,8 @@ char *stack_lines(const struct profile *profile, uint32_t stack, int indent)
 							 : "",
 			frames[i] && i + 1 < count && frame->outer == frames[i + 1] ? "  (inlined)"
 										    : "");
-		char *fitted = text_fit(line, width > indent ? (size_t)(width - indent) : 0, 0);
+		char *fitted =
+			text_fit(line, width > indent ? (size_t)(width - indent) : 0, FIT_NAME);
 
 		fprintf(out, "%*s%s\n", indent, "", fitted);
 		free(line);

@@ -288,7 +288,7 @@ struct table *size_bands_table(sqlite3 *db, const struct run *run)
 }
 
 static const struct column site_columns[] = {
-	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX },
+	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME },
 	{ "function", "Function", CELL_TEXT, 0 },
 	{ "file", "File", CELL_TEXT, 0 },
 	{ "line", "Line", CELL_PLAIN, 0 },
@@ -332,7 +332,7 @@ struct table *sites_table(const struct profile *profile, const struct site *site
 		{ "value", title, kind, 0 }, { "share", "Share", CELL_PERCENT, 0 }, \
 			{ "second", second_title, second_kind, 0 },                 \
 		{                                                                   \
-			"site", "Call site", CELL_TEXT, COLUMN_FLEX                 \
+			"site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME   \
 		}                                                                   \
 	}
 

@@ -90,7 +90,7 @@ static void unrecorded_lines(FILE *out, sqlite3 *db, const struct run *run)
 
 		if (lines == UNRECORDED_TOLD)
 			continue;
-		command = text_fit(command_short(column_string(row, 1)), 40, 0);
+		command = text_fit(command_short(column_string(row, 1)), 40, FIT_START);
 		line(out, lines++ ? "" : "unrecorded", "%s%s%s: %s", command,
 		     count > 1 ? ", processes like it: " : "", count > 1 ? format_count(count) : "",
 		     column_string(row, 2));
@@ -109,7 +109,7 @@ void summary_print(FILE *out, sqlite3 *db, const struct run *run,
 	char *head = must_print("heaptape: run %s%s%s%s · %s", format_plain(run->run_id),
 				*run->label ? " '" : "", run->label, *run->label ? "'" : "",
 				run->command);
-	char *fitted = text_fit(head, width > 0 ? (size_t)width : 100, 0);
+	char *fitted = text_fit(head, width > 0 ? (size_t)width : 100, FIT_START);
 
 	/* On a terminal the program may have left the cursor anywhere. */
 	if (isatty(fileno(out)))

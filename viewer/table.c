@@ -142,7 +142,7 @@ static char *cell_screen(const struct cell *cell, enum cell_kind kind)
 	double real = cell->type == TYPE_NUMBER ? (double)cell->number : cell->real;
 
 	if (cell->type == TYPE_TEXT)
-		return text_fit(cell->text, 0, 0);
+		return text_fit(cell->text, 0, FIT_START);
 	if (cell->type == TYPE_NULL)
 		return must_copy(kind == CELL_TEXT || kind == CELL_ANY ? "" : "-");
 	if (kind == CELL_PERCENT)
@@ -294,8 +294,10 @@ void table_print(struct table *table, FILE *out, int indent)
 			if (!column_shown(column))
 				continue;
 			if (text_width(text) > widths[i]) {
-				char *fitted =
-					text_fit(text, widths[i], column->flags & COLUMN_TAIL);
+				char *fitted = text_fit(text, widths[i],
+							column->flags & COLUMN_NAME   ? FIT_NAME
+							: column->flags & COLUMN_TAIL ? FIT_END
+										      : FIT_START);
 
 				free(text);
 				texts[row * count + i] = text = fitted;

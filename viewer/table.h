@@ -28,6 +28,7 @@ enum column_flag {
 	COLUMN_DATA = 2,   /* in JSON and CSV only */
 	COLUMN_SCREEN = 4, /* on the screen only */
 	COLUMN_TAIL = 8,   /* shortened at its beginning: the end says more */
+	COLUMN_NAME = 16,  /* shortened as a function's name is */
 };
 
 struct column {
@@ -74,7 +75,12 @@ size_t text_width(const char *text);
  * characters, which could steer a terminal, are written as '?'. */
 void text_write(FILE *out, const char *text, size_t bytes, bool no_controls);
 char *text_utf8(const char *text); /* a heap copy, valid UTF-8 */
+enum fit {
+	FIT_START, /* the start is kept */
+	FIT_END,
+	FIT_NAME /* of a function, and its place: arguments are folded, f<…>(…), then scopes left out */
+};
 /* A heap copy without control characters, shortened with … to `width` columns (0: no limit). */
-char *text_fit(const char *text, size_t width, int keep_end);
+char *text_fit(const char *text, size_t width, enum fit fit);
 
 #endif

@@ -60,9 +60,9 @@ static void test_durations(void **state)
 	assert_string_equal(format_percent(1, 1), "100 %");
 }
 
-static void check_fit(const char *text, size_t width, int keep_end, const char *expected)
+static void check_fit(const char *text, size_t width, enum fit fit, const char *expected)
 {
-	char *fitted = text_fit(text, width, keep_end);
+	char *fitted = text_fit(text, width, fit);
 
 	assert_string_equal(fitted, expected);
 	free(fitted);
@@ -71,17 +71,24 @@ static void check_fit(const char *text, size_t width, int keep_end, const char *
 static void test_fit(void **state)
 {
 	(void)state;
-	check_fit("short", 10, 0, "short");
-	check_fit("exactly", 7, 0, "exactly");
-	check_fit("too long", 5, 0, "too …");
-	check_fit("too long", 5, 1, "…long");
-	check_fit("grüße über", 6, 0, "grüße…");
-	check_fit("a\033[31mb\nc\td\177", 0, 0, "a?[31mb c d?");
-	check_fit("bad \xff\xc0\x80 utf", 0, 0, "bad \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd utf");
+	check_fit("short", 10, FIT_START, "short");
+	check_fit("exactly", 7, FIT_START, "exactly");
+	check_fit("too long", 5, FIT_START, "too …");
+	check_fit("too long", 5, FIT_END, "…long");
+	check_fit("grüße über", 6, FIT_START, "grüße…");
+	check_fit("a\033[31mb\nc\td\177", 0, FIT_START, "a?[31mb c d?");
+	check_fit("bad \xff\xc0\x80 utf", 0, FIT_START, "bad \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd utf");
 	check_fit("\xc2\x9b"
 		  "0m",
-		  0, 0, "?0m");
-	check_fit("", 3, 0, "");
+		  0, FIT_START, "?0m");
+	check_fit("", 3, FIT_START, "");
+	/* The inner arguments are folded first, and the place is whole. */
+	check_fit("f(std::vector<int>, g) a.c:1", 27, FIT_NAME, "f(std::vector<…>, g) a.c:1");
+	check_fit("f(std::vector<int>, g) a.c:1", 20, FIT_NAME, "f(…) a.c:1");
+	check_fit("a::b::f(std::vector<int>) a.c:1", 13, FIT_NAME, "…::f(…) a.c:1");
+	check_fit("C::operator<(C const&) const a.c:1", 30, FIT_NAME, "C::operator<(…) const a.c:1");
+	check_fit("C::operator()(int, int) a.c:1", 25, FIT_NAME, "C::operator()(…) a.c:1");
+	check_fit("a_very_long_name_in_c a.c:1", 10, FIT_NAME, "…n_c a.c:1");
 	assert_int_equal(text_width("grüße"), 5);
 	assert_int_equal(text_width("a…b"), 3);
 }
