@@ -26,9 +26,9 @@ static const struct option_row rows[] = {
 	OPTIONS_END
 };
 
-/* A call site by module and function: the same in two builds of a program, wherever it moved. */
+/* A call site by what is the same for its module and function in every build of a program. */
 struct change {
-	char *site;
+	char *site, *key;
 	const char *function, *module; /* NULL: not known */
 	int64_t values[2][METRIC_COUNT];
 };
@@ -39,7 +39,7 @@ static struct {
 	struct intern *names;
 } changes;
 
-static char *site_key(const struct profile *profile, uint32_t id)
+static char *site_text(const struct profile *profile, uint32_t id)
 {
 	const struct frame *frame = &profile->frames[id];
 	const char *module = frame->module ? profile->modules[frame->module].name : "";
@@ -53,7 +53,8 @@ static void changes_add(const struct profile *profile, int side)
 	for (size_t i = 0; i < profile->total_count; i++) {
 		const struct total *total = &profile->totals[i];
 		const struct frame *frame = &profile->frames[profile_site(profile, total->stack)];
-		char *key = site_key(profile, profile_site(profile, total->stack));
+		uint32_t site = profile_site(profile, total->stack);
+		char *key = frame_key(profile, site);
 		size_t at = intern_put(changes.names, key);
 
 		if (at == changes.count) {
@@ -63,7 +64,8 @@ static void changes_add(const struct profile *profile, int side)
 					must_grow(changes.all, changes.room * sizeof(*changes.all));
 			}
 			changes.all[changes.count++] = (struct change){
-				.site = key,
+				.site = site_text(profile, site),
+				.key = key,
 				.function = frame->function,
 				.module =
 					frame->module ? profile->modules[frame->module].name : NULL,
@@ -335,8 +337,10 @@ static int diff_main(int argc, char **argv)
 		print_totals();
 		print_sites(kind);
 	}
-	for (size_t i = 0; i < changes.count; i++)
+	for (size_t i = 0; i < changes.count; i++) {
 		free(changes.all[i].site);
+		free(changes.all[i].key);
+	}
 	free(changes.all);
 	intern_free(changes.names);
 	for (int side = 0; side < 2; side++) {

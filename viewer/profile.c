@@ -32,10 +32,34 @@ static uint32_t checked_id(sqlite3_stmt *row, int column, size_t limit)
 	return id > 0 && id < (int64_t)limit ? (uint32_t)id : 0;
 }
 
-static void load_modules(sqlite3 *db, struct profile *profile)
+/* "libfoo.so.1.2" is "libfoo.so", "libfoo-1.2.so" too. */
+static char *unversioned(const char *name)
 {
+	char *key = must_copy(name), *so = strstr(key, ".so"), *dash;
+
+	if (!so)
+		return key;
+	if (so[3] == '.' || !so[3])
+		so[3] = '\0';
+	*so = '\0';
+	dash = strrchr(key, '-');
+	if (dash && dash > key && dash[1] && !dash[1 + strspn(dash + 1, "0123456789.")])
+		memmove(dash, ".so", 4);
+	else
+		*so = '.';
+	return key;
+}
+
+static void load_modules(sqlite3 *db, const struct run *run, struct profile *profile)
+{
+	char *program = NULL;
 	sqlite3_stmt *row;
 
+	row = db_query(
+		db, "SELECT executable FROM processes WHERE run_id = ? ORDER BY process_id LIMIT 1",
+		"i", run->run_id);
+	while (db_next(row))
+		program = column_copy(row, 0);
 	profile->module_count = ids_of(db, "SELECT coalesce(max(module_id), 0) FROM modules");
 	profile->modules = must_alloc(profile->module_count * sizeof(*profile->modules));
 	row = db_query(db, "SELECT module_id, path FROM modules WHERE module_id > 0", "");
@@ -53,7 +77,11 @@ static void load_modules(sqlite3 *db, struct profile *profile)
 		module->shim = site_is_shim(module->name);
 		module->runtime = site_is_runtime(module->name);
 		module->made = site_is_made(module->name);
+		free(module->key);
+		module->key = program && !strcmp(module->path, program) ? must_copy("")
+									: unversioned(module->name);
 	}
+	free(program);
 	for (size_t i = 0; i < profile->module_count; i++)
 		if (!profile->modules[i].path) {
 			profile->modules[i].path = must_copy("");
@@ -69,7 +97,7 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 	profile->frames = must_alloc(profile->frame_count * sizeof(*profile->frames));
 	row = db_query(db,
 		       "SELECT frame_id, module_id, offset, outer_frame_id, function, file, line, "
-		       "symbol_state = 'pending' "
+		       "symbol_state = 'pending', name_key "
 		       "FROM frames WHERE frame_id > 0",
 		       "");
 	while (db_next(row)) {
@@ -79,11 +107,13 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 			continue;
 		free(frame->function);
 		free(frame->file);
+		free(frame->name_key);
 		frame->module = checked_id(row, 1, profile->module_count);
 		frame->offset = (uint64_t)sqlite3_column_int64(row, 2);
 		frame->outer = checked_id(row, 3, profile->frame_count);
 		frame->function = column_copy(row, 4);
 		frame->file = column_copy(row, 5);
+		frame->name_key = column_copy(row, 8);
 		frame->line = (int32_t)sqlite3_column_int64(row, 6);
 		/* Code made at run time has a name only if the program tells it. */
 		frame->pending =
@@ -245,7 +275,7 @@ void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
 		  struct profile *ret_profile)
 {
 	*ret_profile = (struct profile){ 0 };
-	load_modules(db, ret_profile);
+	load_modules(db, run, ret_profile);
 	load_frames(db, ret_profile);
 	load_stacks(db, ret_profile);
 	load_totals(db, run, process_id, ret_profile);
@@ -257,10 +287,13 @@ void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
 
 void profile_release(struct profile *profile)
 {
-	for (size_t i = 0; i < profile->module_count; i++)
+	for (size_t i = 0; i < profile->module_count; i++) {
 		free(profile->modules[i].path);
+		free(profile->modules[i].key);
+	}
 	for (size_t i = 0; i < profile->frame_count; i++) {
 		free(profile->frames[i].function);
+		free(profile->frames[i].name_key);
 		free(profile->frames[i].file);
 	}
 	free(profile->modules);
@@ -358,6 +391,18 @@ char *frame_text(const struct profile *profile, uint32_t frame)
 	const char *place = frame_place(profile, frame, false);
 
 	return must_print("%s%s%s", frame_name(profile, frame), *place ? " " : "", place);
+}
+
+char *frame_key(const struct profile *profile, uint32_t id)
+{
+	const struct frame *frame = &profile->frames[id];
+	const char *module = profile->modules[frame->module].key;
+
+	return must_print("%s\n%s",
+			  frame->name_key   ? frame->name_key
+			  : frame->function ? frame->function
+					    : frame_name(profile, id),
+			  module ? module : "");
 }
 
 char *stack_lines(const struct profile *profile, uint32_t stack, int indent)

@@ -30,6 +30,7 @@ enum metric {
 struct module {
 	char *path;	  /* "" unknown */
 	const char *name; /* its last part */
+	char *key;	  /* the same in other builds: without a version, the run's program has "" */
 	bool shim;	  /* heaptape's own */
 	bool made;	  /* no file: code made at run time (a perf map may name it) */
 	bool runtime;	  /* the C or C++ library, the dynamic linker */
@@ -40,6 +41,7 @@ struct frame {
 	uint32_t outer; /* frame it is inlined into; 0: none */
 	uint64_t offset;
 	char *function; /* NULL: not known */
+	char *name_key; /* NULL: it is `function` */
 	char *file;	/* NULL: not known */
 	int32_t line;
 	bool pending;	/* its function is still being looked up */
@@ -95,6 +97,9 @@ const char *frame_place(const struct profile *profile, uint32_t frame, bool whol
 const char *frame_file(const struct profile *profile, uint32_t frame);
 /* Both, as a heap copy: "parse_value json.c:88". */
 char *frame_text(const struct profile *profile, uint32_t frame);
+
+/* What is the same for the function in every build of the program, as a heap copy. */
+char *frame_key(const struct profile *profile, uint32_t frame);
 
 /* One line per frame, indented, as a heap copy. */
 char *stack_lines(const struct profile *profile, uint32_t stack, int indent);

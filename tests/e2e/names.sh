@@ -75,6 +75,19 @@ EOT
 sort -u cxx.names >got
 same "C++ names" got want
 
+# Nothing changed from one build to another: neither with debug information, nor by the other compiler,
+# nor in a program of another name.
+g++ -std=gnu++17 -O2 -o old-build "$top/tests/programs/names_cxx.cc"
+g++ -std=gnu++17 -O2 -g -o new-build "$top/tests/programs/names_cxx.cc"
+clang++ -std=gnu++17 -O2 -o clang-build "$top/tests/programs/names_cxx.cc"
+for program in old-build new-build clang-build; do
+	"$heaptape" run -q --label $program -- ./$program
+done
+for program in new-build clang-build; do
+	"$heaptape" diff old-build $program >o
+	has "old-build and $program" o 'No call site changed'
+done
+
 expected=6
 if command -v rustc >/dev/null; then
 	for mangling in "" "-C symbol-mangling-version=v0"; do
