@@ -14,6 +14,7 @@
 #include "shim/api.h"
 #include "shim/capture.h"
 #include "shim/code.h"
+#include "shim/prim.h"
 #include "shim/record.h"
 #include "shim/sys.h"
 
@@ -159,7 +160,8 @@ static bool handles_faults(void)
 		uint64_t mask;
 	} action = { 0 };
 
-	return sys_call4(SYS_rt_sigaction, SIGSEGV, 0, &action, sizeof(action.mask)) == 0 &&
+	return prim_may(PRIM_HANDLER) &&
+	       sys_call4(SYS_rt_sigaction, SIGSEGV, 0, &action, sizeof(action.mask)) == 0 &&
 	       (uintptr_t)action.handler > 1;
 }
 

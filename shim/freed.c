@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "shim/prim.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
 
@@ -29,7 +30,8 @@ void ht_freed_init(void)
 
 	if (!pages)
 		return;
-	sys_call3(SYS_madvise, pages, FREED_BYTES, MADV_WIPEONFORK);
+	if (prim_may(PRIM_MADVISE))
+		sys_call3(SYS_madvise, pages, FREED_BYTES, MADV_WIPEONFORK);
 	ht_freed = pages;
 }
 

@@ -11,6 +11,7 @@
 #include "shim/lifecycle.h"
 #include "shim/libc.h"
 #include "shim/link.h"
+#include "shim/prim.h"
 #include "shim/sys.h"
 #include "shim/types.h"
 
@@ -36,9 +37,11 @@ static void make_way(int fd)
 		return;
 	ht_link_lock(&hold);
 	if (fd == ht_link.fd) {
-		long moved = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
+		long moved = -EPERM;
 
-		if (moved < 0)
+		if (prim_may(PRIM_MOVE))
+			moved = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
+		if (moved < 0 && prim_may(PRIM_MOVE))
 			moved = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
 		if (moved < 0)
 			ht_link_off("no descriptor left for the connection to heaptaped",
@@ -65,9 +68,13 @@ HT_EXPORT int HT_API(dup2)(int from, int to)
 	if (from >= 0 && from == guarded())
 		return bad_descriptor();
 	make_way(to);
+#ifdef SYS_dup2 /* as the C library does: a filter of system calls may allow only this */
+	return (int)sys_result(sys_call2(SYS_dup2, from, to));
+#else
 	if (from == to)
 		return (int)sys_result(sys_call2(SYS_fcntl, from, F_GETFD)) < 0 ? -1 : to;
 	return (int)sys_result(sys_call3(SYS_dup3, from, to, 0));
+#endif
 }
 
 HT_EXPORT int HT_API(dup3)(int from, int to, int flags)

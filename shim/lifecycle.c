@@ -13,6 +13,7 @@
 #include "shim/libc.h"
 #include "shim/lifecycle.h"
 #include "shim/link.h"
+#include "shim/prim.h"
 #include "shim/process_end.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
@@ -78,7 +79,7 @@ void ht_watch(void)
 
 bool ht_begin(bool forked)
 {
-	int error = ht_link_open(ht_settings.socket);
+	int error = prim_may(PRIM_START) ? ht_link_open(ht_settings.socket) : -EPERM;
 
 	if (error) {
 		if (forked)

@@ -18,6 +18,8 @@
 #include "shim/link.h"
 #include "shim/modules.h"
 #include "shim/object.h"
+#include "shim/prim.h"
+#include "shim/ring.h"
 #include "shim/row_cache.h"
 #include "shim/settings.h"
 #include "shim/stack_table.h"
@@ -120,7 +122,7 @@ const char *ht_path_keep(const char *name)
 	if (!text)
 		return "";
 
-	if (!*name) {
+	if (!*name && prim_may(PRIM_PATH)) {
 		got = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/exe", text,
 				PATH_MAX - 1);
 		bytes = got > 0 ? (size_t)got : 0;
@@ -133,7 +135,7 @@ const char *ht_path_keep(const char *name)
 		name = name ? name : "";
 		more = strlen(name);
 	}
-	if (!bytes && *name != '/' && strchr(name, '/')) {
+	if (!bytes && *name != '/' && strchr(name, '/') && prim_may(PRIM_PATH)) {
 		got = sys_call2(SYS_getcwd, text, PATH_MAX - 1);
 		if (got > 0) {
 			bytes = (size_t)got;
@@ -405,10 +407,11 @@ static bool is_systems(const char *path)
 	return false;
 }
 
+/* A Hello without shared memory might still be on its way: the first descriptor is taken for that. */
 void ht_module_offer(const char *path)
 {
-	if (ht_link.state != LINK_ON || !ht_settings.stacks || is_systems(path) ||
-	    sys_call0(SYS_getpid) != ht_pid ||
+	if (ht_link.state != LINK_ON || !ht_ring.shared || !ht_settings.stacks ||
+	    !prim_may(PRIM_OPEN) || is_systems(path) || sys_call0(SYS_getpid) != ht_pid ||
 	    __atomic_load_n(&offers, __ATOMIC_RELAXED) >= offers_most)
 		return;
 	for (unsigned tries = 0; offer(path) == -EAGAIN && tries < OFFER_TRIES; tries++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shim/modules.h"
+#include "shim/prim.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
 
@@ -87,7 +88,9 @@ static bool find_in_table(long fd, const file_header *file, struct place *ret)
 /* By the symbol table of the file, unless that was replaced since. */
 static bool find_in_file(const struct module_at *module, struct place *ret)
 {
-	long fd = sys_call4(SYS_openat, AT_FDCWD, module->path, O_RDONLY | O_CLOEXEC, 0);
+	long fd = prim_may(PRIM_OPEN)
+			  ? sys_call4(SYS_openat, AT_FDCWD, module->path, O_RDONLY | O_CLOEXEC, 0)
+			  : -EPERM;
 	file_header file;
 	bool found = false;
 

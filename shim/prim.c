@@ -104,7 +104,8 @@ bool prim_open(void *start, size_t bytes)
 		call(3, SYS_madvise, start, bytes, MADV_DOFORK);
 		call(3, SYS_madvise, start, bytes, MADV_KEEPONFORK);
 	}
-	return !failed(call(3, SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE));
+	return !is_forbidden(PRIM_PROTECT) &&
+	       !failed(call(3, SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE));
 }
 
 bool prim_unmap(void *start, size_t bytes)
@@ -121,7 +122,8 @@ bool prim_purge(void *start, size_t bytes)
 
 bool prim_resident(uintptr_t start, size_t pages, unsigned char *ret_resident)
 {
-	return !failed(call(3, SYS_mincore, start, pages * PAGE_BYTES, ret_resident));
+	return !is_forbidden(PRIM_MINCORE) &&
+	       !failed(call(3, SYS_mincore, start, pages * PAGE_BYTES, ret_resident));
 }
 
 bool prim_move_out(void *from, void *to, size_t bytes)
@@ -147,7 +149,7 @@ bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
 
 void prim_complain(const char *text, size_t bytes)
 {
-	while (bytes > 0) {
+	while (bytes > 0 && prim_may(PRIM_WRITE)) {
 		long ret = sys_call3(SYS_write, STDERR_FILENO, text, bytes);
 
 		if (ret == -EINTR)

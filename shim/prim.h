@@ -62,8 +62,29 @@ uint64_t prim_seconds(void);
 int prim_tid(void);
 
 /* Calls that would end the process (seccomp.c), as bits: they are not made, and count as failed. */
-enum prim_call { PRIM_MADVISE, PRIM_MREMAP, PRIM_GETTID, PRIM_CLOCK };
+enum prim_call {
+	PRIM_MADVISE,
+	PRIM_MREMAP,
+	PRIM_GETTID,
+	PRIM_CLOCK,
+	PRIM_OPEN,    /* a file, also of /proc, and reading it */
+	PRIM_PEEK,    /* process_vm_readv */
+	PRIM_PATH,    /* readlinkat, newfstatat, getcwd */
+	PRIM_SIGNAL,  /* tgkill */
+	PRIM_HANDLER, /* rt_sigaction */
+	PRIM_BARRIER, /* prctl and membarrier */
+	PRIM_PROTECT, /* mprotect */
+	PRIM_MINCORE,
+	PRIM_WRITE, /* to stderr */
+	PRIM_MOVE,  /* a descriptor by fcntl */
+	PRIM_START  /* what recording calls at its begin */
+};
 extern uint32_t prim_forbidden;
+
+static inline bool prim_may(enum prim_call call)
+{
+	return likely(!(prim_forbidden >> call & 1));
+}
 
 /* From now on the calling thread makes no system call here but write: every other counts as failed, so
  * there is no memory but what the allocator holds. */

@@ -9,6 +9,7 @@
 #include "shim/heap.h"
 #include "shim/link.h"
 #include "shim/page_heap.h"
+#include "shim/prim.h"
 #include "shim/ring.h"
 #include "shim/span.h"
 #include "shim/sys.h"
@@ -61,14 +62,16 @@ static void barrier_by_page(void)
 	if (page < 0 && page > -4096)
 		return;
 	*(volatile char *)page = 1;
-	sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ);
+	if (prim_may(
+		    PRIM_PROTECT)) /* to take the page away does the same, if more is done with it */
+		sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ);
 	sys_call2(SYS_munmap, page, PAGE_BYTES);
 }
 
 /* A memory barrier in every running thread of the process. */
 static void barrier_everywhere(void)
 {
-	if (sys_call1(SYS_prctl, PR_GET_SECCOMP) == 0 &&
+	if (prim_may(PRIM_BARRIER) && sys_call1(SYS_prctl, PR_GET_SECCOMP) == 0 &&
 	    sys_call2(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0 &&
 	    sys_call2(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0)
 		return;

@@ -58,6 +58,8 @@ static int make_memfd(size_t bytes)
 	struct rlimit limit = { 0, 0 };
 	long fd;
 
+	if (!prim_may(PRIM_START))
+		return -EPERM;
 	if (sys_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && bytes > limit.rlim_cur)
 		return -EFBIG;
 	fd = sys_call2(SYS_memfd_create, "heaptape", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -79,7 +81,7 @@ static bool failed(long ret)
 /* A core dump is the program's, not ours. */
 static void leave_out_of_dumps(void *start, size_t bytes)
 {
-	if (!(prim_forbidden >> PRIM_MADVISE & 1))
+	if (prim_may(PRIM_MADVISE))
 		sys_call3(SYS_madvise, start, bytes, MADV_DONTDUMP);
 }
 
@@ -104,7 +106,7 @@ static void *map_behind(const struct ring *ring, char *neighbour, size_t before,
 
 	if (!ring->shared)
 		return map(ring, NULL, bytes, 0);
-	if (prim_forbidden >> PRIM_MREMAP & 1)
+	if (!prim_may(PRIM_MREMAP))
 		return NULL;
 	ret = sys_call4(SYS_mremap, neighbour, 0, before + bytes, MREMAP_MAYMOVE);
 	if (ret == -EAGAIN) {
@@ -192,7 +194,7 @@ void ht_ring_close(struct ring *ring, uint32_t slot)
 {
 	char *rest = (char *)ring->buffers[slot] + PAGE_BYTES;
 
-	if (ring->spare < RING_SPARE || prim_forbidden) {
+	if (ring->spare < RING_SPARE || !prim_may(PRIM_MADVISE) || !prim_may(PRIM_MREMAP)) {
 		ring->spare++;
 		return;
 	}
@@ -226,7 +228,8 @@ static bool map_recorders(struct ring *ring, uint32_t count)
 
 	if (!memory)
 		return false;
-	sys_call3(SYS_madvise, memory, bytes, MADV_WIPEONFORK);
+	if (prim_may(PRIM_MADVISE))
+		sys_call3(SYS_madvise, memory, bytes, MADV_WIPEONFORK);
 	ring->alive = (uint32_t *)memory;
 	*ring->alive = RING_ALIVE;
 	ring->recorders = (struct recorder *)(memory + PAGE_BYTES);
@@ -245,7 +248,8 @@ static bool map_first(struct ring *ring, const struct ring_size *size)
 	if (!buffers)
 		return false;
 	for (uint32_t slot = 0; slot < RING_SPARE; slot++) {
-		ring->buffers[slot] = (struct ring_buffer *)(void *)(buffers + slot * stride_bytes());
+		ring->buffers[slot] =
+			(struct ring_buffer *)(void *)(buffers + slot * stride_bytes());
 		ring->whole[slot] = true;
 	}
 	ring->buffers_mapped = ring->spare = RING_SPARE;

@@ -48,6 +48,7 @@ static const struct call {
 	{ SYS_gettid, { 0 } },
 	{ SYS_getpid, { 0 } },
 	{ SYS_sigaltstack, { 0 } },
+	{ SYS_close, { 1000 } },
 }, starting[] = {
 	{ SYS_memfd_create, { 0, 3 } },
 	{ SYS_ftruncate, { 3 } },
@@ -73,12 +74,32 @@ static const struct call {
 	{ SYS_prctl, { PR_GET_NO_NEW_PRIVS } },
 	{ SYS_pidfd_open, { 1 } },
 };
-/* What the allocator can do without; in the order of enum prim_call. */
-static const struct call allocating[] = {
-	{ SYS_madvise, { 0, 4096, 4 } },
-	{ SYS_mremap, { 0, 4096, 8192, 1 } },
-	{ SYS_gettid, { 0 } },
-	{ SYS_clock_gettime, { CLOCK_MONOTONIC_COARSE } },
+/* What the shim can do without. */
+static const struct {
+	enum prim_call what;
+	struct call call;
+} refusable[] = {
+	{ PRIM_MADVISE, { SYS_madvise, { 0, 4096, 4 } } },
+	{ PRIM_MREMAP, { SYS_mremap, { 0, 4096, 8192, 1 } } },
+	{ PRIM_GETTID, { SYS_gettid, { 0 } } },
+	{ PRIM_CLOCK, { SYS_clock_gettime, { CLOCK_MONOTONIC_COARSE } } },
+	{ PRIM_OPEN, { SYS_openat, { (uint64_t)AT_FDCWD, 0, O_RDONLY | O_CLOEXEC } } },
+	{ PRIM_OPEN, { SYS_read, { 3 } } },
+	{ PRIM_OPEN, { SYS_pread64, { 3 } } },
+	{ PRIM_OPEN, { SYS_ioctl, { 3 } } },
+	{ PRIM_OPEN, { SYS_close, { 3 } } },
+	{ PRIM_PEEK, { SYS_process_vm_readv, { 1000, 0, 1, 0, 1 } } },
+	{ PRIM_PATH, { SYS_readlinkat, { (uint64_t)AT_FDCWD } } },
+	{ PRIM_PATH, { SYS_newfstatat, { (uint64_t)AT_FDCWD } } },
+	{ PRIM_PATH, { SYS_getcwd, { 0 } } },
+	{ PRIM_SIGNAL, { SYS_tgkill, { 1000, 1000 } } },
+	{ PRIM_HANDLER, { SYS_rt_sigaction, { SIGSEGV, 0, 0, 8 } } },
+	{ PRIM_BARRIER, { SYS_prctl, { PR_GET_SECCOMP } } },
+	{ PRIM_BARRIER, { SYS_membarrier, { 8 } } },
+	{ PRIM_PROTECT, { SYS_mprotect, { 0, 4096, 1 } } },
+	{ PRIM_MINCORE, { SYS_mincore, { 0, 4096 } } },
+	{ PRIM_MOVE, { SYS_fcntl, { 1000, F_DUPFD_CLOEXEC, 1001 } } },
+	{ PRIM_WRITE, { SYS_write, { 2 } } },
 };
 #define CALLS(of) (sizeof(of) / sizeof((of)[0]))
 
@@ -247,24 +268,30 @@ static bool may_install(void)
 	       sys_call0(SYS_geteuid) == 0;
 }
 
+static void forbid_start(void)
+{
+	ht_seccomp_forbids_start = true;
+	prim_forbidden |= 1u << PRIM_START;
+}
+
 static void before_filter(const struct sock_fprog *filter)
 {
 	if (!is_readable(filter) || !filter->len || filter->len > BPF_MAXINSNS ||
 	    !is_readable(filter->filter) ||
 	    !is_readable((const char *)(filter->filter + filter->len) - 8) || !may_install())
 		return;
-	for (size_t i = 0; i < CALLS(allocating); i++) {
-		if (!forbids(filter, &allocating[i], 1))
+	for (size_t i = 0; i < CALLS(refusable); i++) {
+		if (!forbids(filter, &refusable[i].call, 1))
 			continue;
-		if (i == PRIM_MREMAP)
+		if (refusable[i].what == PRIM_MREMAP)
 			map_ahead();
-		prim_forbidden |= 1u << i;
+		prim_forbidden |= 1u << refusable[i].what;
 	}
 	if (forbids(filter, running, CALLS(running))) {
-		ht_seccomp_forbids_start = true;
+		forbid_start();
 		end_recording(no_calls);
 	} else if (forbids(filter, starting, CALLS(starting))) {
-		ht_seccomp_forbids_start = true;
+		forbid_start();
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shim/code.h"
+#include "shim/prim.h"
 #include "shim/sys.h"
 #include "shim/unwind.h"
 
@@ -41,6 +42,13 @@ _Static_assert(sizeof(struct map_query) == 0x68, "PROCMAP_QUERY's struct");
 
 /* Lowest and highest address of stacks that are neither a thread's own nor the first one. */
 static uintptr_t foreign_start = UINTPTR_MAX, foreign_end;
+
+static long open_maps(void)
+{
+	if (!prim_may(PRIM_OPEN))
+		return -EPERM;
+	return sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
+}
 
 /* ret_constant: nobody writes there. */
 static bool query(int fd, uintptr_t address, uint64_t flags, struct stack_range *ret,
@@ -118,6 +126,8 @@ static bool probe(uintptr_t address, struct stack_range *ret)
 	uintptr_t page = address & ~(uintptr_t)4095, end = page;
 	long got;
 
+	if (!prim_may(PRIM_PEEK))
+		return false;
 	do {
 		char bytes[AT_ONCE];
 		struct iovec local = { bytes, sizeof(bytes) }, remote[AT_ONCE];
@@ -162,7 +172,7 @@ bool ht_stack_range_find(uintptr_t address, struct stack_range *ret)
 	bool found = false, constant;
 	long fd;
 
-	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
+	fd = open_maps();
 	if (fd >= 0) {
 		found = query((int)fd, address, MAP_QUERY_READABLE, &range, &constant);
 		for (int i = 0; found && i < JOINED_MAPPINGS && !holds(&range, thread) &&
@@ -192,7 +202,7 @@ bool ht_code_range_find(uintptr_t address, struct stack_range *ret, bool *ret_co
 	long fd;
 
 	*ret_constant = false;
-	fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
+	fd = open_maps();
 	if (fd < 0)
 		return false;
 	found = query((int)fd, address, MAP_QUERY_EXECUTABLE, ret, ret_constant) ||
@@ -221,6 +231,8 @@ size_t ht_stack_read(uintptr_t address, void *to, size_t bytes)
 	first = first < bytes ? first : bytes;
 	remote[0] = (struct iovec){ (void *)address, first };
 	remote[1] = (struct iovec){ (void *)(address + first), bytes - first };
+	if (!prim_may(PRIM_PEEK))
+		return 0;
 	got = sys_call6(SYS_process_vm_readv, sys_call0(SYS_getpid), (long)&local, 1, (long)remote,
 			first < bytes ? 2 : 1, 0);
 	return got > 0 ? (size_t)got : 0;
@@ -269,7 +281,8 @@ void *ht_stack_table_pages(size_t bytes)
 			ht_stack_pages_free(table, region_next - (uintptr_t)table);
 		ht_stack_pages_free((void *)region_end,
 				    (uintptr_t)table + HUGE_BYTES - region_next);
-		sys_call3(SYS_madvise, region_next, whole, MADV_HUGEPAGE);
+		if (prim_may(PRIM_MADVISE))
+			sys_call3(SYS_madvise, region_next, whole, MADV_HUGEPAGE);
 	}
 	table = (void *)region_next;
 	region_next += bytes;

@@ -5,6 +5,7 @@
 #include "shim/batch.h"
 #include "shim/libc.h"
 #include "shim/link.h"
+#include "shim/prim.h"
 #include "shim/ring.h"
 #include "shim/stack_table.h"
 #include "shim/sys.h"
@@ -48,7 +49,8 @@ static void start_buffer(struct ring_buffer *buffer, uint32_t number)
 /* True when the thread that wrote here is no more; it ended without its destructor. */
 static bool owner_is_gone(const struct ring_buffer *buffer)
 {
-	return sys_call3(SYS_tgkill, sys_call0(SYS_getpid), buffer->tid, 0) == -ESRCH;
+	return prim_may(PRIM_SIGNAL) &&
+	       sys_call3(SYS_tgkill, sys_call0(SYS_getpid), buffer->tid, 0) == -ESRCH;
 }
 
 /* The lock is held. */

@@ -18,6 +18,7 @@
 #include "shim/code.h"
 #include "shim/eh_frame.h"
 #include "shim/fork.h"
+#include "shim/prim.h"
 #include "shim/row_cache.h"
 #include "shim/stack_table.h"
 #include "shim/sys.h"
@@ -29,7 +30,6 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#define PAGE_BYTES 4096
 #define CHECK_STEP 4
 #define QUICK_FRAMES 64
 
@@ -577,7 +577,8 @@ static struct walker *walker_make(uint32_t frames, struct walker *smaller)
 
 	if (!w)
 		return NULL;
-	sys_call3(SYS_madvise, w, PAGE_BYTES, MADV_WIPEONFORK);
+	if (prim_may(PRIM_MADVISE))
+		sys_call3(SYS_madvise, w, PAGE_BYTES, MADV_WIPEONFORK);
 	w->frames = frames;
 	w->bytes = bytes;
 	w->smaller = smaller;

@@ -58,6 +58,38 @@ for action in prctl number; do
 	is "$calls $action: started" "$(query "SELECT count(*) > 0 FROM events JOIN processes
 		USING (run_id, process_id) WHERE run_id = $last_run AND command LIKE '%/first'")" 1
 done
+# What the shim calls only now and then: for a stack or code it does not know yet, a new thread, a fork, a
+# report of misuse. The program lives, and what is missed is counted. Without these calls nothing is
+# missed where the answer is an error, but for how far stacks go.
+for calls in looking start advice handlers closing status name; do
+	for action in errno kill trap; do
+		identical_end "$programs/confined" $calls $action
+		run_options="--on-error continue --quiet"
+		record "$programs/confined" $calls $action
+		run_options=
+		is "$calls $action: status with a misuse" "$status" "$plain"
+		same "$calls $action: output with a misuse" out plain.out
+		[ "$plain" = 8 ] || continue
+		has "$calls $action" err 'already freed: a block of '
+		case $calls,$action in
+		closing,errno | status,errno | name,errno | looking,errno | advice,errno | handlers,errno) expected=complete,2 ;;
+		start,* | looking,* | advice,* | handlers,*) expected=incomplete,1 ;;
+		*) expected=cut,1 ;;
+		esac
+		is "$calls $action: state" "$(query "SELECT state, (SELECT count(*) FROM processes p
+			WHERE p.run_id = runs.run_id) AS processes FROM runs WHERE run_id = $last_run")" $expected
+		case $expected in
+		complete,*) is "$calls $action: blocks of the fork" "$(query "SELECT count(*) FROM events
+			JOIN processes USING (run_id, process_id) WHERE run_id = $last_run AND forked
+			AND kind = 'malloc' AND size_bytes BETWEEN 100 AND 199")" 100 ;;
+		incomplete,*) is "$calls $action: the fork is counted" "$(query "SELECT count(*) FROM notes
+			WHERE run_id = $last_run AND text LIKE 'forked children that could not connect%: 1'")" 1 ;;
+		esac
+		[ "${expected%,*}" = cut ] || is "$calls $action: blocks" "$(query "SELECT count(*) FROM events JOIN processes
+			USING (run_id, process_id) WHERE run_id = $last_run AND NOT forked AND kind = 'malloc'
+			AND size_bytes BETWEEN 100 AND 199")" 900
+	done
+done
 # A program under a filter that it was given is recorded, where the filter lets it be.
 record "$programs/filter" memfd errno "$programs/first"
 is "without a memfd" "$(query "SELECT ending FROM processes WHERE run_id = $last_run
