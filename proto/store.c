@@ -199,17 +199,32 @@ static int check_path(const char *path, enum store_mode mode, struct store_error
 	return 0;
 }
 
+/* What tells a database of ours, as of one moment: another program may be making it meanwhile. */
+static int read_format(sqlite3 *db, int64_t *ret_version, int64_t *ret_application,
+		       int64_t *ret_tables, struct store_error *error)
+{
+	bool alone = sqlite3_get_autocommit(db);
+	int code = alone ? store_exec(db, "BEGIN", error) : 0;
+
+	if (!code && (query_int(db, "PRAGMA user_version", ret_version) != SQLITE_OK ||
+		      query_int(db, "PRAGMA application_id", ret_application) != SQLITE_OK ||
+		      query_int(db, "SELECT count(*) FROM sqlite_master", ret_tables) != SQLITE_OK))
+		code = store_error_set(error, db, "open");
+	if (alone)
+		store_rollback(db);
+	return code;
+}
+
 /* Reads the version. Refuses what is not ours and what is newer. */
 static int check_version(sqlite3 *db, const char *path, int64_t *ret_version,
 			 struct store_error *error)
 {
 	int64_t version = 0, tables = 0, application = 0;
+	int code = read_format(db, &version, &application, &tables, error);
 
 	*ret_version = 0;
-	if (query_int(db, "PRAGMA user_version", &version) != SQLITE_OK ||
-	    query_int(db, "PRAGMA application_id", &application) != SQLITE_OK ||
-	    query_int(db, "SELECT count(*) FROM sqlite_master", &tables) != SQLITE_OK)
-		return store_error_set(error, db, "open");
+	if (code)
+		return code;
 	if (tables == 0 && version == 0)
 		return 0;
 	if (application != STORE_APPLICATION_ID)

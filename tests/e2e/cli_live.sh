@@ -24,6 +24,7 @@ is "snapshot" "$(jq -r '.processes[] | [.process_id, .pid, .listed_blocks, .list
 	live_blocks, live_bytes, peak_bytes, 'follows' FROM processes JOIN runs USING (run_id) WHERE label = 'one'")"
 is "snapshot: row" "$(query "SELECT live_blocks >= 50, s.live_blocks = (SELECT live_blocks FROM processes p WHERE
 	p.run_id = s.run_id) AS same, s.label, processes FROM snapshots s")" 1,1,now,1
+is "snapshot without a name" "$("$heaptape" snapshot --json one | jq -r .label)" 'snapshot 2'
 touch end
 wait $one
 is "one" $? 0

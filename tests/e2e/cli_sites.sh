@@ -23,6 +23,8 @@ has "the way to it" o '  main  sites.cc'
 printf '# of LeakSanitizer\nleak:^leak(\n' >suppressions
 "$heaptape" leaks --suppressions suppressions --json ten | jq -r '.[].function' >o
 grep -q 'leak(int)' o && fail "leak() is suppressed and shown"
+"$heaptape" leaks --suppressions suppressions ten >o
+has "what is suppressed" o "in $(query "SELECT sum(live_blocks) - 10 FROM processes WHERE run_id = 1") blocks* never freed (and 9.77 KiB suppressed)"
 echo 'race:leak' >wrong
 code=0
 "$heaptape" leaks --suppressions wrong ten >o 2>e || code=$?

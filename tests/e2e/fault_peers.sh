@@ -8,7 +8,7 @@ daemon=$!
 until_true [ -S socket ]
 is "socket's mode" "$(stat -c %a socket)" 600
 cat >peer.py <<'PEER'
-import os, random, socket, struct, sys, time
+import fcntl, os, random, socket, struct, sys, termios, time
 random.seed(7)
 def connect():
     s = socket.socket(socket.AF_UNIX); s.settimeout(100); s.connect(sys.argv[1]); return s
@@ -28,6 +28,18 @@ def dropped(data):
         while s.recv(4096): pass
     except TimeoutError: sys.exit('not dropped: %r' % data)
     except OSError: pass
+    s.close()
+def cut_off(first, rest):
+    """The daemon ends the connection when it has read what comes first, and hears no more."""
+    s = connect(); s.settimeout(200)
+    try:
+        s.sendall(first)
+        while struct.unpack('i', fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]: time.sleep(0.01)
+        time.sleep(0.1)
+        s.sendall(rest)
+        answer = s.recv(4096)
+    except OSError: answer = b''
+    if answer: sys.exit('not cut off: %r' % answer)
     s.close()
 def frame(payload): return struct.pack('<I', len(payload)) + payload
 def field(n, payload): return bytes([n << 3 | 2]) + varint(len(payload)) + payload
@@ -49,7 +61,6 @@ send(struct.pack('<I', 1000) + b'short')
 dropped(b'\xff' * 4)
 dropped(struct.pack('<I', 0))
 dropped(struct.pack('<I', 1 << 20 | 1) + b'x' * 1000)
-dropped(struct.pack('<I', 1 << 20) + b'\x0a' * (200 << 10)) # a stranger's first frame is short
 dropped(frame(b'\xff' * 100))
 dropped(frame(hello) + frame(b'\xff' * 100))
 dropped(frame(hello) + frame(b'\x22\x05\xff'))                   # a field longer than its frame
@@ -60,6 +71,8 @@ dropped(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\xff\xff\xff\xff')))
 dropped(frame(hello) + frame(field(4, b'\x0d\x01\0\0\0\x1d\x02\0\0\0\x22\x02\x01\x05')))
 send(frame(hello) + frame(field(5, b'\x0d\xff\xff\xff\xff')))
 dropped(frame(hello) + frame(field(12, b'\x09' + b'\1' * 8)))  # a command's frame from a program
+long = frame(hello + b'\xfa\x01' + varint(200000) + bytes(200000)) # with a field that nobody knows
+cut_off(long[:150000], long[150000:])                          # a stranger's first frame is short
 for _ in range(300):
     data = bytearray(frame(hello) + frame(field(random.randrange(1, 15), random.randbytes(random.randrange(200)))))
     for _ in range(random.randrange(5)):

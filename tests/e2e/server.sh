@@ -19,7 +19,8 @@ by_hand sh -c 'kill -TERM $$' 2>err
 is "killed by hand: status" $? 143
 "$heaptape" run -q --socket "$T/socket" --label through -- sh -c 'exit 9'
 is "run --socket: status" $? 9
-by_hand "$programs/steady" 100 "$T/never" >out 2>err &
+# Not by the function, which would be a process around it that is killed in its place.
+HEAPTAPE_SOCKET=$T/socket LD_PRELOAD=$B/libheaptape.so "$programs/steady" 100 "$T/never" >out 2>err &
 steady=$!
 until_true answers "SELECT count(*) FROM runs WHERE state <> 'running'" 3
 until_true grep -q ready out
@@ -38,8 +39,13 @@ kill -0 $steady || fail "the program died with the daemon"
 daemon_start
 by_hand "$programs/first" >out 2>err
 is "after a restart: status" $? 0
+by_hand sh -c 'exec sh -c "exit 5"'
+is "by hand, exec: status" $? 5
+until_true answers "SELECT exit_code FROM runs WHERE run_id = 6" 5
 kill -TERM $daemon
 wait $daemon
+is "by hand, exec" "$(query "SELECT exit_code, (SELECT group_concat(ending) FROM processes p WHERE p.run_id = r.run_id)
+	AS endings FROM runs r WHERE run_id = 6")" '5,"exec,exited"'
 is "after a restart" "$(query "SELECT state, exit_code FROM runs WHERE run_id = 5")" complete,0
 is "nothing to complain about" "$(cat daemon.log)" ""
 invariants

@@ -1,5 +1,6 @@
 /* The database is made, opened, upgraded and refused as proto/store.h says, with words that help. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -304,6 +306,54 @@ static void test_two_writers(void **state)
 	store_close(two);
 }
 
+/* A child that opens the new database when the others do. */
+static pid_t open_at(const int start[2])
+{
+	struct store_error error = { "" };
+	sqlite3 *db;
+	pid_t pid = fork();
+	char byte;
+
+	assert_true(pid >= 0);
+	if (pid > 0)
+		return pid;
+	close(start[1]);
+	while (read(start[0], &byte, 1) > 0)
+		;
+	if (store_open(path, STORE_CREATE, &db, &error) == 0)
+		_exit(0);
+	fprintf(stderr, "%s\n", error.text);
+	_exit(1);
+}
+
+static void test_made_by_several(void **state)
+{
+	enum { CHILDREN = 4 };
+
+	(void)state;
+	for (unsigned round = 0; round < 150; round++) {
+		pid_t children[CHILDREN];
+		int ends[2], status;
+		char wal[160];
+
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		for (unsigned i = 0; i < CHILDREN; i++) {
+			children[i] = open_at(ends);
+		}
+		close(ends[1]);
+		close(ends[0]);
+		for (unsigned i = 0; i < CHILDREN; i++) {
+			assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+			assert_int_equal(status, 0);
+		}
+		unlink(path);
+		snprintf(wal, sizeof(wal), "%s-wal", path);
+		unlink(wal);
+		snprintf(wal, sizeof(wal), "%s-shm", path);
+		unlink(wal);
+	}
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -321,6 +371,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_made),
+		TEST(test_made_by_several),
 		TEST(test_read_never_writes),
 		TEST(test_missing),
 		TEST(test_missing_folder),
