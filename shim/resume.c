@@ -62,8 +62,8 @@ static void barrier_by_page(void)
 	if (page < 0 && page > -4096)
 		return;
 	*(volatile char *)page = 1;
-	if (prim_may(
-		    PRIM_PROTECT)) /* to take the page away does the same, if more is done with it */
+	/* To take the page away does the same, if more is done with it. */
+	if (prim_may(PRIM_PROTECT))
 		sys_call3(SYS_mprotect, page, PAGE_BYTES, PROT_READ);
 	sys_call2(SYS_munmap, page, PAGE_BYTES);
 }
