@@ -193,7 +193,7 @@ static void put_scopes(struct text *text, const struct scope_unit *unit, uint32_
 {
 	const struct scope *outer;
 
-	if (!scope)
+	if (!scope || !unit->scopes)
 		return;
 	outer = &unit->scopes[scope - 1];
 	put_scopes(text, unit, outer->parent, "(unnamed)");

@@ -114,6 +114,12 @@ static inline bool heap_is_interrupted(void)
 	return ht_heap->taken && ht_heap != &ht_heap_none;
 }
 
+/* The thread's, or the one that nobody has. */
+static inline __attribute__((returns_nonnull)) struct heap *heap_here(void)
+{
+	return ht_heap;
+}
+
 /* Where the heap names the span that malloc takes so many bytes from; NULL: it is not a small block. */
 static inline struct span *const *heap_place(const struct heap *heap, size_t size_bytes)
 {
@@ -138,7 +144,7 @@ static inline void span_pop(struct span *span, struct free_block *block)
 static inline __attribute__((always_inline)) void *block_take_first(size_t size_bytes,
 								    struct span **ret_span)
 {
-	struct heap *heap = ht_heap;
+	struct heap *heap = heap_here();
 	struct span *const *place = heap_place(heap, size_bytes);
 	struct free_block *block;
 	struct span *span;

@@ -183,7 +183,7 @@ HT_EXPORT int HT_API(mprotect)(void *start, size_t bytes, int protection)
  * over what comes after it. */
 HT_EXPORT void *HT_API(shmat)(int id, const void *want, int flags)
 {
-	struct shmid_ds segment;
+	struct shmid_ds segment = { 0 };
 
 	if (flags & SHM_REMAP && sys_call3(SYS_shmctl, id, IPC_STAT, &segment) == 0)
 		ht_pages_altered((uintptr_t)want, segment.shm_segsz, ALTERED_GONE);

@@ -9,7 +9,7 @@
 #include "shim/page_heap.h"
 #include "shim/span.h"
 
-static void broken(const char *what)
+__attribute__((noreturn)) static void broken(const char *what)
 {
 	static const char head[] = "heaptape: broken invariant: ";
 
@@ -17,6 +17,7 @@ static void broken(const char *what)
 	prim_complain(what, strlen(what));
 	prim_complain("\n", 1);
 	ht_libc()->abort();
+	__builtin_trap();
 }
 
 static const struct span *span_at(uintptr_t address)
@@ -59,6 +60,7 @@ void ht_check_span(const struct span *span)
 	CHECK(span->state == SPAN_SMALL);
 	CHECK(span->class >= 1 && span->class <= CLASS_COUNT);
 	CHECK(span->block_bytes == size_class_bytes(span->class));
+	CHECK(span->block_bytes > 0);
 	CHECK(span->capacity == span->pages * PAGE_BYTES / span->block_bytes);
 	CHECK(span->carved <= span->capacity);
 	CHECK(uncounted(span) <= __atomic_load_n(&ht_heaps_left, __ATOMIC_RELAXED));

@@ -51,7 +51,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct cursor *cursor
 {
 	uint64_t value = 0;
 
-	if (cursor->bad || (size_t)(cursor->end - cursor->at) < bytes) {
+	if (cursor->bad || !cursor->at || (size_t)(cursor->end - cursor->at) < bytes) {
 		cursor->bad = true;
 		return 0;
 	}

@@ -106,7 +106,7 @@ static bool lacks_ours(char *const envp[], const char *preload)
 
 static bool is_program(const char *path)
 {
-	struct stat status;
+	struct stat status = { 0 };
 
 	return sys_call4(SYS_newfstatat, AT_FDCWD, path, &status, 0) == 0 &&
 	       S_ISREG(status.st_mode) && can_reach(path, X_OK);

@@ -155,7 +155,7 @@ static bool find_written(uintptr_t from, uintptr_t to, uintptr_t *ret_first, uin
 	size_t pages;
 
 	*ret_first = 0;
-	for (; from < to; from += pages * PAGE_BYTES) {
+	for (; from && from < to; from += pages * PAGE_BYTES) {
 		pages = (to - from) / PAGE_BYTES;
 		if (pages > RESIDENT_PAGES)
 			pages = RESIDENT_PAGES;

@@ -89,7 +89,7 @@ static int move_high(int fd)
 /* The socket's identity, 0 when fd is not open. A filter may forbid to ask: then it is believed. */
 static uint64_t inode_of(int fd)
 {
-	struct stat status;
+	struct stat status = { 0 };
 	long ret = sys_call2(SYS_fstat, fd, &status);
 
 	return ret == -EBADF ? 0 : ret < 0 ? ht_link.inode : status.st_ino;
@@ -159,7 +159,7 @@ static long connect_through(int parent_fd)
 {
 	struct iovec byte = { (char[]){ 0 }, 1 };
 	union passed control;
-	int ends[2];
+	int ends[2] = { -1, -1 };
 	long ret;
 
 	ret = sys_call4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);

@@ -99,7 +99,7 @@ static const char *last_part(const char *path)
 static const char *executed_name(const char *exe)
 {
 	const char *name = (const char *)ht_libc()->getauxval(AT_EXECFN);
-	struct stat executed, running;
+	struct stat executed = { 0 }, running = { 0 };
 
 	if (!name || !strchr(name, '/') || !strcmp(last_part(name), last_part(exe)) ||
 	    !strncmp(name, "/proc/", 6) || !strncmp(name, "/dev/", 5) ||

@@ -42,7 +42,7 @@ static bool find_section(long fd, const file_header *file, uint32_t type, sectio
 static bool name_in_file(long fd, const file_header *file, const section_header *table,
 			 const symbol_entry *symbol, struct place *ret)
 {
-	section_header names;
+	section_header names = { 0 };
 	uint64_t at;
 	long got;
 
@@ -58,7 +58,7 @@ static bool name_in_file(long fd, const file_header *file, const section_header 
 static bool find_in_table(long fd, const file_header *file, struct place *ret)
 {
 	symbol_entry *piece;
-	section_header table;
+	section_header table = { 0 };
 	bool found = false;
 	uint64_t count;
 
@@ -91,7 +91,7 @@ static bool find_in_file(const struct module_at *module, struct place *ret)
 	long fd = prim_may(PRIM_OPEN)
 			  ? sys_call4(SYS_openat, AT_FDCWD, module->path, O_RDONLY | O_CLOEXEC, 0)
 			  : -EPERM;
-	file_header file;
+	file_header file = { 0 };
 	bool found = false;
 
 	if (fd < 0)

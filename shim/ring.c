@@ -132,7 +132,8 @@ bool ht_ring_reach(struct ring *ring, uint32_t node)
 	struct ring_node *none = NULL, *made;
 	char *before;
 
-	if (__atomic_load_n(&ring->segments[segment], __ATOMIC_ACQUIRE))
+	/* The first is there from the start. */
+	if (!segment || __atomic_load_n(&ring->segments[segment], __ATOMIC_ACQUIRE))
 		return true;
 	if (!ht_ring_reach(ring, ring_segment_nodes(segment) - 1))
 		return false;

@@ -61,7 +61,7 @@ static uint64_t compile(uintptr_t pc, bool interrupted)
 	uint64_t compiled;
 	int r;
 
-	if (!ht_module_find(pc - 1, &object))
+	if (!pc || !ht_module_find(pc - 1, &object))
 		return ROW_MISSING;
 	r = ht_eh_row(&object, pc - 1, &row);
 	if (!interrupted && (r < 0 || !follows_call(pc)) && is_planted(&object, pc))

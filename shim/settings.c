@@ -86,7 +86,7 @@ static const char *put_run(char *line, uint64_t token)
 
 void ht_settings_begin_run(void)
 {
-	uint64_t token;
+	uint64_t token = 0;
 
 	if (ht_settings.run_token || ht_settings.line_count == SETTINGS_MAX)
 		return;

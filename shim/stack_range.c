@@ -71,7 +71,7 @@ static bool scan(int fd, uintptr_t address, uint64_t flags, struct stack_range *
 	struct stack_range range = { 0, 0 }, found = { 0, 0 };
 	char wanted = flags == MAP_QUERY_EXECUTABLE ? 'x' : 'r';
 	bool has = false;
-	char text[512];
+	char text[512] = "";
 	long bytes;
 
 	while ((bytes = sys_call3(SYS_read, fd, text, sizeof(text))) > 0 || bytes == -EINTR) {
@@ -240,7 +240,7 @@ size_t ht_stack_read(uintptr_t address, void *to, size_t bytes)
 
 bool ht_stack_peek(uintptr_t address, uintptr_t *ret)
 {
-	uintptr_t word;
+	uintptr_t word = 0;
 
 	if (ht_stack_read(address, &word, sizeof(word)) != sizeof(word))
 		return false;

@@ -1,5 +1,6 @@
 #include "viewer/site.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,6 +220,7 @@ size_t sites_group(const struct profile *profile, struct site **ret_sites)
 		int64_t bytes = total->values[METRIC_ALLOCATED_BYTES];
 		struct site *site;
 
+		assert(at <= count);
 		if (at == count) {
 			if (count == room) {
 				room = room ? 2 * room : 64;

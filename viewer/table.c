@@ -1,5 +1,6 @@
 #include "viewer/table.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct table *table_new(const struct column *columns, size_t count)
 {
 	struct table *table = must_alloc(sizeof(*table));
 
+	assert(count);
 	table->columns = columns;
 	table->column_count = count;
 	return table;
@@ -325,6 +327,7 @@ bool table_fits(const struct table *table, FILE *out)
 	bool *left = must_alloc(count), fits;
 	int limit = terminal_width(out);
 
+	assert(count);
 	for (size_t i = 0; i < count; i++) {
 		widths[i] = text_width(table->columns[i].title);
 		left[i] = column_left(table, i);
@@ -347,6 +350,7 @@ void table_lines(const struct table *table, FILE *out)
 {
 	size_t count = table->column_count, width = 0;
 
+	assert(count);
 	for (size_t i = 0; i < count; i++)
 		if (text_width(table->columns[i].title) > width)
 			width = text_width(table->columns[i].title);
@@ -404,6 +408,7 @@ void table_csv_rows(const struct table *table, FILE *out)
 	size_t count = table->column_count;
 	bool first = true, terminal = isatty(fileno(out));
 
+	assert(count);
 	for (size_t at = 0; at < table->cell_count; at++) {
 		const struct cell *cell = &table->cells[at];
 

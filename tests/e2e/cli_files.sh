@@ -71,6 +71,10 @@ done
 "$heaptape" flame -o missing/page.html 2>e && fail "flame -o missing/page.html: done"
 has "flame -o missing/page.html" e "cannot write 'missing/page.html'"
 
+cp second.db "it's one.db"
+"$heaptape" report --db "it's one.db" >o
+has "a name that a shell takes apart" o "heaptape peak --db 'it'.''s one.db' "
+
 # Commands that write no file say what to use instead.
 for command in runs leaks peak diff sql pause resume snapshot; do
 	code=0

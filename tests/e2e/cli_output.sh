@@ -106,6 +106,20 @@ rest=$(($("$heaptape" report --json | jq .run.processes) - 10))
 has "many processes" o "^  \.\.\. and $rest more; the table 'processes'"
 is "many processes: rows" "$(sed -n '/^Processes with the most/,/^  \.\.\./p' o | wc -l)" 13
 
+# One of several processes.
+pid=$(query "SELECT pid FROM processes WHERE run_id = $last_run AND allocations > 0 ORDER BY allocated_bytes, process_id DESC LIMIT 1")
+of_pid="run_id = $last_run AND process_id = (SELECT max(process_id) FROM processes WHERE run_id = $last_run AND pid = $pid)"
+is "export --pid" "$("$heaptape" export -f folded --pid "$pid" | awk '{ sum += $NF } END { print sum }')" \
+	"$(query "SELECT allocated_bytes FROM processes WHERE $of_pid")"
+is "peak --pid" "$("$heaptape" peak --min 0 --json --pid "$pid" | jq .peak_bytes)" \
+	"$(query "SELECT peak_bytes FROM processes WHERE $of_pid")"
+is "two processes differ" "$(query "SELECT count(DISTINCT peak_bytes) > 1 FROM processes WHERE run_id = $last_run")" 1
+
+# By name: the latest of a label, and so many before the last.
+"$heaptape" run -q --label first -- true
+is "label twice" "$("$heaptape" report --json first | jq .run.run_id)" "$(query 'SELECT max(run_id) FROM runs')"
+is "last~2" "$("$heaptape" report --json last~2 | jq .run.run_id)" "$(query 'SELECT max(run_id) - 2 FROM runs')"
+
 # A reader that goes away ends it quietly.
 "$heaptape" sql --csv 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
 	SELECT i FROM n' 2>e | head -1 >o

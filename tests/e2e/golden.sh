@@ -79,7 +79,8 @@ for number in 2, 3:
 db.execute("INSERT INTO notes(run_id, process_id, at_ns, text) VALUES (1, 1, 5, 'one note'), (1, 0, 3, 'another'), (2, 0, 3, 'of run 2')")
 db.execute("INSERT INTO gaps VALUES (1, 101, 102, 103, 104, 105, 106, 107, 108, 1)")
 stacks = [row[0] for row in db.execute("SELECT stack_id FROM stack_totals WHERE process_id = 1 ORDER BY allocations")]
-db.execute("INSERT INTO misuses VALUES (1, 111, 1, 'double free', 112, 113, 114, ?, ?, ?, 'what was said')", stacks[:3])
+for i in range(7):
+    db.execute(f"INSERT INTO misuses VALUES (1, {111 + i}, 1, 'double free', 112, 113, 114, ?, ?, ?, 'what was said {i}')", stacks[:3])
 for i, size in enumerate((0, 16, 1024, 4096, 2097152, 4194304)):
     db.execute(f"INSERT INTO size_histogram VALUES (1, {size}, {i + 31}, {(i + 31) * size}, {i + 1}, {(i + 1) * size})")
 db.execute("INSERT INTO stack_cuts VALUES (1, 'depth', 121), (1, 'no row', 122)")
@@ -128,7 +129,7 @@ for thread in report["threads"]:
 for run in json.load(open("runs.json")):
     check("runs --json", run, "runs", f"run_id = {run['run_id']}")
 for gap in report["gaps"]: check("report --json, gaps", gap, "gaps", "process_id = 1")
-for misuse in report["misuses"]: check("report --json, misuses", misuse, "misuses", "process_id = 1")
+for misuse in report["misuses"]: check("report --json, misuses", misuse, "misuses", f"at_ns = {misuse['at_ns']}")
 if compared < 70: print(f"only {compared} columns were compared")
 EOT
 for database in heaptape.db odd.db; do

@@ -30,6 +30,7 @@ awk '{ sub(/ [0-9]+$/, ""); if (seen[$0]++) print "twice: " $0 }' folded >o
 
 "$heaptape" export --format speedscope >o || fail "speedscope: $?"
 is "speedscope" "$(jq -r '[.profiles[] | .weights | add] | join(" ")' o) " "$want"
+is "speedscope: units" "$(jq -r '[.profiles[].unit] | join(" ")' o)" 'bytes none bytes bytes none'
 is "speedscope: its schema" "$(jq '(.shared.frames | length) as $n |
 	."$schema" == "https://www.speedscope.app/file-format-schema.json" and
 	([.profiles[] | .type == "sampled" and .startValue == 0 and .endValue == (.weights | add) and
@@ -43,6 +44,8 @@ if command -v protoc >/dev/null 2>&1; then
 		fail "pprof: protoc: $?"
 	is "pprof" "$(awk '/^sample {/ { n = 0 } /^  value: / { sum[n++] += $2 }
 		END { for (i = 0; i < 5; i++) printf "%.0f ", sum[i] }' o)" "$want"
+	is "pprof: what the values are" "$(awk '/^sample_type {/ { getline; type[n++] = $2 } /^string_table: / { text[m++] = $2 }
+		END { for (i = 0; i < n; i++) printf "%s ", text[type[i]] }' o | tr -d '"')" "$words "
 	# Every number that is referred to is defined.
 	is "pprof: references" "$(awk '
 		/^  location_id: / { used["l" $2] } /^    function_id: / { used["f" $2] }

@@ -29,10 +29,12 @@
 #define THREADS 5u
 #define EVENTS_MAX 8u
 #define STEPS_MAX 150u
-#define ROWS_LIVE 300u	      /* inputs until the database is emptied */
-#define STRANGER_PID 0x500000 /* no process has it or one of the next */
+#define ROWS_LIVE 300u		       /* inputs until the database is emptied */
+#define STRANGER_PID 0x500000	       /* no process has it or one of the next */
 #define WAITING_BYTES_ALL (256u << 20) /* daemon/merge.c: beyond this what waits goes to disk */
 #define END_TRIES 8u
+#define MANY_EVENTS \
+	3000u /* three times as many make a chunk that is not written anew (daemon/chunks.c) */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -41,16 +43,16 @@ static struct program {
 	int daemon_end; /* the other, by number */
 	uint8_t *memory;
 	int memory_fd;
-	bool used; /* the memory */
+	bool used;   /* the memory */
 	int life[2]; /* the process: own_world.h; -1: there is none, or it cannot be watched */
 	uint64_t next_seq[THREADS + 1];
 } programs[PROGRAMS];
 
 static int command_fd = -1, command_daemon_end = -1, control_fd = -1;
-static size_t pressure;	      /* bytes that only seem to wait */
+static size_t pressure;		/* bytes that only seem to wait */
 static int64_t operations_left; /* of SQLite, until it fails */
 static struct chunk_reader *reader;
-static uint8_t frame_bytes[64 << 10];
+static uint8_t frame_bytes[128 << 10];
 
 static const struct ring_head good_head = { .magic = RING_MAGIC,
 					    .version = RING_VERSION,
@@ -306,7 +308,41 @@ static void batch(struct program *program, struct input *input)
 	send_frame(program, &frame);
 }
 
-/* The same, left in a thread's buffer. */
+/* Many allocations of one thread. */
+static void many(struct program *program, unsigned how)
+{
+	static uint8_t kinds[MANY_EVENTS], classes[MANY_EVENTS];
+	static uint64_t ticks[MANY_EVENTS], addresses[MANY_EVENTS];
+	static uint32_t sizes[MANY_EVENTS], stacks[MANY_EVENTS];
+	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
+	Heaptape__EventBatch message = HEAPTAPE__EVENT_BATCH__INIT;
+
+	for (unsigned i = 0; i < MANY_EVENTS; i++) {
+		kinds[i] = EVENT_MALLOC;
+		classes[i] = 1;
+		ticks[i] = world.now_ns;
+		addresses[i] = 0x10000 + i * 16;
+		sizes[i] = how;
+		stacks[i] = how >> 3 & 7;
+	}
+	message.thread = 1 + how % THREADS;
+	message.first_seq = program->next_seq[message.thread];
+	message.count = MANY_EVENTS;
+	message.kinds = (ProtobufCBinaryData){ MANY_EVENTS, kinds };
+	message.classes = (ProtobufCBinaryData){ MANY_EVENTS, classes };
+	message.ticks = ticks;
+	message.addresses = addresses;
+	message.sizes = sizes;
+	message.stacks = stacks;
+	message.n_ticks = message.n_addresses = message.n_sizes = message.n_stacks = MANY_EVENTS;
+	frame.body_case = HEAPTAPE__FRAME__BODY_BATCH;
+	frame.batch = &message;
+	program->next_seq[message.thread] += MANY_EVENTS;
+	send_frame(program, &frame);
+	read_end(program->daemon_end);
+}
+
+/* A batch that is left in a thread's buffer. */
 static void buffer(struct program *program, struct input *input)
 {
 	unsigned slot = take(input);
@@ -622,8 +658,8 @@ static void spoil(unsigned how)
 {
 	sqlite3 *db = server.daemon.writer.db;
 
-	sqlite3_exec(db, how % 4 == 1 ? "PRAGMA query_only=ON" : "PRAGMA query_only=OFF", NULL, NULL,
-		     NULL);
+	sqlite3_exec(db, how % 4 == 1 ? "PRAGMA query_only=ON" : "PRAGMA query_only=OFF", NULL,
+		     NULL, NULL);
 	operations_left = how >> 2;
 	sqlite3_progress_handler(db, 16, how % 4 == 2 ? out_of_operations : NULL, NULL);
 	sqlite3_commit_hook(db, how % 4 == 3 ? refuse_commit : NULL, NULL);
@@ -634,7 +670,12 @@ static void around(struct program *program, struct input *input)
 {
 	unsigned what = take(input), how = take(input);
 
-	switch (what % 12) {
+	switch (what % 14) {
+	case 12:
+	case 13:
+		for (unsigned i = 0; i < 1 + what / 14 % 3; i++)
+			many(program, how);
+		break;
 	case 0:
 		press(how ? WAITING_BYTES_ALL + 1 - (how - 1) * 512u : 0);
 		break;
@@ -692,8 +733,8 @@ static void tick(unsigned how)
 		process_poll(p);
 	control_tick(&server.daemon);
 	for (peer = server.peers; peer && how & 64; peer = peer->next)
-		if (peer->is_gone || (peer->process && peer->gone &&
-				      pidfd_has_ended(peer->process->pidfd))) {
+		if (peer->is_gone ||
+		    (peer->process && peer->gone && pidfd_has_ended(peer->process->pidfd))) {
 			peer_gone(peer);
 			break;
 		}
@@ -797,6 +838,17 @@ static void print_rows(const char *format, int64_t after)
 	sqlite3_free(sql);
 }
 
+static void print_all(int64_t after)
+{
+	print_rows("SELECT * FROM runs", after);
+	print_rows("SELECT * FROM notes", after);
+	print_rows("SELECT * FROM processes WHERE process_id > %lld", after);
+	print_rows("SELECT * FROM threads WHERE process_id > %lld", after);
+	print_rows("SELECT * FROM gaps WHERE process_id > %lld", after);
+	print_rows("SELECT * FROM stack_totals WHERE process_id > %lld", after);
+	print_rows("SELECT * FROM chunks WHERE process_id > %lld", after);
+}
+
 static void must_be_none(const char *sql, int64_t after)
 {
 	static struct {
@@ -814,13 +866,7 @@ static void must_be_none(const char *sql, int64_t after)
 	sqlite3_bind_int64(kept[at].statement, 1, after);
 	if (sqlite3_step(kept[at].statement) != SQLITE_DONE) {
 		fprintf(stderr, "not so: %s\n", sql);
-		print_rows("SELECT * FROM runs", after);
-		print_rows("SELECT * FROM notes", after);
-		print_rows("SELECT * FROM processes WHERE process_id > %lld", after);
-		print_rows("SELECT * FROM threads WHERE process_id > %lld", after);
-		print_rows("SELECT * FROM gaps WHERE process_id > %lld", after);
-		print_rows("SELECT * FROM stack_totals WHERE process_id > %lld", after);
-		print_rows("SELECT * FROM chunks WHERE process_id > %lld", after);
+		print_all(after);
 		abort();
 	}
 	sqlite3_reset(kept[at].statement);
@@ -834,14 +880,16 @@ struct order {
 	uint64_t missing;		    /* events of these, before others that are there */
 };
 
-/* A process has no more chunks: what is missing in them was counted. */
+/* A process has no more chunks: what is missing in them was counted, or its last row was not written,
+ * and it is called cut. */
 static void check_missing(const struct order *order)
 {
 	static sqlite3_stmt *lost;
 
 	if (!lost && sqlite3_prepare_v2(server.daemon.writer.db,
-					"SELECT lost_events FROM processes WHERE process_id = ?", -1,
-					&lost, NULL) != SQLITE_OK)
+					"SELECT lost_events FROM processes WHERE process_id = ? "
+					"AND ending <> 'cut'",
+					-1, &lost, NULL) != SQLITE_OK)
 		abort();
 	sqlite3_bind_int64(lost, 1, order->process_id);
 	if (order->missing && sqlite3_step(lost) == SQLITE_ROW &&
@@ -849,6 +897,7 @@ static void check_missing(const struct order *order)
 		fprintf(stderr, "process %lld: %llu events are missing, and it says %lld\n",
 			(long long)order->process_id, (unsigned long long)order->missing,
 			(long long)sqlite3_column_int64(lost, 0));
+		print_all(order->process_id - 1);
 		abort();
 	}
 	sqlite3_reset(lost);
@@ -923,13 +972,15 @@ static void check(int64_t after, bool failed)
 		"SELECT process_id, events FROM processes p WHERE process_id > ? AND events <> "
 		"(SELECT total(events) FROM chunks c WHERE c.process_id = p.process_id)",
 		after);
-	must_be_none("SELECT process_id FROM processes JOIN runs USING (run_id) WHERE process_id > ? "
-		     "AND state = 'complete' AND (lost_events > 0 OR ending IN ('cut', 'running') "
-		     "OR unrecorded_reason IS NOT NULL)",
-		     after);
-	must_be_none("SELECT process_id FROM processes JOIN runs USING (run_id) WHERE process_id > ? "
-		     "AND state <> 'cut' AND ending = 'cut'",
-		     after);
+	must_be_none(
+		"SELECT process_id FROM processes JOIN runs USING (run_id) WHERE process_id > ? "
+		"AND state = 'complete' AND (lost_events > 0 OR ending IN ('cut', 'running') "
+		"OR unrecorded_reason IS NOT NULL)",
+		after);
+	must_be_none(
+		"SELECT process_id FROM processes JOIN runs USING (run_id) WHERE process_id > ? "
+		"AND state <> 'cut' AND ending = 'cut'",
+		after);
 	check_chunks(after);
 	if (failed)
 		return;

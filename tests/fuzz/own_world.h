@@ -29,11 +29,11 @@
 
 static struct {
 	uint64_t now_ns;
-	unsigned pending;  /* processes of runs that are not connected */
-	int status_error;  /* what exit_status_get() returns */
+	unsigned pending; /* processes of runs that are not connected */
+	int status_error; /* what exit_status_get() returns */
 	int status;
-	bool over;	   /* nobody lives any more */
-	pid_t sleeper;	   /* a real process that does nothing, and may be stopped */
+	bool over;     /* nobody lives any more */
+	pid_t sleeper; /* a real process that does nothing, and may be stopped */
 	bool sleeper_rests;
 } world;
 

@@ -449,6 +449,11 @@ static void test_damage(void **state)
 	}
 	chunk_seal(copy, bytes);
 	assert_int_equal(chunk_reader_decode(reader, copy, bytes, CHUNK_ALL, &columns), 0);
+	/* and a byte too many */
+	copy[bytes] = 0;
+	chunk_seal(copy, bytes + 1);
+	assert_int_equal(chunk_reader_decode(reader, copy, bytes + 1, CHUNK_ALL, &columns),
+			 -EBADMSG);
 	free(copy);
 	free(history.rows);
 }

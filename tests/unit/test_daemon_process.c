@@ -866,10 +866,11 @@ static void test_samples(void **unused)
 	}
 	finish();
 	assert_int_equal(ask("SELECT count(*) BETWEEN 400 AND 1025 FROM samples"), 1);
-	assert_int_equal(ask("WITH steps AS (SELECT at_ns - lag(at_ns) OVER (ORDER BY at_ns) AS step "
-			     "FROM samples WHERE at_ns < 6000000000) "
-			     "SELECT max(step) <= 3 * min(step) FROM steps"),
-			 1);
+	assert_int_equal(
+		ask("WITH steps AS (SELECT at_ns - lag(at_ns) OVER (ORDER BY at_ns) AS step "
+		    "FROM samples WHERE at_ns < 6000000000) "
+		    "SELECT max(step) <= 3 * min(step) FROM steps"),
+		1);
 }
 
 /* A row for every time a module was mapped, with its end. */

@@ -323,10 +323,11 @@ static void test_program_end(void **unused)
 	run_end(run, &message);
 	run->quiet_ns = 0;
 	check(run);
-	assert_int_equal(ask("SELECT count(*) FROM runs WHERE exit_code = 3 AND exit_signal IS NULL "
-			     "AND user_ns = 5 AND system_ns = 7 AND max_rss_bytes = 11 AND "
-			     "ended_at >= started_at"),
-			 1);
+	assert_int_equal(
+		ask("SELECT count(*) FROM runs WHERE exit_code = 3 AND exit_signal IS NULL "
+		    "AND user_ns = 5 AND system_ns = 7 AND max_rss_bytes = 11 AND "
+		    "ended_at >= started_at"),
+		1);
 	run = start();
 	message.exit_signal = 11;
 	run_end(run, &message);

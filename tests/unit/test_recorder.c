@@ -110,11 +110,12 @@ static void test_end_left(void **unused)
 	add_run(db, 3, dead);
 	add_run(db, 4, "");
 	/* Its events go on after the last sample. */
-	assert_int_equal(store_exec(db,
-				    "INSERT INTO chunks VALUES(NULL, 3, 4, 5, 90, 0, 0, 0, 0, 0, 0, "
-				    "0, 0, 0, x'00')",
-				    &error),
-			 0);
+	assert_int_equal(
+		store_exec(db,
+			   "INSERT INTO chunks VALUES(NULL, 3, 4, 5, 90, 0, 0, 0, 0, 0, 0, "
+			   "0, 0, 0, x'00')",
+			   &error),
+		0);
 	assert_true(recorder_has_left(db));
 	assert_int_equal(recorder_end_left(db), 2);
 	assert_false(recorder_has_left(db));
