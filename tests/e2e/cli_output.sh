@@ -106,14 +106,14 @@ rest=$(($("$heaptape" report --json | jq .run.processes) - 10))
 has "many processes" o "^  \.\.\. and $rest more; the table 'processes'"
 is "many processes: rows" "$(sed -n '/^Processes with the most/,/^  \.\.\./p' o | wc -l)" 13
 
-# One of several processes.
-pid=$(query "SELECT pid FROM processes WHERE run_id = $last_run AND allocations > 0 ORDER BY allocated_bytes, process_id DESC LIMIT 1")
-of_pid="run_id = $last_run AND process_id = (SELECT max(process_id) FROM processes WHERE run_id = $last_run AND pid = $pid)"
-is "export --pid" "$("$heaptape" export -f folded --pid "$pid" | awk '{ sum += $NF } END { print sum }')" \
+# One of several processes, and not the one with the highest peak.
+pid=$(query "SELECT pid FROM processes WHERE run_id = 1 AND peak_bytes > 0 ORDER BY peak_bytes LIMIT 1")
+of_pid="run_id = 1 AND process_id = (SELECT max(process_id) FROM processes WHERE run_id = 1 AND pid = $pid)"
+is "export --pid" "$("$heaptape" export -f folded --pid "$pid" 1 | awk '{ sum += $NF } END { print sum }')" \
 	"$(query "SELECT allocated_bytes FROM processes WHERE $of_pid")"
-is "peak --pid" "$("$heaptape" peak --min 0 --json --pid "$pid" | jq .peak_bytes)" \
+is "peak --pid" "$("$heaptape" peak --min 0 --json --pid "$pid" 1 | jq .peak_bytes)" \
 	"$(query "SELECT peak_bytes FROM processes WHERE $of_pid")"
-is "two processes differ" "$(query "SELECT count(DISTINCT peak_bytes) > 1 FROM processes WHERE run_id = $last_run")" 1
+is "processes differ" "$(query "SELECT count(DISTINCT peak_bytes) > 1 FROM processes WHERE run_id = 1 AND peak_bytes > 0")" 1
 
 # By name: the latest of a label, and so many before the last.
 "$heaptape" run -q --label first -- true
