@@ -120,6 +120,7 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 			sqlite3_column_int64(row, 7) && !profile->modules[frame->module].made;
 		frame->allocator = profile->modules[frame->module].shim ||
 				   (frame->function && site_is_allocator(frame->function));
+		frame->library = frame->file && site_is_library_file(frame->file);
 	}
 }
 
@@ -331,7 +332,7 @@ uint32_t profile_site(const struct profile *profile, uint32_t stack)
 
 		if (!frames[i] || frame->allocator)
 			continue;
-		if (!profile->modules[frame->module].runtime)
+		if (!profile->modules[frame->module].runtime && !frame->library)
 			return frames[i];
 		named = named ? named : frames[i];
 	}

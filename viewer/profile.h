@@ -46,6 +46,7 @@ struct frame {
 	int32_t line;
 	bool pending;	/* its function is still being looked up */
 	bool allocator; /* malloc, operator new, allocator classes: not the program's own doing */
+	bool library;	/* by its file */
 };
 
 struct stack_node {
@@ -84,8 +85,8 @@ void profile_release(struct profile *profile);
 /* The stack's frames, inlined ones included, innermost first; returns how many. */
 size_t profile_frames(const struct profile *profile, uint32_t stack, uint32_t *frames, size_t room);
 
-/* The frame that tells most: the innermost that is neither an allocator's nor a runtime library's.
- * 0 when the stack is unknown. */
+/* The frame that tells most: the innermost that is neither an allocator's nor a library's, else the
+ * innermost that is no allocator's. 0 when the stack is unknown. */
 uint32_t profile_site(const struct profile *profile, uint32_t stack);
 
 /* "parse_value", "libfoo.so+0x1234"; good until FORMAT_RING others. For long names a heap copy

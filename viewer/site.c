@@ -155,11 +155,9 @@ static const char *const allocator_names[] = {
 
 /* C++ and Rust: the start of the demangled name, after a return type if there is one. */
 static const char *const allocator_prefixes[] = {
-	"operator new", "std::",	  "__gnu_cxx::",
-	"__cxxabiv1::", "__cxa_allocate", "boost::container::",
-	"alloc::",	"core::",	  "hashbrown::",
-	"<alloc::",	"<core::",	  "<std::",
-	"<hashbrown::", "__libc_",	  "__interceptor_",
+	"operator new",	      "std::",	 "__gnu_cxx::", "__cxxabiv1::", "__cxa_allocate",
+	"boost::container::", "alloc::", "core::",	"hashbrown::",	"__libc_",
+	"__interceptor_",
 };
 
 /* "void std::vector<int>::push_back(...)" -> "std::vector<int>::push_back(...)": templates carry
@@ -183,6 +181,63 @@ static const char *after_return_type(const char *function)
 	return name;
 }
 
+static const char *const rust_libraries[] = { "alloc::", "core::", "std::", "hashbrown::" };
+
+static bool is_of_rust_library(const char *path)
+{
+	for (size_t i = 0; i < sizeof(rust_libraries) / sizeof(*rust_libraries); i++)
+		if (!strncmp(path, rust_libraries[i], strlen(rust_libraries[i])))
+			return true;
+	return false;
+}
+
+/*
+ * "<u8 as alloc::slice::hack::ConvertVec>::to_vec", "<T as core::convert::Into<U>>::into", "<[u8]>::len":
+ * what the library has for a type of the library, a primitive one, or any. For a type of the program's,
+ * or a trait of it, it is the program's own code.
+ */
+static bool is_rust_library_method(const char *name)
+{
+	const char *type = name + 1, *end = type, *trait = NULL;
+	int depth = 0;
+
+	if (name[0] != '<')
+		return false;
+	for (; *end && depth >= 0 && !(!depth && *end == '>'); end++) {
+		if (!depth && !strncmp(end, " as ", 4)) {
+			trait = end + 4;
+			break;
+		}
+		depth += (*end == '<') + (*end == '(') + (*end == '[');
+		depth -= (*end == ')') + (*end == ']') + (*end == '>' && end[-1] != '-');
+	}
+	if (trait && !is_of_rust_library(trait))
+		return false;
+	type += strspn(type, "&*[(");
+	if (!strncmp(type, "mut ", 4) || !strncmp(type, "dyn ", 4))
+		type += 4;
+	for (const char *at = type; at < end; at++)
+		if (!strncmp(at, "::", 2))
+			return is_of_rust_library(type);
+	return true;
+}
+
+bool site_is_library_file(const char *file)
+{
+	static const char *const folders[] = { "/rustc/",
+					       "/rustc-1.",
+					       "/lib/rustlib/src/",
+					       "/.cargo/registry/src/",
+					       "/cargo/registry/src/",
+					       "/usr/share/cargo/registry/",
+					       "/include/c++/" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		if (strstr(file, folders[i]))
+			return true;
+	return false;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -203,7 +258,7 @@ bool site_is_allocator(const char *function)
 	for (size_t i = 0; i < sizeof(allocator_prefixes) / sizeof(*allocator_prefixes); i++)
 		if (!strncmp(name, allocator_prefixes[i], strlen(allocator_prefixes[i])))
 			return true;
-	return false;
+	return is_rust_library_method(function);
 }
 
 size_t sites_group(const struct profile *profile, struct site **ret_sites)

@@ -13,6 +13,8 @@ bool site_is_shim(const char *module_name);
 bool site_is_runtime(const char *module_name);
 bool site_is_made(const char *module_name);
 bool site_is_allocator(const char *function);
+/* Code of the Rust library, of a crate somebody else wrote, of the C++ library's headers. */
+bool site_is_library_file(const char *file);
 
 struct profile;
 

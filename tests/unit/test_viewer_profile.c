@@ -134,6 +134,12 @@ static void test_names(void **state)
 		"alloc::vec::Vec<T,A>::push",
 		"<alloc::string::String as core::clone::Clone>::clone",
 		"__rust_alloc",
+		"<u8 as alloc::slice::hack::ConvertVec>::to_vec",
+		"<[u8] as core::clone::Clone>::clone",
+		"<[u8]>::to_vec",
+		"<alloc::vec::Vec<(u8, my::Thing)>>::push",
+		"<T as core::convert::Into<U>>::into",
+		"<&mut std::io::Stdout as std::io::Write>::write",
 		"PyMem_RawMalloc",
 	};
 	static const char *const kept[] = {
@@ -145,6 +151,10 @@ static void test_names(void **state)
 		"Foo<std::string>::bar() const",
 		"bool ns::fill<std::string>(std::vector<int> const&)",
 		"operator_newton",
+		"<my::Thing as core::clone::Clone>::clone",
+		"<&my::Thing as core::convert::Into<alloc::string::String>>::into",
+		"<alloc::vec::Vec<u8> as my::Trait>::fill",
+		"<my::Holder<alloc::string::String>>::get",
 	};
 
 	(void)state;
