@@ -13,7 +13,7 @@
 
 static struct {
 	int64_t top;
-	bool stacks;
+	bool stacks, all;
 	const char *suppressions;
 	const char *since, *at;
 } options = { .top = 20 };
@@ -26,6 +26,8 @@ static const struct option_row rows[] = {
 	{ "since", 0, "MOMENT", "only blocks allocated after that moment", OPTION_TEXT,
 	  &options.since },
 	{ "at", 0, "MOMENT", "what was live then, instead of now", OPTION_TEXT, &options.at },
+	{ "all", 'a', NULL, "also what the C and C++ libraries keep for themselves", OPTION_FLAG,
+	  &options.all },
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
 	OPTION_JSON,
@@ -85,7 +87,8 @@ static struct table *leaks_table(const struct profile *profile, const struct sit
 }
 
 static void leaks_text(const struct run *run, const struct profile *profile, struct table *table,
-		       size_t suppressed, int64_t suppressed_bytes, int64_t ageless)
+		       const struct suppressed *suppressed, const struct suppressed *kept,
+		       int64_t ageless)
 {
 	printf("Run %s: %s in %s", format_plain(run->run_id),
 	       format_bytes(profile->sums[METRIC_LIVE_BYTES]),
@@ -96,9 +99,12 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
 		printf(" live at '%s'", options.at);
 	else
 		fputs(strcmp(run->state, "running") == 0 ? " live now" : " never freed", stdout);
-	if (suppressed)
-		printf(" (and %s suppressed)", format_bytes(suppressed_bytes));
+	if (suppressed->stacks)
+		printf(" (and %s suppressed)", format_bytes(suppressed->bytes));
 	putchar('\n');
+	if (kept->stacks)
+		printf("(and %s in %s kept by the C and C++ libraries: --all shows them)\n",
+		       format_bytes(kept->bytes), format_plural(kept->blocks, "block", "blocks"));
 	if (ageless)
 		printf("(%s left out: allocated while recording was off, nobody knows when)\n",
 		       format_plural(ageless, "block is", "blocks are"));
@@ -147,8 +153,9 @@ static int64_t load_moments(sqlite3 *db, const struct run *run, struct profile *
 static int leaks_main(int argc, char **argv)
 {
 	struct suppressions suppressions = { 0 };
-	int64_t suppressed_bytes = 0, ageless = 0;
-	size_t count, suppressed = 0;
+	struct suppressed suppressed = { 0, 0, 0 }, kept = { 0, 0, 0 };
+	int64_t ageless = 0;
+	size_t count;
 	struct profile profile;
 	struct table *table;
 	struct site *sites;
@@ -168,15 +175,16 @@ static int leaks_main(int argc, char **argv)
 	if (options.since || options.at)
 		ageless = load_moments(db, &run, &profile);
 	if (options.suppressions)
-		suppressed = suppressions_apply(&suppressions, &profile, METRIC_LIVE_BYTES,
-						&suppressed_bytes);
+		suppressions_apply(&suppressions, &profile, METRIC_LIVE_BYTES, &suppressed);
+	if (!options.all)
+		suppress_kept(&profile, METRIC_LIVE_BYTES, &kept);
 	count = sites_group(&profile, &sites);
 	sites_sort(sites, count, METRIC_LIVE_BYTES);
 	table = leaks_table(&profile, sites, count);
 	if (shared.json || shared.csv)
 		table_show(table, stdout);
 	else
-		leaks_text(&run, &profile, table, suppressed, suppressed_bytes, ageless);
+		leaks_text(&run, &profile, table, &suppressed, &kept, ageless);
 	table_free(table);
 	sites_free(sites, count);
 	profile_release(&profile);
@@ -192,7 +200,9 @@ const struct command command_leaks = {
 	.summary = "what was never freed, by call site",
 	.details = "Blocks that were still live when their process ended, the most bytes first. "
 		   "'Of' is\n"
-		   "how many blocks the call site allocated in all. With --since, only blocks\n"
+		   "how many blocks the call site allocated in all. What the C and C++ libraries\n"
+		   "keep for themselves (a stream's buffer, tables of locales) is one line of its\n"
+		   "own, unless --all asks for it. With --since, only blocks\n"
 		   "allocated after a moment: what a program that goes on keeps and should not.\n"
 		   "\n"
 		   "A MOMENT is " MOMENT_HELP,

@@ -256,7 +256,7 @@ static int peak_main(int argc, char **argv)
 	struct run run;
 	char *end;
 	double min = strtod(options.min, &end);
-	int64_t suppressed_bytes;
+	struct suppressed suppressed;
 	sqlite3 *db;
 
 	if (argc > 1)
@@ -278,7 +278,7 @@ static int peak_main(int argc, char **argv)
 	profile_load(db, &run, peak_process(db, &run), &profile);
 	if (options.suppressions) {
 		suppressions_load(options.suppressions, &suppressions);
-		suppressions_apply(&suppressions, &profile, METRIC_PEAK_BYTES, &suppressed_bytes);
+		suppressions_apply(&suppressions, &profile, METRIC_PEAK_BYTES, &suppressed);
 		suppressions_free(&suppressions);
 	}
 	tree_build(&profile, &how, &tree);

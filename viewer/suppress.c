@@ -97,26 +97,96 @@ static bool stack_suppressed(const struct suppressions *suppressions, const stru
 	return false;
 }
 
-size_t suppressions_apply(const struct suppressions *suppressions, struct profile *profile,
-			  enum metric metric, int64_t *ret_sum)
+/* The beginnings of names of functions in these libraries, which keep what they allocate. */
+static const char *const keepers[] = {
+	"_IO_file_doallocate",
+	"_IO_wfile_doallocate",
+	"_IO_doallocbuf",
+	"setlocale",
+	"_nl_",
+	"__gconv",
+	"gconv_",
+	"iconv_",
+	"__tz",
+	"tzset",
+	"_dl_",
+	"__nss_",
+	"_nss_",
+	"__res_",
+	"allocate_dtv",
+	"__cxa_atexit",
+	"__new_exitfn",
+	"bindtextdomain",
+	"__dcigettext",
+	"std::locale::",
+	"std::ios_base::Init::",
+	"__gnu_cxx::__freeres",
+	"(anonymous namespace)::pool::",
+};
+
+static bool is_keeper(const char *function)
 {
-	size_t kept = 0, gone;
-	int64_t sum = 0;
+	for (size_t i = 0; i < sizeof(keepers) / sizeof(*keepers); i++)
+		if (!strncmp(function, keepers[i], strlen(keepers[i])))
+			return true;
+	return false;
+}
+
+/* On the program's behalf up to the first frame of another library: what opens a stream is its own
+ * doing, the stream's buffer is not. Before there is a program, all is the libraries'. */
+static bool stack_kept(const struct profile *profile, uint32_t stack)
+{
+	uint32_t frames[PROFILE_DEPTH_MAX];
+	size_t count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX);
+	const struct module *module = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct frame *frame = &profile->frames[frames[i]];
+
+		module = &profile->modules[frame->module];
+		if (!module->runtime && !module->shim)
+			return false;
+		if (module->runtime && frame->function && is_keeper(frame->function))
+			return true;
+	}
+	return module && !strncmp(module->name, "ld-", 3);
+}
+
+/* suppressions: NULL, what the libraries keep. */
+static void apply(const struct suppressions *suppressions, struct profile *profile,
+		  enum metric bytes, struct suppressed *ret_suppressed)
+{
+	const enum metric blocks =
+		bytes == METRIC_PEAK_BYTES ? METRIC_PEAK_BLOCKS : METRIC_LIVE_BLOCKS;
+	struct suppressed suppressed = { 0, 0, 0 };
+	size_t shown = 0;
 
 	for (size_t i = 0; i < profile->total_count; i++) {
-		struct total *total = &profile->totals[i];
+		const struct total *total = &profile->totals[i];
 
-		if (total->values[metric] > 0 &&
-		    stack_suppressed(suppressions, profile, total->stack)) {
-			sum += total->values[metric];
-			for (int at = 0; at < METRIC_COUNT; at++)
-				profile->sums[at] -= total->values[at];
-		} else {
-			profile->totals[kept++] = *total;
+		if ((total->values[blocks] <= 0 && total->values[bytes] <= 0) ||
+		    !(suppressions ? stack_suppressed(suppressions, profile, total->stack)
+				   : stack_kept(profile, total->stack))) {
+			profile->totals[shown++] = *total;
+			continue;
 		}
+		suppressed.stacks++;
+		suppressed.blocks += total->values[blocks];
+		suppressed.bytes += total->values[bytes];
+		for (int at = 0; at < METRIC_COUNT; at++)
+			profile->sums[at] -= total->values[at];
 	}
-	gone = profile->total_count - kept;
-	profile->total_count = kept;
-	*ret_sum = sum;
-	return gone;
+	profile->total_count = shown;
+	*ret_suppressed = suppressed;
+}
+
+void suppressions_apply(const struct suppressions *suppressions, struct profile *profile,
+			enum metric bytes, struct suppressed *ret_suppressed)
+{
+	apply(suppressions, profile, bytes, ret_suppressed);
+}
+
+void suppress_kept(struct profile *profile, enum metric bytes, struct suppressed *ret_suppressed)
+{
+	apply(NULL, profile, bytes, ret_suppressed);
 }

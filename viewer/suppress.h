@@ -24,8 +24,16 @@ void suppressions_load(const char *path, struct suppressions *ret_suppressions);
 void suppressions_free(struct suppressions *suppressions);
 bool suppression_matches(const char *pattern, const char *text);
 
-/* Takes the suppressed stacks out of the profile; returns how many, and of `metric` how much. */
-size_t suppressions_apply(const struct suppressions *suppressions, struct profile *profile,
-			  enum metric metric, int64_t *ret_sum);
+struct suppressed {
+	int64_t stacks, blocks, bytes;
+};
+
+/* Takes the suppressed stacks out of the profile. bytes: METRIC_LIVE_BYTES or METRIC_PEAK_BYTES, of which
+ * they have some. */
+void suppressions_apply(const struct suppressions *suppressions, struct profile *profile,
+			enum metric bytes, struct suppressed *ret_suppressed);
+/* The same for what the C and C++ libraries allocate once and keep: a stream's buffer, tables of locales
+ * and time zones, the emergency pool of exceptions, all the dynamic linker has for itself. */
+void suppress_kept(struct profile *profile, enum metric bytes, struct suppressed *ret_suppressed);
 
 #endif

@@ -23,13 +23,45 @@ has "the way to it" o '  main  sites.cc'
 printf '# of LeakSanitizer\nleak:^leak(\n' >suppressions
 "$heaptape" leaks --suppressions suppressions --json ten | jq -r '.[].function' >o
 grep -q 'leak(int)' o && fail "leak() is suppressed and shown"
-"$heaptape" leaks --suppressions suppressions ten >o
+"$heaptape" leaks --all --suppressions suppressions ten >o
 has "what is suppressed" o "in $(query "SELECT sum(live_blocks) - 10 FROM processes WHERE run_id = 1") blocks* never freed (and 9.77 KiB suppressed)"
 echo 'race:leak' >wrong
 code=0
 "$heaptape" leaks --suppressions wrong ten >o 2>e || code=$?
 is "a line that is no suppression" "$code" 3
 has "a line that is no suppression" e 'wrong:1'
+
+# What the C and C++ libraries keep for themselves is no leak of the program's; a stream it forgot is.
+cat >clean.cc <<'EOT'
+#include <clocale>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+int main(int argc, char **)
+{
+	time_t now = time(nullptr);
+	setlocale(LC_ALL, "");
+	localtime(&now);
+	printf("x\n");
+	std::cout << std::locale().name() << std::endl;
+	try {
+		throw std::string(argc > 1 ? argc : 100, 'x');
+	} catch (const std::string &) {
+	}
+	if (argc > 1)
+		fopen("/dev/null", "r");
+}
+EOT
+g++ -g -o clean clean.cc 2>compile.err || fail "clean: $(head -3 compile.err)"
+"$heaptape" run -q --label clean -- ./clean >/dev/null
+"$heaptape" run -q --label forgets -- ./clean forgets >/dev/null
+"$heaptape" leaks clean >o
+has "a clean program" o '^Run [0-9]*: 0 B in 0 blocks never freed'
+has "a clean program" o '^(and .* in [0-9]* blocks* kept by the C and C++ libraries: --all shows them)'
+is "a clean program" "$("$heaptape" leaks --json clean)" "[]"
+is "all of it" "$("$heaptape" leaks --all --json clean | jq 'map(.live_blocks) | add')" \
+	"$(query "SELECT live_blocks FROM processes JOIN runs USING (run_id) WHERE label = 'clean'")"
+is "a forgotten stream" "$("$heaptape" leaks --json forgets | jq -c 'map([.function, .live_blocks])')" '[["main",1]]'
 
 # The report: temporaries of temp(), the peak in fill().
 "$heaptape" report --json ten >o

@@ -160,7 +160,7 @@ ask a
 control snapshot --label base
 ask atf
 control snapshot --label later
-"$heaptape" leaks --since base --json >leaks.json
+"$heaptape" leaks --all --since base --json >leaks.json
 is "younger" "$(jq '[.[].live_blocks] | add' leaks.json)" \
 	"$(query "SELECT count(*) FROM allocations WHERE run_id = $last_run AND freed_at_ns IS NULL AND
 	allocated_at_ns > (SELECT at_ns FROM snapshots WHERE label = 'base')")"

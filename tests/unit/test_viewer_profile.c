@@ -224,13 +224,14 @@ static void test_suppressions(void **state)
 	struct suppressions suppressions = { patterns, 1 };
 	struct total kept[sizeof(totals) / sizeof(*totals)];
 	struct profile copy = profile;
-	int64_t sum;
+	struct suppressed suppressed;
 
 	(void)state;
 	memcpy(kept, totals, sizeof(totals));
 	copy.totals = kept;
-	assert_int_equal(suppressions_apply(&suppressions, &copy, METRIC_LIVE_BYTES, &sum), 1);
-	assert_int_equal(sum, 30);
+	suppressions_apply(&suppressions, &copy, METRIC_LIVE_BYTES, &suppressed);
+	assert_int_equal(suppressed.stacks, 1);
+	assert_int_equal(suppressed.bytes, 30);
 	assert_int_equal(copy.total_count, 3);
 }
 
