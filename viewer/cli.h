@@ -41,6 +41,7 @@ struct command {
 /* Options that many commands share. */
 struct shared_options {
 	const char *db;
+	const char *wrappers; /* viewer/wrappers.h */
 	bool json;
 	bool csv;
 };
@@ -50,6 +51,11 @@ extern struct shared_options shared;
 	{                                                                                          \
 		"db", 'd', "FILE", "database (default: $HEAPTAPE_DB or heaptape.db)", OPTION_TEXT, \
 			&shared.db                                                                 \
+	}
+#define OPTION_WRAPPERS                                                                       \
+	{                                                                                     \
+		"wrappers", 0, "FILE", "functions whose callers are the call sites, by name", \
+			OPTION_TEXT, &shared.wrappers                                         \
 	}
 #define OPTION_JSON                                                      \
 	{                                                                \

@@ -21,6 +21,7 @@ static const struct option_row rows[] = {
 	{ "by", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.by },
 	{ "top", 'n', "N", "call sites to show (default: 15; 0: all)", OPTION_NUMBER,
 	  &options.top },
+	OPTION_WRAPPERS,
 	OPTION_JSON,
 	{ "csv", 0, NULL, "print the call sites as CSV, all of them", OPTION_FLAG, &shared.csv },
 	OPTIONS_END

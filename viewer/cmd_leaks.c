@@ -30,6 +30,7 @@ static const struct option_row rows[] = {
 	  &options.all },
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
+	OPTION_WRAPPERS,
 	OPTION_JSON,
 	OPTION_CSV,
 	OPTIONS_END

@@ -34,6 +34,7 @@ static const struct option_row rows[] = {
 	  OPTION_TEXT, &options.suppressions },
 	{ "pid", 0, "PID", "of this process (default: the one with the highest peak)",
 	  OPTION_NUMBER, &options.pid },
+	OPTION_WRAPPERS,
 	OPTION_JSON,
 	OPTION_CSV,
 	OPTIONS_END

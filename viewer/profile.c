@@ -10,6 +10,7 @@
 #include "viewer/format.h"
 #include "viewer/site.h"
 #include "viewer/table.h"
+#include "viewer/wrappers.h"
 
 /* Ids count from 1 without large gaps, so they can be indexes. */
 #define PROFILE_ID_MAX (1u << 28)
@@ -119,7 +120,8 @@ static void load_frames(sqlite3 *db, struct profile *profile)
 		frame->pending =
 			sqlite3_column_int64(row, 7) && !profile->modules[frame->module].made;
 		frame->allocator = profile->modules[frame->module].shim ||
-				   (frame->function && site_is_allocator(frame->function));
+				   (frame->function && (site_is_allocator(frame->function) ||
+							wrappers_have(frame->function)));
 		frame->library = frame->file && site_is_library_file(frame->file);
 	}
 }
@@ -276,6 +278,7 @@ void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
 		  struct profile *ret_profile)
 {
 	*ret_profile = (struct profile){ 0 };
+	wrappers_load();
 	load_modules(db, run, ret_profile);
 	load_frames(db, ret_profile);
 	load_stacks(db, ret_profile);

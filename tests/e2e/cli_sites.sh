@@ -63,6 +63,19 @@ is "all of it" "$("$heaptape" leaks --all --json clean | jq 'map(.live_blocks) |
 	"$(query "SELECT live_blocks FROM processes JOIN runs USING (run_id) WHERE label = 'clean'")"
 is "a forgotten stream" "$("$heaptape" leaks --json forgets | jq -c 'map([.function, .live_blocks])')" '[["main",1]]'
 
+# Functions that wrap an allocator, by the user's word: by a file, or the usual one.
+printf '# ours\nleak\n' >wrappers
+"$heaptape" leaks --wrappers wrappers ten >o
+has "wrappers" o 'main sites.cc:'
+mkdir -p .config/heaptape
+echo 'le*(int)  # by a pattern' >.config/heaptape/wrappers
+"$heaptape" leaks ten >o
+has "the usual file" o 'main sites.cc:'
+rm -r .config
+code=0
+"$heaptape" leaks --wrappers nowhere ten >o 2>e || code=$?
+is "no such file" "$code $(cat e)" "3 heaptape: cannot read the wrappers 'nowhere': No such file or directory"
+
 # The report: temporaries of temp(), the peak in fill().
 "$heaptape" report --json ten >o
 site() { jq -c "[.sites[] | select(.function == \"$1\") | .$2] | add" o; }
