@@ -41,7 +41,8 @@ struct command {
 /* Options that many commands share. */
 struct shared_options {
 	const char *db;
-	const char *wrappers; /* viewer/wrappers.h */
+	const char *wrappers;	    /* viewer/wrappers.h */
+	const char *match, *module; /* viewer/filter.h */
 	bool json;
 	bool csv;
 };
@@ -56,6 +57,17 @@ extern struct shared_options shared;
 	{                                                                                     \
 		"wrappers", 0, "FILE", "functions whose callers are the call sites, by name", \
 			OPTION_TEXT, &shared.wrappers                                         \
+	}
+#define OPTION_MATCH                                                                            \
+	{                                                                                       \
+		"match", 0, "TEXT", "only stacks through a function, file or module like this", \
+			OPTION_TEXT, &shared.match                                              \
+	}
+#define OPTION_MODULE                                                                  \
+	{                                                                              \
+		"module", 0, "TEXT",                                                   \
+			"only stacks through a module (program or library) like this", \
+			OPTION_TEXT, &shared.module                                    \
 	}
 #define OPTION_JSON                                                      \
 	{                                                                \

@@ -4,6 +4,7 @@
 
 #include "viewer/commands.h"
 #include "viewer/db.h"
+#include "viewer/filter.h"
 #include "viewer/format.h"
 #include "viewer/intern.h"
 #include "viewer/metric.h"
@@ -21,6 +22,8 @@ static const struct option_row rows[] = {
 	{ "by", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.by },
 	{ "top", 'n', "N", "call sites to show (default: 15; 0: all)", OPTION_NUMBER,
 	  &options.top },
+	OPTION_MATCH,
+	OPTION_MODULE,
 	OPTION_WRAPPERS,
 	OPTION_JSON,
 	{ "csv", 0, NULL, "print the call sites as CSV, all of them", OPTION_FLAG, &shared.csv },
@@ -321,6 +324,7 @@ static int diff_main(int argc, char **argv)
 	changes.names = intern_new();
 	for (int side = 0; side < 2; side++) {
 		profile_load(db, &runs[side], 0, &profiles[side]);
+		filter_apply(&profiles[side]);
 		changes_add(&profiles[side], side);
 	}
 	sort_metric = measures[measure].metric;

@@ -7,6 +7,7 @@
 #include "viewer/db.h"
 #include "viewer/export.h"
 
+#include "viewer/filter.h"
 #include "viewer/output.h"
 
 static struct {
@@ -18,6 +19,8 @@ static struct {
 
 static const struct option_row rows[] = {
 	OPTION_DB,
+	OPTION_MATCH,
+	OPTION_MODULE,
 	{ "format", 'f', "FORMAT", "folded, pprof or speedscope", OPTION_TEXT, &options.format },
 	{ "of", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.of },
 	{ "output", 'o', "FILE", "write FILE (default: standard output)", OPTION_TEXT,
@@ -65,6 +68,7 @@ static int export_main(int argc, char **argv)
 	db_snapshot(db);
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
 	profile_load(db, &run, run_process(db, &run, options.pid), &profile);
+	filter_apply(&profile);
 	out = output_open(options.output);
 	formats[format].write(out, &run, &profile, &measures[measure]);
 	output_close(out, options.output);

@@ -6,6 +6,7 @@
 #include "viewer/asset.h"
 #include "viewer/commands.h"
 #include "viewer/db.h"
+#include "viewer/filter.h"
 #include "viewer/format.h"
 #include "viewer/json.h"
 #include "viewer/metric.h"
@@ -21,6 +22,8 @@ static struct {
 
 static const struct option_row rows[] = {
 	OPTION_DB,
+	OPTION_MATCH,
+	OPTION_MODULE,
 	{ "of", 0, "WHAT", MEASURE_NAMES " (default: allocated)", OPTION_TEXT, &options.of },
 	{ "output", 'o', "FILE", "write FILE (default: heaptape-RUN.html; -: standard output)",
 	  OPTION_TEXT, &options.output },
@@ -202,6 +205,7 @@ static int flame_main(int argc, char **argv)
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
 	how.sort = measures[first].metric;
 	profile_load(db, &run, run_process(db, &run, options.pid), &profile);
+	filter_apply(&profile);
 	if (!profile.total_count)
 		die("run %s has no allocations to draw", format_plain(run.run_id));
 	tree_build(&profile, &how, &tree);

@@ -4,6 +4,7 @@
 
 #include "viewer/commands.h"
 #include "viewer/db.h"
+#include "viewer/filter.h"
 #include "viewer/format.h"
 #include "viewer/moment.h"
 #include "viewer/report_tables.h"
@@ -12,7 +13,7 @@
 #include "viewer/suppress.h"
 
 static struct {
-	int64_t top;
+	int64_t top, pid;
 	bool stacks, all;
 	const char *suppressions;
 	const char *since, *at;
@@ -30,6 +31,9 @@ static const struct option_row rows[] = {
 	  &options.all },
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
+	{ "pid", 0, "PID", "of this process only", OPTION_NUMBER, &options.pid },
+	OPTION_MATCH,
+	OPTION_MODULE,
 	OPTION_WRAPPERS,
 	OPTION_JSON,
 	OPTION_CSV,
@@ -120,7 +124,8 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
 
 /* What is live, or was, at one moment and younger than another, in the place of what is live now.
  * Returns the blocks whose age is not known. */
-static int64_t load_moments(sqlite3 *db, const struct run *run, struct profile *profile)
+static int64_t load_moments(sqlite3 *db, const struct run *run, int64_t process,
+			    struct profile *profile)
 {
 	int64_t since = options.since ? moment_select(db, run, options.since) : -1;
 	int64_t at = options.at ? moment_select(db, run, options.at) : INT64_MAX;
@@ -135,11 +140,12 @@ static int64_t load_moments(sqlite3 *db, const struct run *run, struct profile *
 		db,
 		"SELECT stack_id, allocated_at_ns IS NULL AND coalesce(listed_at_ns, ?4) > "
 		"iif(?2 < 0, ?3, ?2) AS ageless, count(*), sum(size_bytes) FROM allocations "
-		"WHERE run_id = ?1 AND (freed_at_ns IS NULL OR freed_at_ns > ?3) AND "
+		"WHERE run_id = ?1 AND (?5 = 0 OR process_id = ?5) AND (freed_at_ns IS NULL OR "
+		"freed_at_ns > ?3) AND "
 		"(allocated_at_ns IS NULL OR allocated_at_ns > ?2 AND allocated_at_ns <= ?3) "
 		"AND (allocated_at_ns IS NOT NULL OR ?2 < 0 OR "
 		"coalesce(listed_at_ns, ?4) > ?2) GROUP BY 1, 2",
-		"iiii", run->run_id, since, at, INT64_MAX);
+		"iiiii", run->run_id, since, at, INT64_MAX, process);
 	while (db_next(row)) {
 		if (sqlite3_column_int(row, 1))
 			ageless += sqlite3_column_int64(row, 2);
@@ -155,7 +161,7 @@ static int leaks_main(int argc, char **argv)
 {
 	struct suppressions suppressions = { 0 };
 	struct suppressed suppressed = { 0, 0, 0 }, kept = { 0, 0, 0 };
-	int64_t ageless = 0;
+	int64_t ageless = 0, process;
 	size_t count;
 	struct profile profile;
 	struct table *table;
@@ -172,9 +178,11 @@ static int leaks_main(int argc, char **argv)
 	db = db_open();
 	db_snapshot(db);
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
-	profile_load(db, &run, 0, &profile);
+	process = run_process(db, &run, options.pid);
+	profile_load(db, &run, process, &profile);
 	if (options.since || options.at)
-		ageless = load_moments(db, &run, &profile);
+		ageless = load_moments(db, &run, process, &profile);
+	filter_apply(&profile);
 	if (options.suppressions)
 		suppressions_apply(&suppressions, &profile, METRIC_LIVE_BYTES, &suppressed);
 	if (!options.all)

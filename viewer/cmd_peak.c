@@ -4,6 +4,7 @@
 
 #include "viewer/commands.h"
 #include "viewer/db.h"
+#include "viewer/filter.h"
 #include "viewer/format.h"
 #include "viewer/suppress.h"
 #include "viewer/table.h"
@@ -34,6 +35,8 @@ static const struct option_row rows[] = {
 	  OPTION_TEXT, &options.suppressions },
 	{ "pid", 0, "PID", "of this process (default: the one with the highest peak)",
 	  OPTION_NUMBER, &options.pid },
+	OPTION_MATCH,
+	OPTION_MODULE,
 	OPTION_WRAPPERS,
 	OPTION_JSON,
 	OPTION_CSV,
@@ -277,6 +280,7 @@ static int peak_main(int argc, char **argv)
 	db_snapshot(db);
 	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
 	profile_load(db, &run, peak_process(db, &run), &profile);
+	filter_apply(&profile);
 	if (options.suppressions) {
 		suppressions_load(options.suppressions, &suppressions);
 		suppressions_apply(&suppressions, &profile, METRIC_PEAK_BYTES, &suppressed);

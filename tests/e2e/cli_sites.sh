@@ -76,6 +76,24 @@ code=0
 "$heaptape" leaks --wrappers nowhere ten >o 2>e || code=$?
 is "no such file" "$code $(cat e)" "3 heaptape: cannot read the wrappers 'nowhere': No such file or directory"
 
+# Only stacks through what is named, or of one process.
+is "--match" "$("$heaptape" leaks --match '^leak(' --json ten | jq -c 'map([.function, .live_blocks])')" '[["leak(int)",10]]'
+is "--match: a file" "$("$heaptape" leaks --match 'sites.cc$' --json ten | jq -c 'map(.live_blocks) | add')" 10
+is "--match nothing" "$("$heaptape" leaks --match nowhere --json ten)" "[]"
+is "--module" "$("$heaptape" leaks --module '^sites$' --json ten | jq -c 'map(.live_blocks) | add')" 10
+is "--module: another" "$("$heaptape" leaks --all --module '^libstdc++' --match '^leak(' --json ten)" "[]"
+is "--match and --module" "$("$heaptape" leaks --module '^sites$' --match '^leak(' --json ten | jq length)" 1
+pid=$(query "SELECT pid FROM processes JOIN runs USING (run_id) WHERE label = 'ten'")
+is "--pid" "$("$heaptape" leaks --pid "$pid" --json ten | jq -c 'map(.live_blocks) | add')" 10
+is "--pid and a moment" "$("$heaptape" leaks --pid "$pid" --at end --json ten | jq -c 'map(.live_blocks) | add')" 10
+code=0
+"$heaptape" leaks --pid 1 ten >o 2>e || code=$?
+is "--pid of another" "$code" 3
+is "peak --match" "$("$heaptape" peak --min 0 --match '^fill(' --json ten | jq '.peak_bytes > 0')" true
+is "export --match" "$("$heaptape" export -f folded --match '^temp(' ten | awk '{ sum += $NF } END { print sum }')" 500000
+"$heaptape" diff --by leaked --match '^leak(' --json ten thirty >o
+is "diff --match" "$(jq -c '.sites | length' o)" 1
+
 # The report: temporaries of temp(), the peak in fill().
 "$heaptape" report --json ten >o
 site() { jq -c "[.sites[] | select(.function == \"$1\") | .$2] | add" o; }
