@@ -62,10 +62,11 @@ lacks 1 'statically linked' "a script" sh -c './script; exit 5'
 lacks 1 'statically linked' "by env" env A=b ./static
 lacks 1 'statically linked' "itself" ./static
 is "itself: its end" "$(endings)" "exited,9, "
-"$heaptape" report --json >json && python3 -c 'import json
+"$heaptape" report --json >json || fail "report --json: $?"
+python3 -c 'import json
 run = json.load(open("json"))
 assert run["run"]["unrecorded_processes"] == 1, run["run"]
-assert "statically" in run["processes"][0]["unrecorded_reason"]' || fail "report --json"
+assert "statically" in run["processes"][0]["unrecorded_reason"]' || fail "report --json: what it says"
 "$heaptape" runs --csv >runs.out
 has "runs" runs.out 'unrecorded_processes'
 
