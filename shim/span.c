@@ -134,6 +134,9 @@ static void park(struct span *span)
 {
 	struct span *first = __atomic_load_n(&parked, __ATOMIC_RELAXED);
 
+	/* The block is dead, also for who lists the live ones meanwhile. */
+	if (!span->class)
+		__atomic_store_n(&span->used, 0, __ATOMIC_RELAXED);
 	/* Nobody needs its free list any more; it may still be in a list of the page heap's. */
 	do
 		span->free = (struct free_block *)(void *)first;
