@@ -50,11 +50,11 @@ SHIM_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt -fno-st
 SHIM_LINK = -shared -nostartfiles -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,initfirst -Wl,--as-needed $(LDFLAGS)
 
 # Sources
-shim_src := $(wildcard shim/*.c shim/*.S)
+shim_src := $(wildcard shim/*.c shim/*/*.c shim/*.S shim/*/*.S)
 proto_src := $(wildcard proto/*.c)
-daemon_src := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
-viewer_src := $(filter-out viewer/main.c,$(wildcard viewer/*.c))
+daemon_src := $(filter-out daemon/main.c,$(wildcard daemon/*.c daemon/*/*.c))
 sqlite_src := $(wildcard viewer/sqlite/*.c)
+viewer_src := $(filter-out viewer/main.c $(sqlite_src),$(wildcard viewer/*.c viewer/*/*.c))
 unit_src := $(wildcard tests/unit/*.c)
 shim_unit_src := $(wildcard tests/unit/shim/*.c)
 program_src := $(wildcard tests/programs/*.c)
@@ -300,5 +300,4 @@ help:
 	@echo 'make format, make tidy, make lint, make clean'
 	@echo 'DEBUG=1, SANITIZE=address,undefined, WERROR=1 work with every target'
 
--include $(wildcard $(B)/obj/*/*.d $(B)/obj/*/*/*.d $(B)/ext/*/*.d $(B)/ext/*/*/*.d \
-	$(B)/unit-shim/*/*.d $(B)/tests/*/*.d $(B)/tests/*/*/*.d)
+-include $(wildcard $(foreach at,obj ext unit-shim tests,$(B)/$(at)/*/*.d $(B)/$(at)/*/*/*.d))
