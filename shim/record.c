@@ -141,13 +141,16 @@ static struct ring_buffer *open_reserve(void)
 
 void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details)
 {
+	bool early = unlikely(ht_resume_due()) && !ht_resume_inside();
 	struct ring_buffer *buffer;
 
-	if (!ht_recording())
+	if (!ht_recording() || (early && !ht_resume_pages_begin()))
 		return;
 	buffer = open_reserve();
 	if (buffer)
 		pages_into(buffer, kind, address, details, ht_page_stack);
+	if (early)
+		ht_resume_pages_end();
 }
 
 void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *details, uint32_t stack)

@@ -38,7 +38,8 @@ static struct {
 	uint64_t last_ns; /* when the last piece ended */
 } resume;
 
-static __thread bool inside __attribute__((tls_model("initial-exec")));
+/* This thread has the lock; it records. */
+static __thread bool holds, inside;
 
 bool ht_resume_inside(void)
 {
@@ -49,7 +50,7 @@ void ht_resume_forget(void)
 {
 	prim_lock_reset(&resume.lock);
 	resume.begun = resume.listed = 0;
-	inside = false;
+	holds = inside = false;
 }
 
 /* Where the system call filter may forbid the first way, taking a right away from a page makes the
@@ -151,7 +152,7 @@ void ht_resume_list_old(struct span *span, void *block)
 	struct block_meta *meta = buffer ? span_meta(span, block) : NULL;
 	struct step step;
 
-	if (!meta || meta->ticks > resume.ticks ||
+	if (!meta || !inside || meta->ticks > resume.ticks ||
 	    (meta->ticks > ht_epoch_ticks && (uintptr_t)block < resume.at))
 		return;
 	step_begin(&step, buffer);
@@ -280,18 +281,22 @@ static bool begin(uint32_t turn)
 	struct ring_head *head = ht_ring.head;
 	uint64_t details[2] = { 0, turn };
 	struct ring_buffer *buffer;
+	bool begun;
 
 	barrier_everywhere();
-	if (!ht_page_heap_lock())
+	if (!record_open() || !ht_page_heap_lock()) /* with room: nothing is sent under that lock */
 		return false;
 	details[0] = ht_page_heap_bytes();
-	ht_page_heap_unlock();
-	ht_record_pages_at(EVENT_RESUME, 0, details, 0);
+	ht_record_pages(EVENT_RESUME, 0, details);
 	buffer = ht_recorder->buffer;
-	if (!buffer || !buffer->count || buffer->kinds[buffer->count - 1] != EVENT_RESUME)
+	begun = buffer && buffer->count && buffer->kinds[buffer->count - 1] == EVENT_RESUME;
+	if (begun) {
+		resume.ticks = buffer->ticks[buffer->count - 1];
+		__atomic_store_n(&resume.begun, turn, __ATOMIC_RELAXED);
+	}
+	ht_page_heap_unlock();
+	if (!begun)
 		return false;
-	resume.ticks = buffer->ticks[buffer->count - 1];
-	resume.begun = turn;
 	resume.at = 0;
 	resume.last_ns = 0; /* the first piece may be long: most heaps are done then */
 	head->listed_blocks = head->listed_bytes = 0;
@@ -309,22 +314,19 @@ static struct span *freed_meanwhile(const struct span_list *list)
 	return NULL;
 }
 
-static bool look_at_heads(const struct heap *heap)
+/* These lists are the calling thread's own. */
+static void look_at_heads(const struct heap *heap)
 {
 	struct span *span = NULL;
 
-	if (!ht_page_heap_lock()) /* no span goes away */
-		return false;
 	for (unsigned class = 1; class <= CLASS_COUNT && !span; class ++) {
 		span = freed_meanwhile(&heap->classes[class].partial);
 		if (!span)
 			span = freed_meanwhile(&heap->classes[class].full);
 	}
-	ht_page_heap_unlock();
 	if (span)
 		ht_record_free(span->free, span->class, span->block_bytes, span->block_bytes,
 			       &span->meta[block_index(span, span->free)], 0);
-	return true;
 }
 
 /* The calling thread has a buffer and knows of the turn. False: it cannot. */
@@ -347,49 +349,21 @@ static bool notice(uint32_t turn)
 	if (recorder->buffer->busy || heap_is_interrupted() ||
 	    (resume.begun != turn && !begin(turn)))
 		return false;
-	if (recorder->noticed != turn && !look_at_heads(ht_heap))
-		return false;
+	if (recorder->noticed != turn)
+		look_at_heads(ht_heap);
 	recorder->noticed = turn;
 	return true;
 }
 
 static void release(const struct resume_hold *hold)
 {
-	inside = false;
+	holds = inside = false;
 	prim_unlock(&resume.lock);
 	sys_signals_restore(&hold->signals);
 }
 
-struct resume_hold ht_resume_enter(void)
-{
-	struct resume_hold hold = { .held = false };
-	uint32_t control, turn;
-
-	/* A signal handler in the middle of what we need ourselves: some other call will do it. */
-	if (inside || ht_page_heap_held)
-		return hold;
-	if (ht_link.state != LINK_ON || !ht_fork_seen_to() || !ht_resume_due())
-		return hold;
-	sys_signals_block(&hold.signals);
-	prim_lock(&resume.lock);
-	inside = true;
-	control = __atomic_load_n(ht_control, __ATOMIC_RELAXED);
-	turn = control >> RING_CONTROL_TURN_SHIFT;
-	if (control & RING_CONTROL_RECORD && notice(turn)) {
-		if (resume.listed != turn)
-			list_piece(ht_recorder);
-		if (resume.listed != turn) {
-			hold.held = true;
-			return hold;
-		}
-		ht_recorder->turn = turn;
-	}
-	release(&hold);
-	return hold;
-}
-
 /* Until all is listed, fast paths must not find the buffer. */
-void ht_resume_leave(struct resume_hold *hold)
+static void hide_buffer(void)
 {
 	struct recorder *recorder = ht_recorder;
 
@@ -397,5 +371,74 @@ void ht_resume_leave(struct resume_hold *hold)
 		recorder->hidden = recorder->buffer;
 		recorder->buffer = NULL;
 	}
+}
+
+static bool amid_event(void)
+{
+	const struct ring_buffer *buffer = ht_recorder->buffer;
+
+	return buffer && buffer->busy && buffer->busy != RING_PARKED;
+}
+
+/* True: the call is to be made under the lock. */
+static bool enter(uint32_t turn)
+{
+	inside = true;
+	if (!notice(turn)) {
+		/* It may have got a buffer just now. */
+		if (!amid_event())
+			hide_buffer();
+		inside = resume.begun == turn;
+		return true;
+	}
+	if (resume.listed != turn)
+		list_piece(ht_recorder);
+	if (resume.listed != turn)
+		return true;
+	ht_recorder->turn = turn;
+	return false;
+}
+
+struct resume_hold ht_resume_enter(void)
+{
+	struct resume_hold hold = { .held = false };
+	uint32_t control;
+
+	/* A signal handler in the middle of what we need ourselves: some other call will do it. */
+	if (holds || ht_page_heap_held)
+		return hold;
+	if (ht_link.state != LINK_ON || !ht_fork_seen_to() || !ht_resume_due())
+		return hold;
+	sys_signals_block(&hold.signals);
+	prim_lock(&resume.lock);
+	holds = true;
+	hold.amid_event = amid_event();
+	control = __atomic_load_n(ht_control, __ATOMIC_RELAXED);
+	hold.held = control & RING_CONTROL_RECORD && enter(control >> RING_CONTROL_TURN_SHIFT);
+	if (!hold.held)
+		release(&hold);
+	return hold;
+}
+
+void ht_resume_leave(struct resume_hold *hold)
+{
+	if (!hold->amid_event)
+		hide_buffer();
 	release(hold);
+}
+
+bool ht_resume_pages_begin(void)
+{
+	uint32_t control = __atomic_load_n(ht_control, __ATOMIC_RELAXED);
+	uint32_t begun = __atomic_load_n(&resume.begun, __ATOMIC_RELAXED);
+
+	inside = control & RING_CONTROL_RECORD && begun == control >> RING_CONTROL_TURN_SHIFT;
+	return inside;
+}
+
+void ht_resume_pages_end(void)
+{
+	if (!amid_event())
+		hide_buffer();
+	inside = false;
 }

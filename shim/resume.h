@@ -9,9 +9,17 @@
  *            walk goes by address, so that of any block it is known whether it was passed.
  *   join     When all is listed, threads go on as ever, each at its next call.
  *
+ * Pages: what the allocator obtained before the `resume` event is in the sum that the event carries,
+ * what it obtains afterwards is an event, whether its thread has noticed or not. The page heap's lock
+ * stands between the two.
+ *
  * A block is listed exactly once, and while it is live:
  *   - Its record says when it was recorded. After the `resume` event: it is new, or listed already.
  *   - A thread that has noticed and frees (or moves) a block that was not passed yet lists it itself.
+ *   - A thread that cannot notice yet (the page heap is closed for a fork, or it is a signal handler
+ *     amid an event) makes its call under the same lock, so the walk stands still meanwhile: before
+ *     the `resume` event the call is not recorded and the walk finds what it left; after it the call
+ *     is recorded as that of a thread that has noticed.
  *   - A thread that has not noticed is in at most one call, begun while recording was off. A free
  *     that takes the slow path marks the block as dead and then makes sure that recording is off still
  *     (ht_resume_overtakes); a barrier in all threads stands between the switch and the walk, so the
@@ -32,6 +40,7 @@
 /* The lock, held through a call while blocks are still being listed. */
 struct resume_hold {
 	bool held;
+	bool amid_event; /* of the code that a signal handler interrupted: it goes on with its buffer */
 	uint64_t signals;
 };
 
@@ -64,8 +73,15 @@ static inline void ht_resume_end(struct resume_hold *hold)
 	struct resume_hold resume_hold __attribute__((cleanup(ht_resume_end), unused)) = \
 		ht_resume_hold()
 
-/* The calling thread holds the lock. */
+/* The calling thread records although it has not joined the turn yet. */
 bool ht_resume_inside(void);
+
+/*
+ * A page event of the allocator's, in a thread that has not joined the turn. False: it happened before
+ * the `resume` event and is not recorded. True: it may be written; then ht_resume_pages_end().
+ */
+bool ht_resume_pages_begin(void);
+void ht_resume_pages_end(void);
 
 /* The lock is held and this block is about to be freed or moved: lists it unless that is done. */
 void ht_resume_list_old(struct span *span, void *block);
