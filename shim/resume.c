@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 
 #include "shim/batch.h"
+#include "shim/emergency.h"
 #include "shim/fork.h"
 #include "shim/heap.h"
 #include "shim/link.h"
@@ -286,6 +287,7 @@ static bool begin(uint32_t turn)
 	barrier_everywhere();
 	if (!record_open() || !ht_page_heap_lock()) /* with room: nothing is sent under that lock */
 		return false;
+	ht_emergency_trim(); /* the walk would not come across these pages */
 	details[0] = ht_page_heap_bytes();
 	ht_record_pages(EVENT_RESUME, 0, details);
 	buffer = ht_recorder->buffer;
