@@ -289,7 +289,7 @@ static bool begin(uint32_t turn)
 		return false;
 	ht_emergency_trim(); /* the walk would not come across these pages */
 	details[0] = ht_page_heap_bytes();
-	ht_record_pages(EVENT_RESUME, 0, details);
+	ht_record_pages_at(EVENT_RESUME, 0, details, 0);
 	buffer = ht_recorder->buffer;
 	begun = buffer && buffer->count && buffer->kinds[buffer->count - 1] == EVENT_RESUME;
 	if (begun) {
