@@ -15,7 +15,7 @@
  *
  * Switching. `control` says whether to record, and how often that was switched on in this process
  * (its "turn"; 0: recorded from its start). Before the daemon switches on, it parks every buffer in
- * use, so that each thread takes the slow path once and notices (shim/resume.h). The first one to
+ * use, so that each thread takes the slow path once and notices (shim/record/resume.h). The first one to
  * notice writes a `resume` event and sets begun_turn; when all blocks that were live are listed,
  * listed_turn follows.
  *
@@ -88,8 +88,9 @@ struct ring_head {
 	uint32_t threads;		      /* numbers given out: 1 .. threads */
 	uint32_t forks;	     /* begun, each before its child is there: so many will say Hello */
 	uint32_t lost_forks; /* of these, children that found they cannot; they have counted */
-	uint32_t lost_execs; /* programs started unrecorded that could not be announced (Unrecorded) */
-	uint32_t spawns;     /* programs started with the shim by children that are not forks */
+	uint32_t
+		lost_execs; /* programs started unrecorded that could not be announced (Unrecorded) */
+	uint32_t spawns;    /* programs started with the shim by children that are not forks */
 };
 
 /* Measured: with 4096 events a batch, waking the daemon costs half of what it does with 1024. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "shim/sys.h"
-#include "shim/unwind.h"
+#include "shim/stack/unwind.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4

@@ -5,7 +5,7 @@
 #ifndef HEAPTAPE_SHIM_PRIM_H
 #define HEAPTAPE_SHIM_PRIM_H
 
-#include "shim/types.h"
+#include "shim/alloc/types.h"
 
 /* The break now; 0: we may not ask. */
 uintptr_t prim_break(void);

@@ -13,7 +13,7 @@
 #define HEAPTAPE_SHIM_RING_H
 
 #include "proto/ring.h"
-#include "shim/record.h"
+#include "shim/record/record.h"
 
 enum { RING_ALIVE = 1, RING_BEGINS = 2 /* a child is just making its own */ };
 

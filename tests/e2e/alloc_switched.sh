@@ -52,7 +52,7 @@ invariants
 is "events lost" "$(query "SELECT sum(lost_events) FROM processes")" 0
 main="(SELECT process_id FROM processes ORDER BY process_id LIMIT 1)"
 # Nothing counts as live that is not. What a call was just handing out as recording went on is not
-# recorded until it is listed the next time (shim/resume.h): few blocks.
+# recorded until it is listed the next time (shim/record/resume.h): few blocks.
 missing="listed_blocks - known_blocks"
 is "the last list" "$(query "SELECT complete, known_blocks - kept_blocks, $missing >= 0 AND
 	$missing <= $switches * $threads FROM gaps WHERE process_id = $main ORDER BY from_ns DESC LIMIT 1" |

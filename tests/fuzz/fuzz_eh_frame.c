@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/eh_frame.h"
+#include "shim/stack/eh_frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

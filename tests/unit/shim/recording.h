@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shim/lifecycle.h"
+#include "shim/record/lifecycle.h"
 #include "shim/link.h"
 #include "shim/ring.h"
-#include "shim/thread.h"
+#include "shim/record/thread.h"
 
 /* Everything that a call of malloc or free looks at; *ret_peer never blocks. 0 or -1. */
 static inline int recording_begin(bool on, int *ret_peer)

@@ -16,12 +16,12 @@
 
 #include <cmocka.h>
 
-#include "shim/alloc.h"
-#include "shim/api.h"
-#include "shim/check.h"
-#include "shim/foreign.h"
-#include "shim/heap.h"
-#include "shim/misuse.h"
+#include "shim/alloc/alloc.h"
+#include "shim/api/malloc.h"
+#include "shim/alloc/check.h"
+#include "shim/misuse/foreign.h"
+#include "shim/alloc/heap.h"
+#include "shim/misuse/misuse.h"
 
 static void check_all(void)
 {

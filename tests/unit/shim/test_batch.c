@@ -11,11 +11,11 @@
 
 #include "proto/event.pb-c.h"
 #include "proto/wire.h"
-#include "shim/batch.h"
-#include "shim/hello.h"
-#include "shim/lifecycle.h"
-#include "shim/misuse.h"
-#include "shim/process_end.h"
+#include "shim/record/batch.h"
+#include "shim/record/hello.h"
+#include "shim/record/lifecycle.h"
+#include "shim/misuse/misuse.h"
+#include "shim/record/process_end.h"
 #include "shim/settings.h"
 
 static uint8_t bytes[512 << 10];

@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "shim/api.h"
-#include "shim/freed.h"
-#include "shim/guarded.h"
-#include "shim/misuse.h"
+#include "shim/api/malloc.h"
+#include "shim/record/freed.h"
+#include "shim/misuse/guarded.h"
+#include "shim/misuse/misuse.h"
 
 static const size_t sizes[] = {
 	0,    1,    7,	  8,	15,    16,    17,    24,    100,    1000,

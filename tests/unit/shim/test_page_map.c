@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "shim/page_map.h"
+#include "shim/alloc/page_map.h"
 
 #define LEAF_BYTES ((uintptr_t)PAGE_MAP_LEAF_COUNT * PAGE_BYTES)
 #define REGION_BYTES ((uintptr_t)1 << PAGE_MAP_REGION_SHIFT)

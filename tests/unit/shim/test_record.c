@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "shim/record.h"
+#include "shim/record/record.h"
 
 static struct ring_buffer *buffer;
 static struct recorder recorder;

@@ -14,10 +14,10 @@
 
 #include <cmocka.h>
 
-#include "shim/alloc.h"
-#include "shim/api.h"
-#include "shim/page_heap.h"
-#include "shim/resume.h"
+#include "shim/alloc/alloc.h"
+#include "shim/api/malloc.h"
+#include "shim/alloc/page_heap.h"
+#include "shim/record/resume.h"
 #include "tests/unit/shim/recording.h"
 
 #define BLOCKS_MAX 3000

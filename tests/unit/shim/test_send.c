@@ -18,7 +18,7 @@
 
 #include "proto/event.pb-c.h"
 #include "proto/wire.h"
-#include "shim/batch.h"
+#include "shim/record/batch.h"
 #include "tests/unit/shim/recording.h"
 
 /* Far less than the frame of a full buffer. */

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "shim/size_class.h"
+#include "shim/alloc/size_class.h"
 
 /* Every size gets the smallest class it fits in. */
 static void smallest_that_fits(void **state)
@@ -25,7 +25,7 @@ static void smallest_that_fits(void **state)
 static void steps_are_small(void **state)
 {
 	(void)state;
-	for (unsigned class = 1; class <= CLASS_COUNT; class++) {
+	for (unsigned class = 1; class <= CLASS_COUNT; class ++) {
 		size_t bytes = size_class_bytes(class);
 
 		assert_int_equal(bytes % BLOCK_ALIGN, 0);

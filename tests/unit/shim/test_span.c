@@ -10,11 +10,11 @@
 
 #include <cmocka.h>
 
-#include "shim/check.h"
-#include "shim/heap.h"
-#include "shim/page_heap.h"
-#include "shim/record.h"
-#include "shim/span.h"
+#include "shim/alloc/check.h"
+#include "shim/alloc/heap.h"
+#include "shim/alloc/page_heap.h"
+#include "shim/record/record.h"
+#include "shim/alloc/span.h"
 
 #define BLOCK_BYTES 3000 /* few to a span, of a class that nothing else here uses */
 #define MOST 4000

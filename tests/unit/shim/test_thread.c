@@ -17,8 +17,8 @@
 
 #include "proto/event.pb-c.h"
 #include "proto/wire.h"
-#include "shim/api.h"
-#include "shim/batch.h"
+#include "shim/api/malloc.h"
+#include "shim/record/batch.h"
 #include "tests/unit/shim/recording.h"
 
 /* Room for this thread and one more. */

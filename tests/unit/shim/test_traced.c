@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "shim/api.h"
+#include "shim/api/malloc.h"
 #include "tests/unit/shim/recording.h"
 
 static int set_up(void **state)

@@ -22,9 +22,9 @@
 #include <unistd.h>
 #include <unwind.h>
 
-#include "shim/stack_table.h"
-#include "shim/unwind.h"
-#include "shim/unwind_proof.h"
+#include "shim/stack/stack_table.h"
+#include "shim/stack/unwind.h"
+#include "shim/stack/unwind_proof.h"
 
 static struct ring ring;
 
