@@ -178,7 +178,7 @@ test_depend = -MMD -MP -MF $@.d
 $(B)/tests/unit/shim/%: tests/unit/shim/%.c $(B)/libshim-unit.a $(B)/libproto.a $(B)/flags | $(generated)
 	$(compile)
 	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(BASE) $(SANFLAGS) $(test_depend) $(LINK) -o $@ $< \
-		$(filter %.a,$^) -lcmocka $(STORE_LIBS) -lm
+		-Wl,-u,ht_start $(filter %.a,$^) -lcmocka $(STORE_LIBS) -lm
 # A test is linked with the folder it includes from.
 uses = $(addprefix $(B)/tests/,$(basename $(patsubst tests/%,%,$(shell grep -ls '"$(1)/' $(2)))))
 $(call uses,viewer,$(unit_src) $(fuzz_src)): $(B)/libviewer.a

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "shim/alloc/types.h"
+#include "shim/common.h"
 
 int __close(int fd);
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);

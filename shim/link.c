@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "proto/event.h"
+#include "shim/clock.h"
 #include "shim/link.h"
 #include "shim/ring.h"
 #include "shim/sys.h"

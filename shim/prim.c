@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "shim/sys.h"
-#include "shim/stack/unwind.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -20,6 +19,19 @@ static bool failed(long ret)
 }
 
 uint32_t prim_forbidden;
+
+static void (*unmapping)(uintptr_t start, size_t bytes);
+
+void prim_on_unmap(void (*tell)(uintptr_t start, size_t bytes))
+{
+	unmapping = tell;
+}
+
+static void tell_unmapping(uintptr_t start, size_t bytes)
+{
+	if (unmapping)
+		unmapping(start, bytes);
+}
 
 /* This thread may make no system call but write; there is such a thread. */
 static __thread bool confined __attribute__((tls_model("initial-exec")));
@@ -57,7 +69,7 @@ uintptr_t prim_break_set(uintptr_t want)
 	/* A coroutine's stack may lie in a block; where the break was is not asked for this. */
 	if (confined)
 		return (uintptr_t)__curbrk;
-	ht_stack_unmapped(want, (size_t)1 << 32);
+	tell_unmapping(want, (size_t)1 << 32);
 	ret = call(1, SYS_brk, want);
 	__curbrk = failed(ret) ? (void *)prim_break() : (void *)ret;
 	return (uintptr_t)__curbrk;
@@ -110,7 +122,7 @@ bool prim_open(void *start, size_t bytes)
 
 bool prim_unmap(void *start, size_t bytes)
 {
-	ht_stack_unmapped((uintptr_t)start, bytes);
+	tell_unmapping((uintptr_t)start, bytes);
 	return !failed(call(2, SYS_munmap, start, bytes));
 }
 
@@ -142,7 +154,7 @@ bool prim_move(void *from, size_t bytes, void *to, size_t to_bytes)
 bool prim_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
 	if (new_bytes < old_bytes)
-		ht_stack_unmapped((uintptr_t)start + new_bytes, old_bytes - new_bytes);
+		tell_unmapping((uintptr_t)start + new_bytes, old_bytes - new_bytes);
 	return !is_forbidden(PRIM_MREMAP) &&
 	       !failed(call(4, SYS_mremap, start, old_bytes, new_bytes, 0));
 }

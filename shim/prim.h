@@ -5,7 +5,7 @@
 #ifndef HEAPTAPE_SHIM_PRIM_H
 #define HEAPTAPE_SHIM_PRIM_H
 
-#include "shim/alloc/types.h"
+#include "shim/common.h"
 
 /* The break now; 0: we may not ask. */
 uintptr_t prim_break(void);
@@ -26,6 +26,9 @@ bool prim_map_at(void *start, size_t bytes, bool gone);
 
 /* Undoes what the program may have done to its access to whole pages. False: refused. */
 bool prim_open(void *start, size_t bytes);
+
+/* Has the unwinder told before pages go, whose it may remember: see ht_stack_unmapped(). */
+void prim_on_unmap(void (*tell)(uintptr_t start, size_t bytes));
 
 /* Removes whole pages of a mapping. False: refused (the kernel's limit on mappings); the pages are
  * still there. */

@@ -32,6 +32,26 @@ struct ring ht_ring = { .fd = -1 };
 /* Counted before there is a ring to count in; moved there when it is made. */
 static uint64_t early_losses[8];
 
+static void (*begin_copy)(void);
+
+void ht_ring_on_copy(void (*begin)(void))
+{
+	begin_copy = begin;
+}
+
+bool ht_ring_is_begun(void)
+{
+	uint32_t *alive = ht_ring.alive;
+
+	if (!alive || __atomic_load_n(alive, __ATOMIC_RELAXED) == RING_ALIVE)
+		return true;
+	/* One of its threads sees to it. */
+	if (__atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
+		return false;
+	begin_copy();
+	return ht_recording();
+}
+
 static size_t round_up(size_t bytes)
 {
 	return (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);

@@ -13,7 +13,31 @@
 #define HEAPTAPE_SHIM_RING_H
 
 #include "proto/ring.h"
-#include "shim/record/record.h"
+#include "shim/control.h"
+
+/* One thread's recorder. Lives on wipe-on-fork pages, slot by slot like the ring's buffers. */
+struct recorder {
+	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
+	struct recorder *nested;    /* of signal handlers that interrupt this one, or NULL */
+	uint64_t sent;		    /* `fill` up to which events of the buffer are in a frame */
+	uint64_t frame;		    /* the latest such frame while not all of it is sent, or 0 */
+	struct ring_buffer *hidden; /* `buffer` while blocks are listed and it is not; resume.h */
+	uint32_t slot;
+	uint32_t turn;	  /* of the control word: joined, */
+	uint32_t noticed; /* and known of */
+	bool announced;	  /* ThreadStart went through the socket */
+} __attribute__((aligned(64)));
+
+/* The parts of ring_buffer.fill. */
+static inline uint32_t fill_count(uint64_t fill)
+{
+	return (uint32_t)fill;
+}
+
+static inline uint32_t fill_details(uint64_t fill)
+{
+	return (uint32_t)(fill >> 32);
+}
 
 enum { RING_ALIVE = 1, RING_BEGINS = 2 /* a child is just making its own */ };
 
@@ -83,6 +107,13 @@ static inline struct ring_node *ht_ring_node(const struct ring *ring, uint32_t n
 	return __atomic_load_n(&ring->segments[segment], __ATOMIC_ACQUIRE) +
 	       (node & (ring_segment_nodes(segment) - 1));
 }
+
+/*
+ * For a thread that finds its own pages empty: this process is a copy that was made behind our back, and
+ * its record is begun by what ht_ring_on_copy() was given. False: there is none to write into.
+ */
+bool ht_ring_is_begun(void);
+void ht_ring_on_copy(void (*begin)(void));
 
 /* Losses.proto field `field` (1 ..) grows. Several threads may count at once. */
 enum ring_loss {

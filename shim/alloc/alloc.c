@@ -1,3 +1,4 @@
+#include "shim/control.h"
 #include "shim/alloc/alloc.h"
 
 #include <stdint.h>

@@ -15,10 +15,10 @@
 #ifndef HEAPTAPE_SHIM_ALLOC_ALLOC_H
 #define HEAPTAPE_SHIM_ALLOC_ALLOC_H
 
-#include "shim/frame.h"
+#include "shim/alloc/block.h"
 #include "shim/alloc/page_map.h"
 #include "shim/alloc/size_class.h"
-#include "shim/alloc/types.h"
+#include "shim/alloc/watch.h"
 
 /* Slow paths, alloc.c. ht_release_trigger is called with the heap taken and gives it. */
 void *ht_take_slow(size_t size_bytes, struct span **ret_span);
@@ -28,85 +28,6 @@ void *ht_take_zeroed(size_t size_bytes, struct span **ret_span);
 void *ht_take_aligned(size_t alignment, size_t size_bytes, struct span **ret_span);
 void ht_release_other(struct span *span, void *block);
 void ht_release_trigger(struct span *span);
-struct span *ht_block_checked(void *p, const char *what);
-void ht_list_broken(struct span *span);
-
-/* What a free block's second word holds. */
-static inline uintptr_t block_mark(const void *block)
-{
-	return (uintptr_t)block ^ (uintptr_t)0xd1b54a32d192ed03ull;
-}
-
-/* True when the block is marked as free. */
-static inline bool block_is_marked(const void *p)
-{
-	return ((const struct free_block *)p)->mark == block_mark(p);
-}
-
-/*
- * True when p is the start of a block of the span. One multiplication: the offset is a multiple of
- * block_bytes iff offset * reciprocal wraps to less than reciprocal. A large block's reciprocal is 1
- * (only offset 0 passes), a free run's 0 (nothing does).
- */
-static inline bool block_is_start(const struct span *span, const void *p)
-{
-	uintptr_t offset = (uintptr_t)p - span->start;
-
-	return offset * span->reciprocal < span->reciprocal;
-}
-
-static inline bool block_looks_live(const struct span *span, const void *p)
-{
-	return block_is_start(span, p) && !block_is_marked(p);
-}
-
-/*
- * Whether free looks at the block's mark before it takes the block back. Waiting for a block that is
- * in no cache costs more than the rest of free, so once the heap is large only the block freed last
- * is compared, and malloc notices the second free when it comes across the block again.
- */
-extern bool ht_look_at_marks HT_HIDDEN;
-
-/* Index of the block that contains the address; the span is small. */
-static inline uint32_t block_index(const struct span *span, const void *p)
-{
-	return (uint32_t)((unsigned __int128)((uintptr_t)p - span->start) * span->reciprocal >> 64);
-}
-
-/* Usable bytes of a block; the class is 0 for a large one. */
-static inline size_t span_usable(const struct span *span)
-{
-	return span->block_bytes;
-}
-
-static inline unsigned span_class(const struct span *span)
-{
-	return span->class;
-}
-
-/* The record beside a block, NULL when there is none (nothing in the span was ever recorded). */
-static inline struct block_meta *span_meta_if_any(struct span *span, void *block);
-
-/* The same, made when missing (zeroed); only for the thread that just took the block. NULL: no
- * memory for it. */
-struct block_meta *ht_span_meta_make(struct span *span);
-
-/*
- * Whatever changes a heap stands between these two, the shortest free list too: a signal handler may
- * come after any instruction, and sees it by this. heap_take() only when the heap is not taken; a
- * handler that comes before it has happened leaves all as it was.
- */
-static inline __attribute__((always_inline)) void heap_take(struct heap *heap)
-{
-	frame_store(&heap->taken);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
-static inline __attribute__((always_inline)) void heap_give(struct heap *heap)
-{
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	heap->taken = 0;
-}
 
 /* We are a handler that interrupted such work, or it was left by a jump. */
 static inline bool heap_is_interrupted(void)
@@ -270,19 +191,10 @@ void block_trim(struct span *span);
  * instead: the old contents are gone afterwards, the old block is still to be released. */
 void block_copy(struct span *to_span, void *to, struct span *from_span, void *from, size_t bytes);
 
-static inline struct block_meta *span_meta(struct span *span, void *block);
-
 /* alloc_fork.c: nothing of the allocator is half done while the process is copied. */
 void ht_alloc_fork_prepare(void);
 void ht_alloc_fork_parent(void);
 void ht_alloc_fork_child(void);
-
-/*
- * The program's own sbrk(increment) (absolute false) or brk(value) (absolute true). Moves the break
- * and from then on the allocator leaves it alone. A break within the allocator's own pages is refused.
- * Returns 0 or -ENOMEM; both breaks are set.
- */
-int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new);
 
 /* Calls `visit` for every span in use. Spans of running threads change meanwhile. */
 void ht_alloc_walk(bool (*visit)(struct span *span, void *context), void *context);
@@ -290,28 +202,5 @@ void ht_alloc_walk(bool (*visit)(struct span *span, void *context), void *contex
 /* True when the block (by index) of a small or large span looks live: best effort for spans of
  * other running threads. */
 bool ht_block_is_live(const struct span *span, uint32_t index);
-
-#include "shim/record/record.h"
-
-static inline struct block_meta *span_meta_if_any(struct span *span, void *block)
-{
-	struct block_meta *meta = __atomic_load_n(&span->meta, __ATOMIC_RELAXED);
-
-	if (!meta)
-		return NULL;
-	return span->class ? &meta[block_index(span, block)] : meta;
-}
-
-static inline struct block_meta *span_meta(struct span *span, void *block)
-{
-	struct block_meta *meta = __atomic_load_n(&span->meta, __ATOMIC_RELAXED);
-
-	if (unlikely(!meta)) {
-		meta = ht_span_meta_make(span);
-		if (!meta)
-			return NULL;
-	}
-	return span->class ? &meta[block_index(span, block)] : meta;
-}
 
 #endif

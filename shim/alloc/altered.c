@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "shim/alloc/alloc.h"
+#include "shim/alloc/block.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/page_map.h"
 #include "shim/prim.h"

@@ -4,7 +4,8 @@
 
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/page_map.h"
-#include "shim/record/record.h"
+#include "shim/alloc/watch.h"
+#include "shim/control.h"
 
 /* Ones that were freed while the page heap was closed, for the next to be had without page faults: it
  * may be closed for as long as some stream is locked. By their size, a power of two; not in the page
@@ -25,7 +26,7 @@ static void tell(unsigned kind, const struct span *span, uint64_t second)
 	uint64_t details[2] = { span->pages * PAGE_BYTES, second };
 
 	if (unlikely(ht_recording()))
-		ht_record_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);
+		ht_watch_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);
 }
 
 /* Its contents go, but for the first page, which says that nobody has it. */

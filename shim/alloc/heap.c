@@ -1,3 +1,4 @@
+#include "shim/alloc/size_class.h"
 #include "shim/alloc/heap.h"
 
 #include <pthread.h>

@@ -7,7 +7,8 @@
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/page_map.h"
 #include "shim/prim.h"
-#include "shim/record/record.h"
+#include "shim/alloc/watch.h"
+#include "shim/control.h"
 
 /* The kernel moves the pages of so many bytes at once when old and new place lie alike in them. */
 #define TABLE_BYTES ((size_t)2 << 20)
@@ -82,7 +83,7 @@ static struct span *enter(uintptr_t start, size_t pages)
 		ht_page_map_set(start, 1, span);
 		count(0, pages, 1);
 		if (unlikely(ht_recording()))
-			ht_record_pages(EVENT_MMAP | EVENT_BY_ALLOCATOR, start, details);
+			ht_watch_pages(EVENT_MMAP | EVENT_BY_ALLOCATOR, start, details);
 	}
 	if (likely(locked))
 		ht_page_heap_unlock();
@@ -132,16 +133,15 @@ bool ht_huge_give(struct span *span)
 	if (unlikely(!ht_page_heap_lock()))
 		return false;
 	if (unlikely(ht_recording()))
-		ht_record_pages(EVENT_UNSPAN | EVENT_BY_ALLOCATOR, start,
-				(uint64_t[2]){ bytes, span->block_bytes });
+		ht_watch_pages(EVENT_UNSPAN | EVENT_BY_ALLOCATOR, start,
+			       (uint64_t[2]){ bytes, span->block_bytes });
 	ht_page_map_set(start, 1, NULL);
 	ht_altered_forget_locked(span);
 	span_list_remove(&ht_page_heap.huge, span);
 	count(span->pages, 0, (size_t)-1);
 	ht_span_struct_free_locked(span);
 	if (unlikely(ht_recording()))
-		ht_record_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, start,
-				(uint64_t[2]){ bytes, 0 });
+		ht_watch_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, start, (uint64_t[2]){ bytes, 0 });
 	ht_page_heap_unlock();
 	/* After the address has left the map: whoever gets it next finds nothing there. */
 	if (!prim_unmap((void *)start, bytes))
@@ -164,7 +164,7 @@ bool ht_huge_resize(struct span *span, size_t pages)
 	span->pages = pages;
 	count(old, pages, 0);
 	if (unlikely(ht_recording()))
-		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, span->start, details);
+		ht_watch_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, span->start, details);
 	ht_page_heap_unlock();
 	return true;
 }

@@ -1,10 +1,13 @@
+#include "shim/alloc/page_map.h"
+#include "shim/alloc/watch.h"
+#include "shim/control.h"
 #include "shim/alloc/page_heap.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "shim/alloc/alloc.h"
+#include "shim/alloc/block.h"
 #include "shim/alloc/altered.h"
 
 /* Steps of growth, in pages. */
@@ -255,7 +258,7 @@ static void tell(unsigned kind, uintptr_t address, uint64_t first, uint64_t seco
 	uint64_t details[2] = { first, second };
 
 	if (unlikely(ht_recording()))
-		ht_record_pages(kind | EVENT_BY_ALLOCATOR, address, details);
+		ht_watch_pages(kind | EVENT_BY_ALLOCATOR, address, details);
 }
 
 /* Growth */

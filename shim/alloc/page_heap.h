@@ -146,6 +146,13 @@ void ht_pages_count_locked(size_t pages);
  */
 bool ht_pages_make_room_locked(void);
 
+/*
+ * The program's own sbrk(increment) (absolute false) or brk(value) (absolute true). Moves the break
+ * and from then on the allocator leaves it alone. A break within the allocator's own pages is refused.
+ * Returns 0 or -ENOMEM; both breaks are set.
+ */
+int ht_break_by_program(intptr_t value, bool absolute, uintptr_t *ret_old, uintptr_t *ret_new);
+
 /* Lists by next and prev. */
 static inline void span_list_add_first(struct span_list *list, struct span *span)
 {

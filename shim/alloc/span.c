@@ -1,3 +1,6 @@
+#include "shim/alloc/size_class.h"
+#include "shim/alloc/watch.h"
+#include "shim/control.h"
 #include "shim/alloc/span.h"
 
 #include <string.h>
@@ -18,7 +21,7 @@ static void tell_span(unsigned kind, struct span *span)
 	uint64_t details[2] = { span->pages * PAGE_BYTES, span->block_bytes };
 
 	if (unlikely(ht_recording()))
-		ht_record_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);
+		ht_watch_pages(kind | EVENT_BY_ALLOCATOR, span->start, details);
 }
 
 size_t ht_span_pages(unsigned class, uint32_t spans)

@@ -4,7 +4,7 @@
 #ifndef HEAPTAPE_SHIM_ALLOC_SPAN_H
 #define HEAPTAPE_SHIM_ALLOC_SPAN_H
 
-#include "shim/alloc/alloc.h"
+#include "shim/alloc/block.h"
 #include "shim/alloc/huge.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/types.h"

@@ -32,33 +32,7 @@
 #ifndef HEAPTAPE_SHIM_ALLOC_TYPES_H
 #define HEAPTAPE_SHIM_ALLOC_TYPES_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#ifndef likely
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#endif
-
-#ifndef HT_DEBUG
-#define HT_DEBUG 0
-#endif
-
-/* Names the program sees. In unit tests they are out of the way of the test's own malloc. */
-#if defined(HT_UNIT_TEST) && HT_UNIT_TEST
-#define HT_API(name) ht_api_##name
-#else
-#define HT_API(name) name
-#endif
-#define HT_EXPORT __attribute__((visibility("default")))
-#ifndef HT_HIDDEN
-#define HT_HIDDEN __attribute__((visibility("hidden"))) /* see shim/record/record.h */
-#endif
-
-#define PAGE_SHIFT 12
-#define PAGE_BYTES ((size_t)1 << PAGE_SHIFT)
-#define PAGES_OF(bytes) (((bytes) + PAGE_BYTES - 1) >> PAGE_SHIFT)
+#include "shim/common.h"
 
 /* More than there are addresses. */
 #define ADDRESS_MOST ((size_t)1 << 47)
@@ -79,7 +53,6 @@ enum span_state {
 };
 
 struct heap;
-struct block_meta;
 struct altered;
 
 /* A free block: the list's link, and a mark by which a second free is suspected. */
@@ -99,6 +72,13 @@ struct free_block {
 #define REMOTE_COUNT_SHIFT 48
 #define REMOTE_ONE ((uint64_t)1 << REMOTE_COUNT_SHIFT)
 #define REMOTE_ADDRESS (REMOTE_ONE - 1 - REMOTE_FLAGS)
+
+/* What the allocator's user keeps beside each block (shim/record/record.h says what). All zero in a new
+ * one; `ticks` 0 means: nothing. */
+struct block_meta {
+	uint64_t ticks;
+	uint64_t site;
+};
 
 struct span {
 	/* One cache line: what malloc and free of the owner touch. */

@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "shim/record/lifecycle.h"
+#include "shim/control.h"
 #include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/prim.h"

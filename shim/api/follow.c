@@ -8,7 +8,7 @@
 
 #include "shim/api/follow.h"
 #include "shim/libc.h"
-#include "shim/record/lifecycle.h"
+#include "shim/control.h"
 #include "shim/link.h"
 #include "shim/ring.h"
 #include "shim/api/seccomp.h"

@@ -94,20 +94,8 @@ static void child(void)
 		begin_child();
 }
 
-bool ht_fork_seen_to(void)
-{
-	uint32_t *alive = ht_ring.alive;
-
-	if (!alive || __atomic_load_n(alive, __ATOMIC_RELAXED) == RING_ALIVE)
-		return true;
-	/* One of its threads sees to it. */
-	if (__atomic_exchange_n(alive, RING_BEGINS, __ATOMIC_RELAXED) != 0)
-		return false;
-	begin_child();
-	return ht_recording();
-}
-
 void ht_fork_watch(void)
 {
+	ht_ring_on_copy(begin_child);
 	ht_libc()->__register_atfork(prepare, parent, child, NULL);
 }

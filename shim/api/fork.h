@@ -6,12 +6,6 @@
 #ifndef HEAPTAPE_SHIM_API_FORK_H
 #define HEAPTAPE_SHIM_API_FORK_H
 
-#include <stdbool.h>
-
-/* For a thread that finds its own pages empty: begins the record of such a child. False: there is
- * none to write into. */
-bool ht_fork_seen_to(void);
-
 /* Has fork call us. */
 void ht_fork_watch(void);
 

@@ -33,10 +33,6 @@ int ht_api_malloc_info(int options, FILE *stream);
 size_t ht_own_usable_size(void *block);
 #endif
 
-/* What it says of HT_OWN_PROBE, which is no block: so it is we who answer. */
-#define HT_OWN_PROBE ((void *)&ht_foreign)
-#define HT_OWN_ANSWER ((size_t)0x68656170)
-
 /* A second exported name for an exported function of the same file. */
 #define API_TWIN(name, target)         \
 	extern __typeof__(target) name \

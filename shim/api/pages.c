@@ -9,6 +9,8 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+#include "shim/stack/range.h"
+#include "shim/alloc/page_heap.h"
 #include "shim/alloc/alloc.h"
 #include "shim/alloc/altered.h"
 #include "shim/api/malloc.h"

@@ -11,11 +11,11 @@
 #include <sys/mman.h>
 
 #include "proto/wire.h"
-#include "shim/api/malloc.h"
 #include "shim/clock.h"
 #include "shim/misuse/foreign.h"
 #include "shim/libc.h"
-#include "shim/record/lifecycle.h"
+#include "shim/control.h"
+#include "shim/record/hello.h"
 #include "shim/link.h"
 #include "shim/stack/modules.h"
 #include "shim/record/record.h"
@@ -32,7 +32,8 @@ static const char *const names[] = {
 };
 #define NAMES (sizeof(names) / sizeof(names[0]))
 
-struct foreign ht_foreign;
+static void *(*own_malloc)(size_t);
+static size_t (*own_usable_size)(void *);
 
 static void (*next_free)(void *);
 static size_t (*next_usable)(void *);
@@ -123,10 +124,12 @@ void ht_foreign_namespace(void *handle, const char *file)
 	tell_daemon(ht_path_keep(file), symbols ? symbols : NAMES);
 }
 
-void ht_foreign_init(void)
+void ht_foreign_init(void *(*malloc_of_ours)(size_t), size_t (*usable_size_of_ours)(void *))
 {
 	const void *us = base_of(&ht_foreign, NULL), *next, *new;
 
+	own_malloc = malloc_of_ours;
+	own_usable_size = usable_size_of_ours;
 	for (unsigned i = 0; i < NAMES; i++) {
 		const void *found = ht_libc()->dlsym(RTLD_DEFAULT, names[i]);
 
@@ -152,7 +155,7 @@ void ht_foreign_init(void)
 
 bool ht_foreign_replaces(void)
 {
-	return ht_own_usable_size(HT_OWN_PROBE) != HT_OWN_ANSWER;
+	return own_usable_size(HT_OWN_PROBE) != HT_OWN_ANSWER;
 }
 
 /* The kernel looks before it says that the first argument makes no sense. */
@@ -210,7 +213,7 @@ void *ht_foreign_realloc(void *p, size_t size_bytes)
 		return NULL;
 	}
 	usable = ht_foreign_usable(p);
-	block = HT_API(malloc)(size_bytes);
+	block = own_malloc(size_bytes);
 	if (!block)
 		return NULL;
 	memcpy(block, p, usable < size_bytes ? usable : size_bytes);

@@ -8,15 +8,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How many names of malloc's family mean the program's own functions, and what file they are in. */
-struct foreign {
-	unsigned names;
-	char path[256];
-};
-extern struct foreign ht_foreign;
+#include "shim/record/hello.h"
 
-/* Finds the allocator behind us, and counts the names; before there are threads. */
-void ht_foreign_init(void);
+/* Finds the allocator behind us, and counts the names; before there are threads. It is given the functions
+ * by which the program reaches ours. */
+void ht_foreign_init(void *(*own_malloc)(size_t), size_t (*own_usable_size)(void *));
+
+/* What our malloc_usable_size says of HT_OWN_PROBE, which is no block: so it is we who answer. */
+#define HT_OWN_PROBE ((void *)&ht_foreign)
+#define HT_OWN_ANSWER ((size_t)0x68656170)
 
 /* True when a tool that translates the program's code has put other functions in the place of ours. */
 bool ht_foreign_replaces(void);

@@ -24,8 +24,6 @@
 /* More than this is not told at exit. */
 #define TOLD_MOST 20
 
-bool ht_guard_on;
-
 static struct free_block *quarantine[QUARANTINE_BLOCKS], *larger[QUARANTINE_LARGER_BLOCKS];
 static void *large[QUARANTINE_LARGE_BLOCKS];
 static uint32_t quarantine_turn, larger_turn, large_turn;

@@ -16,8 +16,9 @@
 #define HEAPTAPE_SHIM_MISUSE_GUARDED_H
 
 #include "shim/alloc/types.h"
+#include "shim/control.h"
 
-extern bool ht_guard_on;
+/* ht_guard_on (shim/control.h): whether it is so. */
 
 /* From now on. The calling thread is the only one. */
 void ht_guard_start(void);

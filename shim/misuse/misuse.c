@@ -1,3 +1,4 @@
+#include "shim/record/record.h"
 #include "shim/misuse/misuse.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 
 #include "shim/prim.h"
 #include "shim/sys.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 /* An address has its place in one of so many sets, the latest first. */
 #define SET_BITS 13

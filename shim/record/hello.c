@@ -5,10 +5,9 @@
 #include "proto/image.h"
 #include "proto/wire.h"
 #include "shim/clock.h"
-#include "shim/misuse/foreign.h"
 #include "shim/record/hello.h"
 #include "shim/libc.h"
-#include "shim/record/lifecycle.h"
+#include "shim/control.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/settings.h"
 #include "shim/alloc/size_class.h"
@@ -47,6 +46,7 @@ enum {
 #define COMMAND_MAX_BYTES (32u << 10)
 
 char **ht_hello_argv;
+struct foreign ht_foreign;
 
 static void put_text(struct wire_put *put, unsigned field, const char *text)
 {

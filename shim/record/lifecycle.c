@@ -1,48 +1,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/record/batch.h"
+#include "shim/record/record.h"
 #include "shim/stack/capture.h"
-#include "shim/api/exec.h"
-#include "shim/api/follow.h"
-#include "shim/misuse/foreign.h"
-#include "shim/api/fork.h"
 #include "shim/record/freed.h"
-#include "shim/misuse/guarded.h"
 #include "shim/record/hello.h"
-#include "shim/libc.h"
 #include "shim/record/lifecycle.h"
 #include "shim/link.h"
 #include "shim/prim.h"
 #include "shim/record/process_end.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
-#include "shim/api/shell.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"
-#include "shim/tell.h"
-#include "shim/record/thread.h"
-#include "shim/stack/unwind.h"
-
-int ht_pid;
-bool ht_replaced;
-bool ht_stacks_on;
-bool ht_free_stacks_on;
 
 /* A stopped daemon must not keep a program from ending for long: what is in the shared memory is
  * not lost anyway. */
 #define END_WAIT_MS 2000
-
-/* Ours is the code that notices misuse; what is shown is the program's. */
-static void leave_out_own_code(void)
-{
-#if !(defined(HT_UNIT_TEST) && HT_UNIT_TEST)
-	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-	extern const char etext[] __attribute__((visibility("hidden")));
-
-	ht_stack_own_code((uintptr_t)__ehdr_start, (uintptr_t)etext);
-#endif
-}
 
 static int say_hello(bool forked, const char *obstacle)
 {
@@ -132,14 +106,6 @@ void ht_ending_failed(void)
 		__atomic_store_n(&ht_ring.head->end_how, PROCESS_RUNNING, __ATOMIC_RELEASE);
 }
 
-/* Registered before any other handler, so called after them all. */
-static void at_exit(int status, void *unused)
-{
-	(void)unused;
-	ht_guard_check_all();
-	ht_ending(PROCESS_EXITED, status & 0xff);
-}
-
 void ht_stacks_alone(void)
 {
 	static int begun_by;
@@ -152,50 +118,4 @@ void ht_stacks_alone(void)
 	drop_descriptor();
 	ht_stacks_attach(&ht_ring, ht_settings.depth);
 	ht_stacks_on = true;
-}
-
-__attribute__((constructor(101))) static void begin(int argc, char **argv, char **envp)
-{
-	(void)argc;
-	ht_hello_argv = argv;
-	leave_out_own_code();
-	ht_fork_watch();
-	ht_exec_init();
-	ht_shell_init();
-	ht_foreign_init();
-	ht_settings_read(envp);
-	ht_replaced = ht_foreign_replaces();
-	ht_settings.guard = ht_settings.guard && !ht_replaced;
-	ht_follow_init(envp);
-	if (ht_settings.socket[0] && ht_follow_leaves_out()) {
-		ht_link_off(NULL, 0);
-		return;
-	}
-	if (ht_settings.guard) {
-		ht_guard_start();
-		ht_libc()->on_exit(at_exit, NULL);
-	}
-	if (!ht_settings.socket[0]) {
-		ht_link_off(NULL, 0);
-		if (ht_guard_on) {
-			ht_stacks_alone();
-			ht_free_stacks_on = ht_stacks_on;
-		}
-		return;
-	}
-	ht_settings_begin_run();
-	if (!ht_begin(false)) {
-		ht_ring_drop(&ht_ring);
-		return;
-	}
-	ht_threads_init();
-	if (ht_replaced || (ht_settings.dormant && !ht_settings.guard)) {
-		ht_thread_drop_bootstrap();
-		ht_epoch_ticks = ht_clock_ticks();
-	} else {
-		ht_thread_adopt_bootstrap();
-	}
-	ht_watch();
-	if (!ht_guard_on)
-		ht_libc()->on_exit(at_exit, NULL);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "proto/event.h"
+#include "shim/control.h"
 
 /* Connects, makes the shared memory and says Hello. The calling thread is the only one. False: this
  * process is not recorded. */
@@ -31,12 +32,5 @@ void ht_stacks_alone(void);
 
 /* exec failed: it goes on after all. */
 void ht_ending_failed(void);
-
-/* The process that is recorded here; 0: none. */
-extern int ht_pid;
-
-/* Our malloc is never called (ht_foreign_replaces): the daemon knows the process and its forks, but there
- * are no events. */
-extern bool ht_replaced;
 
 #endif

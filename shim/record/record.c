@@ -1,30 +1,18 @@
 #include "shim/record/batch.h"
-#include "shim/api/fork.h"
-#include "shim/misuse/guarded.h"
 #include "shim/link.h"
 #include "shim/record/record.h"
 #include "shim/record/resume.h"
 #include "shim/ring.h"
 #include "shim/record/thread.h"
+#include "shim/stack/stack_table.h"
+
+_Static_assert(META_STACK_BITS == NODE_NUMBER_BITS, "a stack is kept beside its blocks");
 
 /* Signal handlers that interrupt the recording of one another's events. */
 #define RECORD_NESTING 4
 
-/* Until the constructor has looked at the environment, everything is recorded: into the bootstrap
- * buffer, which is forgotten when there is nobody to send it to. */
-static const uint32_t record_from_the_start = RING_CONTROL_RECORD;
-
-const uint32_t *ht_control = &record_from_the_start;
-const uint32_t *ht_entry = &record_from_the_start;
 bool ht_quick_malloc = true, ht_quick_free = true;
-uint64_t ht_epoch_ticks;
 __thread uint32_t ht_page_stack;
-
-void ht_control_set(const uint32_t *word)
-{
-	__atomic_store_n(&ht_control, word, __ATOMIC_RELEASE);
-	__atomic_store_n(&ht_entry, ht_guard_on ? &record_from_the_start : word, __ATOMIC_RELEASE);
-}
 
 static bool has_room(const struct ring_buffer *buffer, uint32_t events, uint32_t details)
 {
@@ -64,7 +52,7 @@ static struct recorder *find_recorder(void)
 		recorder->hidden = NULL;
 	}
 	if (!recorder->buffer) {
-		if (!ht_fork_seen_to())
+		if (!ht_ring_is_begun())
 			return NULL;
 		recorder = ht_thread_begin();
 	}
@@ -139,7 +127,7 @@ static struct ring_buffer *open_reserve(void)
 	return make_room(RING_EVENTS, RING_DETAILS - EVENT_MAX_DETAILS);
 }
 
-void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details)
+void ht_watch_pages(unsigned kind, uintptr_t address, const uint64_t *details)
 {
 	bool early = unlikely(ht_resume_due()) && !ht_resume_inside();
 	struct ring_buffer *buffer;

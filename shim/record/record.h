@@ -20,31 +20,21 @@
 
 #include "proto/event.h"
 #include "proto/ring.h"
+#include "shim/alloc/watch.h"
 #include "shim/clock.h"
+#include "shim/common.h"
+#include "shim/control.h"
 #include "shim/frame.h"
-
-/* Told where a variable is declared, it saves the fast paths an instruction. */
-#ifndef HT_HIDDEN
-#define HT_HIDDEN __attribute__((visibility("hidden")))
-#endif
-
-#ifndef likely
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#endif
+#include "shim/ring.h"
 
 /* The compiler would rather share these than inline them everywhere. */
 #define RECORD_INLINE inline __attribute__((always_inline))
 
 /*
- * What the allocator keeps beside each block. Valid iff the block is live and was recorded.
- * ticks 0: not recorded. For a large block the requested size is in its span and the size bits of
- * `site` mean nothing.
+ * A block's record (struct block_meta) is valid iff the block is live and was recorded. `ticks`: of its
+ * birth; 0: not recorded. `site` is size:16 | thread:20 | stack:28, from the top; for a large block the
+ * requested size is in its span and the size bits mean nothing.
  */
-struct block_meta {
-	uint64_t ticks;
-	uint64_t site; /* size:16 | thread:20 | stack:28, from the top */
-};
 
 /* With --guard (shim/misuse/guarded.h) the upper bits of `ticks` say more; nobody else sees them: */
 #define META_GUARDED ((uint64_t)1 << 63)     /* live, with a guard behind it */
@@ -89,44 +79,11 @@ static inline uint32_t meta_stack(uint64_t site)
 #define RECORD_EVENT_LIMIT (RING_EVENTS - RECORD_PAGE_EVENTS)
 #define RECORD_DETAIL_LIMIT (RING_DETAILS - RECORD_PAGE_EVENTS * 3 - EVENT_MAX_DETAILS)
 
-/* One thread's recorder. Lives on wipe-on-fork pages, slot by slot like the ring's buffers. */
-struct recorder {
-	struct ring_buffer *buffer; /* NULL: none yet, or the pages were wiped */
-	struct recorder *nested;    /* of signal handlers that interrupt this one, or NULL */
-	uint64_t sent;		    /* `fill` up to which events of the buffer are in a frame */
-	uint64_t frame;		    /* the latest such frame while not all of it is sent, or 0 */
-	struct ring_buffer *hidden; /* `buffer` while blocks are listed and it is not; resume.h */
-	uint32_t slot;
-	uint32_t turn;	  /* of the control word: joined, */
-	uint32_t noticed; /* and known of */
-	bool announced;	  /* ThreadStart went through the socket */
-} __attribute__((aligned(64)));
-
-/* The parts of ring_buffer.fill. */
-static inline uint32_t fill_count(uint64_t fill)
-{
-	return (uint32_t)fill;
-}
-
-static inline uint32_t fill_details(uint64_t fill)
-{
-	return (uint32_t)(fill >> 32);
-}
-
 extern __thread struct recorder *ht_recorder __attribute__((tls_model("initial-exec")));
 
 /* The stack of the malloc (or calloc, ...) that this thread is in, for the page events it causes; 0:
  * none, or not known. */
 extern __thread uint32_t ht_page_stack __attribute__((tls_model("initial-exec")));
-
-/* Points at the word whose RING_CONTROL_RECORD bit says whether to record. */
-extern const uint32_t *ht_control;
-
-/* What malloc and its family look at: ht_control, or with --guard a word that says yes. */
-extern const uint32_t *ht_entry HT_HIDDEN;
-
-/* Sets both. */
-void ht_control_set(const uint32_t *word);
 
 /* Whether malloc and free may go straight through: the clock is the cycle counter, and nothing is
  * asked of them but to be recorded. */
@@ -135,24 +92,8 @@ extern bool ht_quick_malloc HT_HIDDEN, ht_quick_free HT_HIDDEN;
 /* Blocks recorded before this belong to the history of the process we were forked from. */
 extern uint64_t ht_epoch_ticks HT_HIDDEN;
 
-static inline bool ht_recording(void)
-{
-	return __atomic_load_n(ht_control, __ATOMIC_RELAXED) & RING_CONTROL_RECORD;
-}
-
-/* True when calls of malloc and its family go by way of traced.c. */
-static inline bool ht_traced(void)
-{
-	return __atomic_load_n(ht_entry, __ATOMIC_RELAXED) & RING_CONTROL_RECORD;
-}
-
-/*
- * A page event (sbrk brk mmap munmap mremap madvise span unspan), `details` as proto/event.h lists
- * them for the kind. kind may carry EVENT_BY_ALLOCATOR; then the page heap's lock may be held.
- */
-void ht_record_pages(unsigned kind, uintptr_t address, const uint64_t *details);
-
-/* The same with the call stack of a page call of the program's own. */
+/* Page events are recorded by ht_watch_pages() (shim/alloc/watch.h); this is one with the call stack of a
+ * page call of the program's own. */
 void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *details, uint32_t stack);
 
 /* Slow path of record_open(): registers the thread, sends the full buffer. NULL: counted as

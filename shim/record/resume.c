@@ -6,7 +6,6 @@
 
 #include "shim/record/batch.h"
 #include "shim/alloc/emergency.h"
-#include "shim/api/fork.h"
 #include "shim/alloc/heap.h"
 #include "shim/link.h"
 #include "shim/alloc/page_heap.h"
@@ -177,8 +176,8 @@ static void tell_use(const struct span *span)
 		span->state == SPAN_SMALL || span->state == SPAN_LARGE || span->state == SPAN_HUGE;
 	uint64_t details[2] = { span->pages * PAGE_BYTES, span->block_bytes };
 
-	ht_record_pages((blocks ? EVENT_SPAN : EVENT_UNSPAN) | EVENT_BY_ALLOCATOR, span->start,
-			details);
+	ht_watch_pages((blocks ? EVENT_SPAN : EVENT_UNSPAN) | EVENT_BY_ALLOCATOR, span->start,
+		       details);
 }
 
 static void list_large(struct step *step, struct span *span)
@@ -409,7 +408,7 @@ struct resume_hold ht_resume_enter(void)
 	/* A signal handler in the middle of what we need ourselves: some other call will do it. */
 	if (holds || ht_page_heap_held)
 		return hold;
-	if (ht_link.state != LINK_ON || !ht_fork_seen_to() || !ht_resume_due())
+	if (ht_link.state != LINK_ON || !ht_ring_is_begun() || !ht_resume_due())
 		return hold;
 	sys_signals_block(&hold.signals);
 	prim_lock(&resume.lock);

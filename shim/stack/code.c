@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 #define CODE_RANGES 32 /* executable mappings that are remembered */
 #define KEPT_BLOCKS 128

@@ -14,7 +14,7 @@
 #include "proto/wire.h"
 #include "shim/clock.h"
 #include "shim/libc.h"
-#include "shim/record/lifecycle.h"
+#include "shim/control.h"
 #include "shim/link.h"
 #include "shim/stack/modules.h"
 #include "shim/stack/object.h"
@@ -24,7 +24,7 @@
 #include "shim/settings.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 #define MODULES_MAX 2048
 #define PATHS_BYTES (256u << 10)

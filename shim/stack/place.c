@@ -8,7 +8,7 @@
 #include "shim/stack/modules.h"
 #include "shim/prim.h"
 #include "shim/sys.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 /* Files are read in pieces; of the largest programs that would take too long. */
 #define PIECE_SYMBOLS 680

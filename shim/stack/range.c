@@ -1,8 +1,6 @@
-/*
- * What the unwinder asks the system: bounds of the mapping a stack lies in, a word from a place
- * that may not be readable, and memory. Direct system calls; buffers small enough for a signal
- * handler's stack.
- */
+/* Direct system calls; buffers small enough for a signal handler's stack. */
+#include "shim/stack/range.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -12,9 +10,10 @@
 #include "shim/stack/code.h"
 #include "shim/prim.h"
 #include "shim/sys.h"
-#include "shim/stack/unwind.h"
 
 #define JOINED_MAPPINGS 8 /* neighbouring mappings that are taken as one stack */
+
+uint32_t ht_stack_version = STACK_VERSION_STEP;
 
 /* PROCMAP_QUERY of <linux/fs.h>, Linux 6.11; older headers do not have it. */
 struct map_query {

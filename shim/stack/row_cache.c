@@ -4,7 +4,7 @@
 #include "shim/stack/eh_frame.h"
 #include "shim/stack/modules.h"
 #include "shim/stack/row_cache.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 #define FIRST_BITS 11
 #define MOST_BITS 22

@@ -16,14 +16,13 @@
 #include "shim/link.h"
 #include "shim/libc.h"
 #include "shim/stack/modules.h"
-#include "shim/record/record.h"
 #include "shim/ring.h"
 #include "shim/stack/stack_table.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 #define INDEX_FIRST_BITS 10
 #define INDEX_MOST_BITS 29
-#define NODE_NUMBER_MAX META_STACK_MAX
+#define NODE_NUMBER_MAX ((1u << NODE_NUMBER_BITS) - 1)
 #define HOLES_MAX 32
 #define HOLE_SPINS 1000
 

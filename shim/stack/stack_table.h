@@ -19,6 +19,14 @@
 #include "shim/ring.h"
 #include "shim/stack/select.h"
 
+/* Frames a stack can have; HEAPTAPE_DEPTH lowers it. Interpreters and compilers go deep: python3's
+ * own tests need 2,007, C++ templates some 400, and every stack that is cut makes nodes anew for
+ * all its frames, because none of them hangs where it hung before. */
+#define STACK_DEPTH_MAX 4096
+
+/* So wide a node number is where it is kept beside a block (shim/record/record.h). */
+#define NODE_NUMBER_BITS 28
+
 /*
  * Begins a table in this shared memory: at the start, and again in a fork child, whose connection
  * knows no node yet (what the parent numbered is forgotten). depth: frames kept, 0 for the most;

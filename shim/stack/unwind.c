@@ -17,8 +17,8 @@
 
 #include "shim/stack/code.h"
 #include "shim/stack/eh_frame.h"
-#include "shim/api/fork.h"
 #include "shim/prim.h"
+#include "shim/ring.h"
 #include "shim/stack/row_cache.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"
@@ -87,7 +87,6 @@ struct walker {
 	struct slot slots[];
 };
 
-uint32_t ht_stack_version = STACK_VERSION_STEP;
 const uintptr_t ht_stack_never;
 
 static struct walker no_walker;
@@ -532,7 +531,7 @@ static bool capture_with(struct walker *w, const struct stack_state *from, uint3
 
 	*ret_node = 0;
 	if (w->version != version) {
-		if (!ht_fork_seen_to())
+		if (!ht_ring_is_begun())
 			return true;
 		walker_start(w);
 		version = __atomic_load_n(&ht_stack_version, __ATOMIC_ACQUIRE);

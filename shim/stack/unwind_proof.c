@@ -6,7 +6,7 @@
  */
 #include "shim/stack/unwind_proof.h"
 
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
 
 #if defined(__x86_64__)
 #include <stddef.h>

@@ -10,7 +10,6 @@
 #include "proto/event.h"
 #include "shim/stack/eh_frame.h"
 #include "shim/stack/modules.h"
-#include "shim/stack/unwind.h"
 #include "shim/stack/unwind_slow.h"
 
 #define EXPR_STACK 16

@@ -1,4 +1,4 @@
-/* What unwind_slow.c asks of unwind_<processor>.c. */
+/* Steps that no compiled row can say: unwind_slow.c, and what it asks of unwind_<processor>.c. */
 #ifndef HEAPTAPE_SHIM_STACK_UNWIND_SLOW_H
 #define HEAPTAPE_SHIM_STACK_UNWIND_SLOW_H
 
@@ -6,7 +6,7 @@
 
 #include "shim/stack/code.h"
 #include "shim/stack/eh_frame.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/unwind_step.h"
 
 /* Registers of one frame by DWARF number; value[EH_RA] is its pc (see struct stack_state). */
 struct unwind_regs {
@@ -15,6 +15,17 @@ struct unwind_regs {
 	bool interrupted; /* by a signal: pc is that place plus 1 */
 	bool by_fp;	  /* found by its callee's frame pointer: its sp may be lower than it was */
 };
+
+/*
+ * The step for a row that is not of the compiled form, or is missing. Returns STACK_CUT_NONE with
+ * *ret_next, whose pc is 0 when `from` was the outermost frame; or why the stack ends here. Unless
+ * it followed a frame pointer, pc_at is ht_stack_never, and pc may be where a signal came.
+ * *code and *latest go from one such step of a walk to the next: a signal's frame holds all registers of the
+ * frame it interrupted, also those that calls do not preserve. It begins with `known` 0.
+ */
+int ht_stack_step_slow(const struct stack_state *from, uint64_t row,
+		       const struct stack_range *range, struct code_view *code,
+		       struct unwind_regs *latest, struct stack_state *ret_next);
 
 /* The registers that calls preserve, as they are in the caller of this function. */
 void ht_unwind_own_regs(struct unwind_regs *ret);

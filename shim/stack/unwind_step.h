@@ -6,7 +6,30 @@
 #define HEAPTAPE_SHIM_STACK_UNWIND_STEP_H
 
 #include "shim/stack/eh_frame.h"
-#include "shim/stack/unwind.h"
+#include "shim/stack/range.h"
+
+/*
+ * One frame's state, and the stack slots its parts were loaded from by the step that led here
+ * (what has to be checked before that step is re-used).
+ */
+struct stack_state {
+	uintptr_t pc; /* return address; the place itself plus 1 in a frame a signal interrupted */
+	uintptr_t sp;
+	uintptr_t fp;
+	const uintptr_t *pc_at;
+	const uintptr_t *fp_at;	 /* NULL: fp was not loaded */
+	const uintptr_t *cfa_at; /* NULL: sp was computed, not loaded */
+};
+
+/* Never equals a return address: a step with this pc_at is never re-used. */
+extern const uintptr_t ht_stack_never;
+
+enum stack_step {
+	STEP_DONE, /* *next is the caller */
+	STEP_END,  /* this was the outermost frame */
+	STEP_ODD,  /* needs the slow path */
+	STEP_BAD,  /* the CFA makes no sense */
+};
 
 #if defined(__x86_64__)
 

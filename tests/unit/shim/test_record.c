@@ -186,9 +186,9 @@ static void full_buffer_refuses(void **state)
 	assert_int_equal(meta.ticks, 0);
 	ht_control = ht_entry = &recording;
 	for (int i = 0; i < RECORD_PAGE_EVENTS; i++)
-		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, 0x7000, words);
+		ht_watch_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, 0x7000, words);
 	assert_int_equal(buffer->count, RING_EVENTS);
-	ht_record_pages(EVENT_MREMAP, 0x7000, words);
+	ht_watch_pages(EVENT_MREMAP, 0x7000, words);
 	check_details(RING_EVENTS);
 
 	buffer->count = buffer->details_used = 0;
@@ -197,7 +197,7 @@ static void full_buffer_refuses(void **state)
 	assert_true(buffer->count < RING_EVENTS);
 	count = buffer->count;
 	for (int i = 0; i < RECORD_PAGE_EVENTS; i++)
-		ht_record_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, 0x7000, words);
+		ht_watch_pages(EVENT_MREMAP | EVENT_BY_ALLOCATOR, 0x7000, words);
 	assert_true(buffer->details_used <= RING_DETAILS);
 	check_details(count + RECORD_PAGE_EVENTS);
 }
@@ -215,7 +215,7 @@ static void busy_buffer_refuses(void **state)
 	ht_record_alloc(EVENT_MALLOC, (void *)0x1000, 1, 1, 16, &meta, 0);
 	ht_record_free((void *)0x1000, 1, 1, 16, &meta, 0);
 	ht_control = ht_entry = &recording;
-	ht_record_pages(EVENT_SBRK, 0x7000, words);
+	ht_watch_pages(EVENT_SBRK, 0x7000, words);
 	assert_int_equal(buffer->count, 0);
 	assert_int_equal(buffer->busy, token);
 	assert_int_equal(meta.ticks, 0);

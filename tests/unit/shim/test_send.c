@@ -61,7 +61,7 @@ static void record_in_reserve(void)
 {
 	const uint64_t details[1] = { 4096 };
 
-	ht_record_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, recorded++, details);
+	ht_watch_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, recorded++, details);
 }
 
 static void fill_buffer(void)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "shim/alloc/alloc.h"
 #include "shim/alloc/check.h"
 #include "shim/alloc/heap.h"
 #include "shim/alloc/page_heap.h"

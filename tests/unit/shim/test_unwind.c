@@ -23,6 +23,7 @@
 #include <unwind.h>
 
 #include "shim/stack/stack_table.h"
+#include "shim/stack/range.h"
 #include "shim/stack/unwind.h"
 #include "shim/stack/unwind_proof.h"
 
