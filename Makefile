@@ -69,10 +69,10 @@ shim_obj := $(call objects,obj/,$(shim_src))
 shim_unit_obj := $(call objects,unit-shim/,$(shim_src))
 proto_obj := $(call objects,obj/,$(proto_src)) $(B)/obj/proto/event.pb-c.o
 daemon_obj := $(call objects,obj/,$(daemon_src))
-viewer_obj := $(call objects,obj/,$(viewer_src)) $(B)/obj/viewer/profile.pb-c.o
+viewer_obj := $(call objects,obj/,$(viewer_src)) $(B)/obj/viewer/export/profile.pb-c.o
 sqlite_obj := $(call objects,ext/,$(sqlite_src))
 sqlite_core_obj := $(call objects,obj/,$(sqlite_src))
-generated := $(B)/proto/event.pb-c.h $(B)/proto/schema.h $(B)/viewer/profile.pb-c.h
+generated := $(B)/proto/event.pb-c.h $(B)/proto/schema.h $(B)/viewer/export/profile.pb-c.h
 
 # What there is to build. A part without sources yet is left out.
 products := $(generated) $(B)/libproto.a \
@@ -137,7 +137,7 @@ $(B)/unit-shim/shim/%.o: shim/%.c $(B)/flags | $(generated)
 $(B)/unit-shim/shim/%.o: shim/%.S $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) -DHT_UNIT_TEST=1 $(CFLAGS) -fPIC $(depend) -c -o $@ $<
-$(B)/obj/viewer/asset.o: $(B)/web/flame.js
+$(B)/obj/viewer/web/asset.o: $(B)/web/flame.js
 $(B)/obj/%.pb-c.o: $(B)/%.pb-c.c $(B)/flags
 	$(compile)
 	$(CC) $(CPPFLAGS) -std=gnu17 $(OPTIMIZE) $(CFLAGS) $(SANFLAGS) -fPIC $(depend) -c -o $@ $<
@@ -157,7 +157,7 @@ $(B)/libshim-unit.a: $(shim_unit_obj)
 $(B)/libproto-ext.a: $(call objects,ext/,$(proto_src))
 $(B)/lib%.a:
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(AR) qcs $@ $(filter %.o,$^)
 
 # It defines what the compiler would make its loops into calls of.
 $(B)/obj/shim/bytes.o $(B)/unit-shim/shim/bytes.o: NO_BUILTIN = -fno-builtin \

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/cli.h"
+#include "viewer/command/cli.h"
 
 struct intern {
 	char **texts;

@@ -1,9 +1,9 @@
-/* heaptape: the command. One table of commands; each describes itself (viewer/cli.h). */
+/* heaptape: the command. One table of commands; each describes itself (viewer/command/cli.h). */
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "viewer/commands.h"
+#include "viewer/command/commands.h"
 
 static const struct command *const commands[] = {
 	&command_run,	 &command_pause, &command_resume, &command_snapshot,

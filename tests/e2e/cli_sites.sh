@@ -137,7 +137,7 @@ is "speedscope" "$(jq -c '[.profiles[] | (.weights | add // 0) == .endValue] | a
 is "speedscope: frames" "$(jq '(.shared.frames | length) as $n | [.profiles[].samples[][] < $n] | all' o)" true
 "$heaptape" export --format pprof -o pprof.pb ten || fail "pprof: $?"
 if command -v protoc >/dev/null; then
-	protoc --decode perftools.profiles.Profile -I "$top/viewer" profile.proto <pprof.pb >o 2>e ||
+	protoc --decode perftools.profiles.Profile -I "$top/viewer/export" profile.proto <pprof.pb >o 2>e ||
 		fail "pprof: $(cat e)"
 	has "pprof" o '"leak(int)"'
 fi

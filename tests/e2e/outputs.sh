@@ -40,7 +40,7 @@ is "speedscope: its schema" "$(jq '(.shared.frames | length) as $n |
 
 if command -v protoc >/dev/null 2>&1; then
 	"$heaptape" export --format pprof -o profile.pb || fail "pprof: $?"
-	protoc --decode perftools.profiles.Profile -I "$top/viewer" profile.proto <profile.pb >o ||
+	protoc --decode perftools.profiles.Profile -I "$top/viewer/export" profile.proto <profile.pb >o ||
 		fail "pprof: protoc: $?"
 	is "pprof" "$(awk '/^sample {/ { n = 0 } /^  value: / { sum[n++] += $2 }
 		END { for (i = 0; i < 5; i++) printf "%.0f ", sum[i] }' o)" "$want"

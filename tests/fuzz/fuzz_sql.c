@@ -16,7 +16,7 @@
 #include "proto/store.h"
 #include "tests/fuzz/quick_sqlite.h"
 #include "tests/fuzz/sql_value.h"
-#include "viewer/run.h"
+#include "viewer/model/run.h"
 #include "viewer/sqlite/heaptape_sqlite.h"
 
 #define PROCESSES 3

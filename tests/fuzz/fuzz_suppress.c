@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/suppress.h"
+#include "viewer/model/suppress.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -10,10 +10,10 @@
 #include <cmocka.h>
 
 #include "viewer/intern.h"
-#include "viewer/profile.h"
-#include "viewer/site.h"
-#include "viewer/suppress.h"
-#include "viewer/tree.h"
+#include "viewer/model/profile.h"
+#include "viewer/model/site.h"
+#include "viewer/model/suppress.h"
+#include "viewer/model/tree.h"
 
 enum { APP = 1, LIBC, SHIM };
 enum { MAIN = 1, PARSE, PUSH, NEW, SHIM_MALLOC, FOPEN, INLINED, UNKNOWN_CODE };

@@ -10,11 +10,11 @@
 #include <cmocka.h>
 #include <locale.h>
 
-#include "viewer/cli.h"
-#include "viewer/format.h"
-#include "viewer/json.h"
-#include "viewer/summary.h"
-#include "viewer/table.h"
+#include "viewer/command/cli.h"
+#include "viewer/print/format.h"
+#include "viewer/print/json.h"
+#include "viewer/print/summary.h"
+#include "viewer/print/table.h"
 
 static void test_bytes(void **state)
 {

@@ -1,0 +1,39 @@
+/*
+ * Suppressions in LeakSanitizer's format: one "leak:PATTERN" a line, '#' comments. A pattern matches
+ * a function, source file or module of any frame as a substring; '*' stands for anything, '^' and
+ * '$' pin it to the beginning and the end.
+ */
+#ifndef HEAPTAPE_VIEWER_MODEL_SUPPRESS_H
+#define HEAPTAPE_VIEWER_MODEL_SUPPRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "viewer/model/profile.h"
+
+struct suppressions {
+	char **patterns;
+	size_t count;
+};
+
+/* Takes one line; false: it is no suppression. Edits it. */
+bool suppressions_add(struct suppressions *suppressions, char *line);
+/* Dies when the file cannot be read or a line is no suppression. */
+void suppressions_load(const char *path, struct suppressions *ret_suppressions);
+void suppressions_free(struct suppressions *suppressions);
+bool suppression_matches(const char *pattern, const char *text);
+
+struct suppressed {
+	int64_t stacks, blocks, bytes;
+};
+
+/* Takes the suppressed stacks out of the profile. bytes: METRIC_LIVE_BYTES or METRIC_PEAK_BYTES, of which
+ * they have some. */
+void suppressions_apply(const struct suppressions *suppressions, struct profile *profile,
+			enum metric bytes, struct suppressed *ret_suppressed);
+/* The same for what the C and C++ libraries allocate once and keep: a stream's buffer, tables of locales
+ * and time zones, the emergency pool of exceptions, all the dynamic linker has for itself. */
+void suppress_kept(struct profile *profile, enum metric bytes, struct suppressed *ret_suppressed);
+
+#endif
