@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
 
 struct intern {
 	char **texts;
@@ -24,10 +24,10 @@ static uint64_t hash_text(const char *text)
 
 struct intern *intern_new(void)
 {
-	struct intern *intern = must_alloc(sizeof(*intern));
+	struct intern *intern = memory_alloc(sizeof(*intern));
 
 	intern->slot_count = 64;
-	intern->slots = must_alloc(intern->slot_count * sizeof(*intern->slots));
+	intern->slots = memory_alloc(intern->slot_count * sizeof(*intern->slots));
 	return intern;
 }
 
@@ -54,7 +54,7 @@ static void grow(struct intern *intern)
 {
 	free(intern->slots);
 	intern->slot_count *= 2;
-	intern->slots = must_alloc(intern->slot_count * sizeof(*intern->slots));
+	intern->slots = memory_alloc(intern->slot_count * sizeof(*intern->slots));
 	for (size_t i = 0; i < intern->count; i++)
 		*find_slot(intern, intern->texts[i]) = (uint32_t)i + 1;
 }
@@ -67,9 +67,9 @@ size_t intern_put(struct intern *intern, const char *text)
 		return *slot - 1;
 	if (intern->count == intern->room) {
 		intern->room = intern->room ? 2 * intern->room : 64;
-		intern->texts = must_grow(intern->texts, intern->room * sizeof(*intern->texts));
+		intern->texts = memory_grow(intern->texts, intern->room * sizeof(*intern->texts));
 	}
-	intern->texts[intern->count++] = must_copy(text);
+	intern->texts[intern->count++] = memory_copy(text);
 	*slot = (uint32_t)intern->count;
 	if (2 * intern->count >= intern->slot_count)
 		grow(intern);

@@ -355,12 +355,13 @@ static void find_run(struct input *input)
 {
 	size_t bytes = (size_t)(input->end - input->at);
 	char *name = malloc(bytes + 1);
+	struct db asked = { db, (char *)"memory" };
+	struct error error;
 	int64_t run_id;
 
 	memcpy(name, input->at, bytes);
 	name[bytes] = '\0';
-	run_id = run_find(db, name);
-	if (run_id < 0 || run_id > 2)
+	if (run_find(&asked, name, &run_id, &error) || run_id < 0 || run_id > 2)
 		abort();
 	free(name);
 }

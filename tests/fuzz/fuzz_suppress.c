@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "viewer/model/suppress.h"
+#include "viewer/pattern.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -51,13 +52,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	while ((line = strsep(&rest, "\n")) && rest)
 		suppressions_add(&suppressions, line);
 	for (size_t i = 0; line && i < suppressions.count; i++) {
-		bool matches = suppression_matches(suppressions.patterns[i], line);
+		bool matches = pattern_matches(suppressions.patterns[i], line);
 
 		if (is_simple(suppressions.patterns[i], line) &&
 		    matches != fits_anywhere(suppressions.patterns[i], line))
 			abort();
 	}
-	suppressions_free(&suppressions);
+	suppressions_release(&suppressions);
 	free(copy);
 	return 0;
 }

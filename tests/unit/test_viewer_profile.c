@@ -10,10 +10,13 @@
 #include <cmocka.h>
 
 #include "viewer/intern.h"
+#include "viewer/model/frame.h"
+#include "viewer/model/origin.h"
 #include "viewer/model/profile.h"
 #include "viewer/model/site.h"
 #include "viewer/model/suppress.h"
 #include "viewer/model/tree.h"
+#include "viewer/pattern.h"
 
 enum { APP = 1, LIBC, SHIM };
 enum { MAIN = 1, PARSE, PUSH, NEW, SHIM_MALLOC, FOPEN, INLINED, UNKNOWN_CODE };
@@ -159,10 +162,10 @@ static void test_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(passed_over) / sizeof(*passed_over); i++)
-		if (!site_is_allocator(passed_over[i]))
+		if (!origin_is_allocator(passed_over[i]))
 			fail_msg("'%s' should be passed over", passed_over[i]);
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
-		if (site_is_allocator(kept[i]))
+		if (origin_is_allocator(kept[i]))
 			fail_msg("'%s' should be shown", kept[i]);
 }
 
@@ -206,16 +209,16 @@ static void test_tree(void **state)
 static void test_patterns(void **state)
 {
 	(void)state;
-	assert_true(suppression_matches("par", "parse"));
-	assert_true(suppression_matches("arse", "parse"));
-	assert_true(suppression_matches("p*e", "parse"));
-	assert_true(suppression_matches("^parse$", "parse"));
-	assert_true(suppression_matches("^*se$", "parse"));
-	assert_true(suppression_matches("*", ""));
-	assert_false(suppression_matches("^arse", "parse"));
-	assert_false(suppression_matches("pars$", "parse"));
-	assert_false(suppression_matches("p*x", "parse"));
-	assert_false(suppression_matches("x", ""));
+	assert_true(pattern_matches("par", "parse"));
+	assert_true(pattern_matches("arse", "parse"));
+	assert_true(pattern_matches("p*e", "parse"));
+	assert_true(pattern_matches("^parse$", "parse"));
+	assert_true(pattern_matches("^*se$", "parse"));
+	assert_true(pattern_matches("*", ""));
+	assert_false(pattern_matches("^arse", "parse"));
+	assert_false(pattern_matches("pars$", "parse"));
+	assert_false(pattern_matches("p*x", "parse"));
+	assert_false(pattern_matches("x", ""));
 }
 
 static void test_suppressions(void **state)

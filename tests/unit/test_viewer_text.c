@@ -10,11 +10,11 @@
 #include <cmocka.h>
 #include <locale.h>
 
-#include "viewer/command/cli.h"
 #include "viewer/print/format.h"
 #include "viewer/print/json.h"
-#include "viewer/print/summary.h"
+#include "viewer/print/shell.h"
 #include "viewer/print/table.h"
+#include "viewer/print/text.h"
 
 static void test_bytes(void **state)
 {

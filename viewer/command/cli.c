@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "viewer/memory.h"
 #include "viewer/print/output.h"
 
 struct shared_options shared;
-int die_status = STATUS_FAILED;
+int cli_failure_status = STATUS_FAILED;
 
 __attribute__((format(printf, 1, 0))) static void complain_list(const char *format, va_list list)
 {
@@ -28,15 +29,17 @@ void complain(const char *format, ...)
 	va_end(list);
 }
 
-void die(const char *format, ...)
+int cli_failed(const struct error *error)
 {
-	va_list list;
-
 	fflush(stdout);
-	va_start(list, format);
-	complain_list(format, list);
-	va_end(list);
-	exit(die_status);
+	if (*error->text)
+		complain("%s", error->text);
+	return cli_failure_status;
+}
+
+enum table_form cli_form(void)
+{
+	return shared.json ? TABLE_JSON : shared.csv ? TABLE_CSV : TABLE_SCREEN;
 }
 
 int usage_error(const char *command, const char *format, ...)
@@ -51,39 +54,6 @@ int usage_error(const char *command, const char *format, ...)
 	else
 		fputs("Try 'heaptape help'.\n", stderr);
 	return STATUS_USAGE;
-}
-
-void *must_grow(void *old, size_t bytes)
-{
-	void *memory = realloc(old, bytes ? bytes : 1);
-
-	if (!memory)
-		die("out of memory (%zu bytes asked for)", bytes);
-	return memory;
-}
-
-void *must_alloc(size_t bytes)
-{
-	return memset(must_grow(NULL, bytes), 0, bytes);
-}
-
-char *must_copy(const char *text)
-{
-	size_t bytes = strlen(text) + 1;
-
-	return memcpy(must_grow(NULL, bytes), text, bytes);
-}
-
-char *must_print(const char *format, ...)
-{
-	va_list list;
-	char *text;
-
-	va_start(list, format);
-	if (vasprintf(&text, format, list) < 0)
-		die("out of memory");
-	va_end(list);
-	return text;
 }
 
 const char *cli_database(void)
@@ -119,8 +89,8 @@ void cli_help(const struct command *command)
 	}
 	printf("\nOptions:\n");
 	for (const struct option_row *row = command->options; row->name; row++) {
-		char *left = must_print("%s%s%s", row->name, row->argument ? " " : "",
-					row->argument ? row->argument : "");
+		char *left = memory_print("%s%s%s", row->name, row->argument ? " " : "",
+					  row->argument ? row->argument : "");
 
 		if (row->letter)
 			printf("  -%c, ", row->letter);
@@ -155,8 +125,8 @@ static bool option_store(const struct option_row *row, const char *argument)
 int cli_run(const struct command *command, int argc, char **argv)
 {
 	size_t count = option_count(command);
-	struct option *longs = must_alloc((count + 2) * sizeof(*longs));
-	char *shorts = must_alloc(2 * count + 8);
+	struct option *longs = memory_alloc((count + 2) * sizeof(*longs));
+	char *shorts = memory_alloc(2 * count + 8);
 	size_t at = 0;
 	int found, which = 0, status = -1;
 

@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "viewer/error.h"
+#include "viewer/print/table.h"
+
 /* Exit statuses. `run` passes the program's own status through instead. */
 enum exit_status {
 	STATUS_DONE = 0,
@@ -95,17 +98,18 @@ const char *cli_database(void);
 /* "heaptape: message" on stderr. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* complain() and exit with die_status, which is STATUS_FAILED unless `run` changed it. */
-void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-extern int die_status;
+/*
+ * What a command returns when it could not do it: the one place where an error's text is printed (an
+ * empty one says that somebody has) and the exit status chosen. STATUS_FAILED, unless `run` has set
+ * the status of the program that it ran.
+ */
+int cli_failed(const struct error *error);
+extern int cli_failure_status;
+
+/* What --json and --csv ask for. */
+enum table_form cli_form(void);
 
 /* complain() and point to the command's --help; returns STATUS_USAGE. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Memory or an end with a message. */
-void *must_alloc(size_t bytes);
-void *must_grow(void *old, size_t bytes);
-char *must_copy(const char *text);
-char *must_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

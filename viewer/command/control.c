@@ -7,13 +7,13 @@
 #include "proto/event.pb-c.h"
 #include "proto/wire.h"
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
+#include "viewer/command/recording.h"
 #include "viewer/print/format.h"
 #include "viewer/print/json.h"
 #include "viewer/record/link.h"
 #include "viewer/model/moment.h"
 #include "viewer/model/run.h"
-#include "viewer/print/summary.h"
+#include "viewer/print/shell.h"
 
 #define WAIT_MOST_S 86400
 /* The daemon answers in its time; it is given this much longer. */
@@ -164,14 +164,38 @@ static void print_processes(const Heaptape__RunControlReply *reply, bool snapsho
 		       format_plural(reply->more_processes, "process", "processes"));
 }
 
+/* *ret_taken: it has a snapshot of the label already. */
+static int find_run(const char *name, struct run *ret_run, bool *ret_taken, struct error *error)
+{
+	struct db db = { NULL, NULL };
+	int64_t run_id = 0, snapshots = 0;
+	int result = recording_open_db(cli_database(), &db, error);
+
+	if (!result)
+		result = run_select(&db, name, &run_id, error);
+	if (!result && options.label)
+		result =
+			rows_number(&snapshots, &db, error,
+				    "SELECT count(*) AS number FROM snapshots WHERE run_id = ? AND "
+				    "label = ?",
+				    "is", run_id, options.label);
+	if (!result)
+		result = run_load(&db, run_id, ret_run, error);
+	db_close(&db);
+	*ret_taken = snapshots > 0;
+	return result;
+}
+
 static int
 control_main(const char *name, enum _Heaptape__RunControlAction action, int argc, char **argv,
 	     void (*print)(const struct run *run, const Heaptape__RunControlReply *reply))
 {
 	bool snapshot = action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT;
 	Heaptape__Frame *reply = NULL;
+	struct error error;
 	struct run run;
-	sqlite3 *db;
+	bool taken;
+	int result;
 
 	if (argc > 1)
 		return usage_error(name, "'%s' is one argument too many", argv[1]);
@@ -183,16 +207,16 @@ control_main(const char *name, enum _Heaptape__RunControlAction action, int argc
 		return usage_error(name,
 				   "'%s' already means a moment of every run; choose another label",
 				   options.label);
-	db = db_open();
-	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
-	if (snapshot && options.label &&
-	    db_number(db, "SELECT count(*) FROM snapshots WHERE run_id = ? AND label = ?", "is",
-		      run.run_id, options.label)) {
-		db_close(db);
-		return usage_error(name, "run %s has a snapshot '%s' already",
-				   format_plain(run.run_id), options.label);
+	result = find_run(argc ? argv[0] : NULL, &run, &taken, &error);
+	if (result)
+		return cli_failed(&error);
+	if (snapshot && taken) {
+		int64_t run_id = run.run_id;
+
+		run_release(&run);
+		return usage_error(name, "run %s has a snapshot '%s' already", format_plain(run_id),
+				   options.label);
 	}
-	db_close(db);
 	if (strcmp(run.state, "running") != 0)
 		complain("run %s has ended; there is nothing to %s. 'heaptape runs' says which go "
 			 "on.",
@@ -213,7 +237,8 @@ control_main(const char *name, enum _Heaptape__RunControlAction action, int argc
 static void print_pause(const struct run *run, const Heaptape__RunControlReply *reply)
 {
 	printf("Run %s is paused: nothing is recorded until 'heaptape resume%s %s'.\n",
-	       format_plain(run->run_id), database_option(shared.db), format_plain(run->run_id));
+	       format_plain(run->run_id), shell_database_option(shared.db),
+	       format_plain(run->run_id));
 	print_processes(reply, false);
 }
 
@@ -225,7 +250,7 @@ static void print_resume(const struct run *run, const Heaptape__RunControlReply 
 
 static void print_snapshot(const struct run *run, const Heaptape__RunControlReply *reply)
 {
-	const char *option = database_option(shared.db);
+	const char *option = shell_database_option(shared.db);
 
 	printf("Run %s, '%s' at %s%s\n", format_plain(run->run_id), reply->label,
 	       format_duration((int64_t)reply->at_ns),

@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
-#include "viewer/model/filter.h"
-#include "viewer/print/format.h"
-#include "viewer/intern.h"
+#include "viewer/command/recording.h"
+#include "viewer/memory.h"
+#include "viewer/model/changes.h"
 #include "viewer/model/metric.h"
-#include "viewer/model/profile.h"
-#include "viewer/model/run.h"
+#include "viewer/model/site.h"
+#include "viewer/print/format.h"
 #include "viewer/print/table.h"
+#include "viewer/print/text.h"
 
 static struct {
 	const char *by;
@@ -30,74 +30,6 @@ static const struct option_row rows[] = {
 	OPTIONS_END
 };
 
-/* A call site by what is the same for its module and function in every build of a program. */
-struct change {
-	char *site, *key;
-	const char *function, *module; /* NULL: not known */
-	int64_t values[2][METRIC_COUNT];
-};
-
-static struct {
-	struct change *all;
-	size_t count, room;
-	struct intern *names;
-} changes;
-
-static char *site_text(const struct profile *profile, uint32_t id)
-{
-	const struct frame *frame = &profile->frames[id];
-	const char *module = frame->module ? profile->modules[frame->module].name : "";
-
-	return must_print("%s%s%s", frame_name(profile, id), frame->function && *module ? "  " : "",
-			  frame->function ? module : "");
-}
-
-static void changes_add(const struct profile *profile, int side)
-{
-	for (size_t i = 0; i < profile->total_count; i++) {
-		const struct total *total = &profile->totals[i];
-		const struct frame *frame = &profile->frames[profile_site(profile, total->stack)];
-		uint32_t site = profile_site(profile, total->stack);
-		char *key = frame_key(profile, site);
-		size_t at = intern_put(changes.names, key);
-
-		if (at == changes.count) {
-			if (changes.count == changes.room) {
-				changes.room = changes.room ? 2 * changes.room : 64;
-				changes.all =
-					must_grow(changes.all, changes.room * sizeof(*changes.all));
-			}
-			changes.all[changes.count++] = (struct change){
-				.site = site_text(profile, site),
-				.key = key,
-				.function = frame->function,
-				.module =
-					frame->module ? profile->modules[frame->module].name : NULL,
-			};
-		} else {
-			free(key);
-		}
-		for (int metric = 0; metric < METRIC_COUNT; metric++)
-			changes.all[at].values[side][metric] += total->values[metric];
-	}
-}
-
-static unsigned sort_metric;
-
-static int64_t change_of(const struct change *change)
-{
-	return change->values[1][sort_metric] - change->values[0][sort_metric];
-}
-
-static int compare_changes(const void *a, const void *b)
-{
-	int64_t one = llabs(change_of(a)), other = llabs(change_of(b));
-
-	if (one != other)
-		return one < other ? 1 : -1;
-	return strcmp(((const struct change *)a)->site, ((const struct change *)b)->site);
-}
-
 /* "+12.3 MiB" */
 static char *signed_text(int64_t value, enum cell_kind kind)
 {
@@ -105,7 +37,7 @@ static char *signed_text(int64_t value, enum cell_kind kind)
 			   : kind == CELL_DURATION ? format_duration(value)
 						   : format_count(value);
 
-	return must_print("%s%s", value > 0 ? "+" : "", value ? text : "=");
+	return memory_print("%s%s", value > 0 ? "+" : "", value ? text : "=");
 }
 
 static const char *plain_text(int64_t value, enum cell_kind kind)
@@ -115,56 +47,68 @@ static const char *plain_text(int64_t value, enum cell_kind kind)
 				       : format_count(value);
 }
 
-static struct {
-	const char *name, *title;
-	enum cell_kind kind;
-	int64_t before, after;
-} totals[12];
-static size_t total_count;
+/* The runs' totals, by the names of run_fields. */
+static const struct column total_columns[] = {
+	{ "duration_ns", "duration", CELL_DURATION, 0 },
+	{ "processes", "processes", CELL_COUNT, 0 },
+	{ "allocations", "allocations", CELL_COUNT, 0 },
+	{ "allocated_bytes", "bytes requested", CELL_BYTES, 0 },
+	{ "temporary", "temporary", CELL_COUNT, 0 },
+	{ "reallocations", "reallocations", CELL_COUNT, 0 },
+	{ "peak_bytes", "peak", CELL_BYTES, 0 },
+	{ "peak_held_bytes", "pages held", CELL_BYTES, 0 },
+	{ "live_blocks", "live blocks", CELL_COUNT, 0 },
+	{ "live_bytes", "live bytes", CELL_BYTES, 0 },
+};
+#define TOTALS (sizeof(total_columns) / sizeof(*total_columns))
 
-static void total_add(const char *name, const char *title, enum cell_kind kind, int64_t before,
-		      int64_t after)
+struct total_row {
+	const char *name;
+	int64_t before, after, change;
+};
+
+#define TOTAL(member, type)                                                    \
+	{                                                                      \
+#member, type, offsetof(struct total_row, member), ROW_DERIVED \
+	}
+
+static const struct row_field total_fields[] = { TOTAL(name, ROW_TEXT), TOTAL(before, ROW_NUMBER),
+						 TOTAL(after, ROW_NUMBER),
+						 TOTAL(change, ROW_NUMBER), ROW_END };
+
+/* False: one of the runs does not have it. */
+static bool total_read(const struct column *column, const struct run *before,
+		       const struct run *after, struct total_row *ret_total)
 {
-	if (before == UNKNOWN || after == UNKNOWN)
-		return;
-	totals[total_count].name = name;
-	totals[total_count].title = title;
-	totals[total_count].kind = kind;
-	totals[total_count].before = before;
-	totals[total_count++].after = after;
+	const struct row_field *field = row_field_find(run_fields, column->name);
+	int64_t one = *(const int64_t *)((const char *)before + field->offset);
+	int64_t other = *(const int64_t *)((const char *)after + field->offset);
+
+	if (one == UNKNOWN || other == UNKNOWN)
+		return false;
+	*ret_total = (struct total_row){ column->name, one, other, other - one };
+	return true;
 }
 
-static void totals_fill(const struct run *a, const struct run *b)
-{
-	total_add("duration_ns", "duration", CELL_DURATION, run_duration(a), run_duration(b));
-	total_add("processes", "processes", CELL_COUNT, a->processes, b->processes);
-	total_add("allocations", "allocations", CELL_COUNT, a->allocations, b->allocations);
-	total_add("allocated_bytes", "bytes requested", CELL_BYTES, a->allocated_bytes,
-		  b->allocated_bytes);
-	total_add("temporary", "temporary", CELL_COUNT, a->temporary, b->temporary);
-	total_add("reallocations", "reallocations", CELL_COUNT, a->reallocations, b->reallocations);
-	total_add("peak_bytes", "peak", CELL_BYTES, a->peak_bytes, b->peak_bytes);
-	total_add("peak_held_bytes", "pages held", CELL_BYTES, a->peak_held_bytes,
-		  b->peak_held_bytes);
-	total_add("live_blocks", "live blocks", CELL_COUNT, a->live_blocks, b->live_blocks);
-	total_add("live_bytes", "live bytes", CELL_BYTES, a->live_bytes, b->live_bytes);
-}
-
-static void print_totals(void)
+static void print_totals(const struct run *before, const struct run *after)
 {
 	/* Texts, set right by hand: the rows have different units. */
-	char *cells[12][4] = { { NULL } };
-	const size_t count = total_count;
+	char *cells[TOTALS][4] = { { NULL } };
 	size_t widths[4] = { 6, 5, 6, 5 };
 
-	for (size_t i = 0; i < count; i++) {
-		cells[i][0] = must_copy(plain_text(totals[i].before, totals[i].kind));
-		cells[i][1] = must_copy(plain_text(totals[i].after, totals[i].kind));
-		cells[i][2] = signed_text(totals[i].after - totals[i].before, totals[i].kind);
-		cells[i][3] = totals[i].before
-				      ? must_print("%.2f", (double)totals[i].after /
-								   (double)totals[i].before)
-				      : must_copy("-");
+	for (size_t i = 0; i < TOTALS; i++) {
+		enum cell_kind kind = total_columns[i].kind;
+		struct total_row total;
+
+		if (!total_read(&total_columns[i], before, after, &total))
+			continue;
+		cells[i][0] = memory_copy(plain_text(total.before, kind));
+		cells[i][1] = memory_copy(plain_text(total.after, kind));
+		cells[i][2] = signed_text(total.change, kind);
+		cells[i][3] =
+			total.before
+				? memory_print("%.2f", (double)total.after / (double)total.before)
+				: memory_copy("-");
 		for (int at = 0; at < 4; at++)
 			if (strlen(cells[i][at]) > widths[at])
 				widths[at] = strlen(cells[i][at]);
@@ -172,8 +116,10 @@ static void print_totals(void)
 	printf("\n%s  %-16s  %*s  %*s  %*s  %*s%s\n", style_on(stdout, STYLE_DIM), "Totals",
 	       (int)widths[0], "Before", (int)widths[1], "After", (int)widths[2], "Change",
 	       (int)widths[3], "Ratio", style_on(stdout, STYLE_OFF));
-	for (size_t i = 0; i < count; i++) {
-		printf("  %-16s  %*s  %*s  %*s  %*s\n", totals[i].title, (int)widths[0],
+	for (size_t i = 0; i < TOTALS; i++) {
+		if (!cells[i][0])
+			continue;
+		printf("  %-16s  %*s  %*s  %*s  %*s\n", total_columns[i].title, (int)widths[0],
 		       cells[i][0], (int)widths[1], cells[i][1], (int)widths[2], cells[i][2],
 		       (int)widths[3], cells[i][3]);
 		for (int at = 0; at < 4; at++)
@@ -181,42 +127,66 @@ static void print_totals(void)
 	}
 }
 
-static const struct column site_columns[] = {
-	{ "change", "Change", CELL_ANY, 0 },
-	{ "before", "Before", CELL_ANY, 0 },
-	{ "after", "After", CELL_ANY, 0 },
-	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME },
+/* A call site as it is listed, by one metric. */
+struct change_row {
+	int64_t change, before, after;
+	const char *site, *function, *module;
 };
 
-static void print_sites(enum cell_kind kind)
-{
-	size_t shown = 0, moved = 0;
+#define CHANGE(member, type)                                                    \
+	{                                                                       \
+#member, type, offsetof(struct change_row, member), ROW_DERIVED \
+	}
 
-	for (size_t i = 0; i < changes.count; i++)
-		moved += change_of(&changes.all[i]) != 0;
+static const struct row_field change_fields[] = { CHANGE(change, ROW_NUMBER),
+						  CHANGE(before, ROW_NUMBER),
+						  CHANGE(after, ROW_NUMBER),
+						  CHANGE(site, ROW_TEXT),
+						  CHANGE(function, ROW_TEXT_OR_NULL),
+						  CHANGE(module, ROW_TEXT_OR_NULL),
+						  ROW_END };
+
+static void change_row_fill(struct change_row *ret_row, const struct change *change,
+			    enum metric metric)
+{
+	*ret_row = (struct change_row){ .change = change_of(change, metric),
+					.before = change->values[CHANGE_BEFORE][metric],
+					.after = change->values[CHANGE_AFTER][metric],
+					.site = change->site,
+					.function = change->function,
+					.module = change->module };
+}
+
+static void print_sites(const struct changes *changes, const struct measure *measure)
+{
+	enum cell_kind kind = !strcmp(measure->unit, "bytes") ? CELL_BYTES : CELL_COUNT;
+	size_t shown = 0, moved = 0;
+	int width = terminal_width(stdout);
+
+	for (size_t i = 0; i < changes->count; i++)
+		moved += change_of(&changes->all[i], measure->metric) != 0;
 	if (!moved) {
 		printf("\nNo call site changed in %s.\n", options.by);
 		return;
 	}
 	printf("\n%s  %12s  %12s  %12s  Call site%s\n", style_on(stdout, STYLE_DIM), "Change",
 	       "Before", "After", style_on(stdout, STYLE_OFF));
-	for (size_t i = 0; i < changes.count && (!options.top || (int64_t)shown < options.top);
+	for (size_t i = 0; i < changes->count && (!options.top || (int64_t)shown < options.top);
 	     i++) {
-		const struct change *change = &changes.all[i];
-		int width = terminal_width(stdout);
+		struct change_row row;
 		char *text, *site;
 
-		if (!change_of(change))
+		change_row_fill(&row, &changes->all[i], measure->metric);
+		if (!row.change)
 			break;
-		text = signed_text(change_of(change), kind);
-		site = text_fit(change->site,
+		text = signed_text(row.change, kind);
+		site = text_fit(row.site,
 				width > 60 ? (size_t)width - 44
 				: width	   ? 16
 					   : 0,
 				FIT_NAME);
-		printf("  %12s  %12s  %12s  %s\n", text,
-		       plain_text(change->values[0][sort_metric], kind),
-		       plain_text(change->values[1][sort_metric], kind), site);
+		printf("  %12s  %12s  %12s  %s\n", text, plain_text(row.before, kind),
+		       plain_text(row.after, kind), site);
 		free(text);
 		free(site);
 		shown++;
@@ -227,64 +197,88 @@ static void print_sites(enum cell_kind kind)
 				     "more that changed"));
 }
 
-static void json_side(struct json *json, const char *key, const struct change *change, int side)
-{
-	static const char *const names[METRIC_COUNT] = {
-		"allocations", "allocated_bytes", "frees",	 "freed_bytes", "temporary",
-		"peak_blocks", "peak_bytes",	  "live_blocks", "live_bytes"
-	};
+#define COLUMN(name)                  \
+	{                             \
+		name, "", CELL_ANY, 0 \
+	}
 
+static void json_side(struct json *json, const char *key, const int64_t *values)
+{
+	static const struct column columns[] = {
+		COLUMN("allocations"), COLUMN("allocated_bytes"), COLUMN("frees"),
+		COLUMN("freed_bytes"), COLUMN("temporary"),	  COLUMN("peak_blocks"),
+		COLUMN("peak_bytes"),  COLUMN("live_blocks"),	  COLUMN("live_bytes"),
+	};
+	struct site_row row = { 0 };
+
+	memcpy(row.values, values, sizeof(row.values));
 	json_object(json, key);
-	for (int metric = 0; metric < METRIC_COUNT; metric++)
-		json_number(json, names[metric], change->values[side][metric]);
+	columns_json(columns, METRIC_COUNT, site_fields, &row, json);
 	json_end(json);
 }
 
-static void print_json(const struct run *a, const struct run *b)
+static void json_totals(struct json *json, const struct run *before, const struct run *after)
 {
+	static const struct column columns[] = { COLUMN("name"), COLUMN("before"), COLUMN("after"),
+						 COLUMN("change") };
+
+	json_array(json, "totals");
+	for (size_t i = 0; i < TOTALS; i++) {
+		struct total_row total;
+
+		if (!total_read(&total_columns[i], before, after, &total))
+			continue;
+		json_object(json, NULL);
+		json_one_line(json);
+		columns_json(columns, sizeof(columns) / sizeof(*columns), total_fields, &total,
+			     json);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void print_json(const struct run *before, const struct run *after,
+		       const struct changes *changes, enum metric metric)
+{
+	static const struct column columns[] = { COLUMN("site"), COLUMN("function"),
+						 COLUMN("module"), COLUMN("change") };
 	struct json json;
 
 	json_init(&json, stdout);
 	json_object(&json, NULL);
-	json_number(&json, "before_run_id", a->run_id);
-	json_number(&json, "after_run_id", b->run_id);
-	json_array(&json, "totals");
-	for (size_t i = 0; i < total_count; i++) {
-		json_object(&json, NULL);
-		json_one_line(&json);
-		json_text(&json, "name", totals[i].name);
-		json_number(&json, "before", totals[i].before);
-		json_number(&json, "after", totals[i].after);
-		json_number(&json, "change", totals[i].after - totals[i].before);
-		json_end(&json);
-	}
-	json_end(&json);
+	json_number(&json, "before_run_id", before->run_id);
+	json_number(&json, "after_run_id", after->run_id);
+	json_totals(&json, before, after);
 	json_text(&json, "sorted_by", options.by);
 	json_array(&json, "sites");
-	for (size_t i = 0; i < changes.count; i++) {
+	for (size_t i = 0; i < changes->count; i++) {
+		struct change_row row;
+
+		change_row_fill(&row, &changes->all[i], metric);
 		json_object(&json, NULL);
 		json_one_line(&json);
-		json_text(&json, "site", changes.all[i].site);
-		json_text(&json, "function", changes.all[i].function);
-		json_text(&json, "module", changes.all[i].module);
-		json_number(&json, "change", change_of(&changes.all[i]));
-		json_side(&json, "before", &changes.all[i], 0);
-		json_side(&json, "after", &changes.all[i], 1);
+		columns_json(columns, sizeof(columns) / sizeof(*columns), change_fields, &row,
+			     &json);
+		json_side(&json, "before", changes->all[i].values[CHANGE_BEFORE]);
+		json_side(&json, "after", changes->all[i].values[CHANGE_AFTER]);
 		json_end(&json);
 	}
 	json_end(&json);
 	json_end(&json);
 }
 
-static void print_csv(void)
+static void print_csv(const struct changes *changes, enum metric metric)
 {
-	struct table *table = table_new(site_columns, sizeof(site_columns) / sizeof(*site_columns));
+	static const struct column columns[] = { COLUMN("change"), COLUMN("before"),
+						 COLUMN("after"), COLUMN("site") };
+	struct table *table =
+		table_new_of(columns, sizeof(columns) / sizeof(*columns), change_fields);
 
-	for (size_t i = 0; i < changes.count; i++) {
-		table_number(table, change_of(&changes.all[i]));
-		table_number(table, changes.all[i].values[0][sort_metric]);
-		table_number(table, changes.all[i].values[1][sort_metric]);
-		table_text(table, changes.all[i].site);
+	for (size_t i = 0; i < changes->count; i++) {
+		struct change_row row;
+
+		change_row_fill(&row, &changes->all[i], metric);
+		table_row(table, &row);
 	}
 	table_csv(table, stdout);
 	table_free(table);
@@ -293,9 +287,9 @@ static void print_csv(void)
 static void print_head(const char *word, const struct run *run)
 {
 	int width = terminal_width(stdout);
-	char *text = must_print("%-7s run %s%s%s%s · %s", word, format_plain(run->run_id),
-				*run->label ? " '" : "", run->label, *run->label ? "'" : "",
-				run->command);
+	char *text = memory_print("%-7s run %s%s%s%s · %s", word, format_plain(run->run_id),
+				  *run->label ? " '" : "", run->label, *run->label ? "'" : "",
+				  run->command);
 	char *fitted = text_fit(text, width > 0 ? (size_t)width : 0, FIT_START);
 
 	puts(fitted);
@@ -303,13 +297,47 @@ static void print_head(const char *word, const struct run *run)
 	free(fitted);
 }
 
+static void show(const struct run *before, const struct run *after, const struct changes *changes,
+		 const struct measure *measure)
+{
+	if (shared.json) {
+		print_json(before, after, changes, measure->metric);
+	} else if (shared.csv) {
+		print_csv(changes, measure->metric);
+	} else {
+		print_head("Before:", before);
+		print_head("After:", after);
+		print_totals(before, after);
+		print_sites(changes, measure);
+	}
+}
+
+/* Both of one database, as it is at one moment. */
+static int load(struct recording sides[2], char **names, int count, struct error *error)
+{
+	static const char *const usual[] = { "last~1", "last" };
+	int result = recording_open(&sides[0], error);
+
+	for (int side = 0; side < 2 && !result; side++) {
+		int64_t run_id = 0;
+
+		result = run_select(&sides[0].db, count > side ? names[side] : usual[side], &run_id,
+				    error);
+		if (!result)
+			result = run_load(&sides[0].db, run_id, &sides[side].run, error);
+	}
+	for (int side = 0; side < 2 && !result; side++) {
+		result = recording_load_profile_of(&sides[side], &sides[0].db, 0, error);
+		recording_filter(&sides[side]);
+	}
+	return result;
+}
+
 static int diff_main(int argc, char **argv)
 {
-	struct profile profiles[2];
-	struct run runs[2];
-	int measure = measure_find(options.by);
-	enum cell_kind kind;
-	sqlite3 *db;
+	struct recording sides[2] = { { .db = { NULL, NULL } } };
+	int measure = measure_find(options.by), result;
+	struct error error;
 
 	if (argc > 2)
 		return usage_error("diff", "'%s' is one argument too many", argv[2]);
@@ -317,43 +345,20 @@ static int diff_main(int argc, char **argv)
 		return usage_error("diff", "--by is " MEASURE_NAMES ", not '%s'", options.by);
 	if (options.top < 0)
 		return usage_error("diff", "--top is not negative");
-	db = db_open();
-	db_snapshot(db);
-	run_load(db, run_select(db, argc ? argv[0] : "last~1"), &runs[0]);
-	run_load(db, run_select(db, argc > 1 ? argv[1] : "last"), &runs[1]);
-	changes.names = intern_new();
-	for (int side = 0; side < 2; side++) {
-		profile_load(db, &runs[side], 0, &profiles[side]);
-		filter_apply(&profiles[side]);
-		changes_add(&profiles[side], side);
+	result = load(sides, argv, argc, &error);
+	if (!result) {
+		struct changes changes;
+
+		changes_init(&changes);
+		changes_add(&changes, &sides[0].profile, CHANGE_BEFORE);
+		changes_add(&changes, &sides[1].profile, CHANGE_AFTER);
+		changes_sort(&changes, measures[measure].metric);
+		show(&sides[0].run, &sides[1].run, &changes, &measures[measure]);
+		changes_release(&changes);
 	}
-	sort_metric = measures[measure].metric;
-	kind = strcmp(measures[measure].unit, "bytes") == 0 ? CELL_BYTES : CELL_COUNT;
-	if (changes.count)
-		qsort(changes.all, changes.count, sizeof(*changes.all), compare_changes);
-	totals_fill(&runs[0], &runs[1]);
-	if (shared.json) {
-		print_json(&runs[0], &runs[1]);
-	} else if (shared.csv) {
-		print_csv();
-	} else {
-		print_head("Before:", &runs[0]);
-		print_head("After:", &runs[1]);
-		print_totals();
-		print_sites(kind);
-	}
-	for (size_t i = 0; i < changes.count; i++) {
-		free(changes.all[i].site);
-		free(changes.all[i].key);
-	}
-	free(changes.all);
-	intern_free(changes.names);
-	for (int side = 0; side < 2; side++) {
-		profile_release(&profiles[side]);
-		run_release(&runs[side]);
-	}
-	db_close(db);
-	return STATUS_DONE;
+	recording_close(&sides[1]);
+	recording_close(&sides[0]);
+	return result ? cli_failed(&error) : STATUS_DONE;
 }
 
 const struct command command_diff = {

@@ -4,10 +4,8 @@
 #include <unistd.h>
 
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
+#include "viewer/command/recording.h"
 #include "viewer/export/export.h"
-
-#include "viewer/model/filter.h"
 #include "viewer/print/output.h"
 
 static struct {
@@ -41,14 +39,34 @@ static const struct {
 };
 #define FORMATS (sizeof(formats) / sizeof(*formats))
 
+static int export_run(struct recording *recording, const char *run, size_t format, int measure,
+		      struct error *error)
+{
+	int64_t process_id = 0;
+	FILE *out = NULL;
+	int result = recording_open_run(recording, run, error);
+
+	if (!result)
+		result = run_process(&recording->db, &recording->run, options.pid, &process_id,
+				     error);
+	if (!result)
+		result = recording_load_profile(recording, process_id, error);
+	if (!result)
+		result = output_open(options.output, &out, error);
+	if (result)
+		return result;
+	recording_filter(recording);
+	formats[format].write(out, &recording->run, &recording->profile, &measures[measure]);
+	return output_close(out, options.output, error);
+}
+
 static int export_main(int argc, char **argv)
 {
 	int measure = measure_find(options.of);
-	struct profile profile;
-	struct run run;
+	struct recording recording = { 0 };
+	struct error error;
 	size_t format = 0;
-	FILE *out;
-	sqlite3 *db;
+	int result;
 
 	if (argc > 1)
 		return usage_error("export", "'%s' is one argument too many", argv[1]);
@@ -64,18 +82,9 @@ static int export_main(int argc, char **argv)
 	if (formats[format].binary && !options.output && isatty(STDOUT_FILENO))
 		return usage_error("export",
 				   "pprof's format is not for a terminal: name a file with -o");
-	db = db_open();
-	db_snapshot(db);
-	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
-	profile_load(db, &run, run_process(db, &run, options.pid), &profile);
-	filter_apply(&profile);
-	out = output_open(options.output);
-	formats[format].write(out, &run, &profile, &measures[measure]);
-	output_close(out, options.output);
-	profile_release(&profile);
-	run_release(&run);
-	db_close(db);
-	return STATUS_DONE;
+	result = export_run(&recording, argc ? argv[0] : NULL, format, measure, &error);
+	recording_close(&recording);
+	return result ? cli_failed(&error) : STATUS_DONE;
 }
 
 const struct command command_export = {

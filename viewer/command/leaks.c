@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
-#include "viewer/model/filter.h"
-#include "viewer/print/format.h"
+#include "viewer/command/recording.h"
+#include "viewer/model/live.h"
 #include "viewer/model/moment.h"
-#include "viewer/print/report_tables.h"
-#include "viewer/sqlite/heaptape_sqlite.h"
-#include "viewer/print/summary.h"
 #include "viewer/model/suppress.h"
+#include "viewer/print/format.h"
+#include "viewer/print/report_tables.h"
+#include "viewer/print/shell.h"
+#include "viewer/print/stack.h"
 
 static struct {
 	int64_t top, pid;
@@ -57,32 +57,19 @@ static const struct column columns[] = {
 static struct table *leaks_table(const struct profile *profile, const struct site *sites,
 				 size_t count)
 {
-	struct table *table = table_new(columns, sizeof(columns) / sizeof(*columns));
+	struct table *table =
+		table_new_of(columns, sizeof(columns) / sizeof(*columns), site_fields);
 
 	for (size_t i = 0; i < count && (!options.top || (int64_t)i < options.top); i++) {
-		const struct frame *frame = &profile->frames[sites[i].frame];
-		int64_t bytes = sites[i].values[METRIC_LIVE_BYTES];
+		struct site_row row;
 
 		if (sites[i].values[METRIC_LIVE_BLOCKS] <= 0)
 			break;
-		table_number(table, bytes);
-		table_real(table, profile->sums[METRIC_LIVE_BYTES]
-					  ? (double)bytes / (double)profile->sums[METRIC_LIVE_BYTES]
-					  : 0);
-		table_number(table, sites[i].values[METRIC_LIVE_BLOCKS]);
-		table_number(table, sites[i].values[METRIC_ALLOCATIONS]);
-		table_number(table, sites[i].stacks);
-		table_number(table, sites[i].main_stack);
-		table_text(table, profile->modules[frame->module].path);
-		table_text(table, frame->function);
-		table_text(table, frame->file);
-		if (frame->line > 0)
-			table_number(table, frame->line);
-		else
-			table_null(table);
-		table_text(table, sites[i].text);
+		site_row_fill(&row, profile, &sites[i], METRIC_LIVE_BYTES);
+		table_row(table, &row);
 		if (options.stacks) {
-			char *lines = stack_lines(profile, sites[i].main_stack, 8);
+			char *lines = stack_lines(profile, sites[i].main_stack, 8,
+						  terminal_width(stdout));
 
 			table_under(table, lines);
 			free(lines);
@@ -119,88 +106,100 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
 	table_print(table, stdout, 2);
 	if (!options.stacks)
 		printf("\nWith the way to each: heaptape leaks --stacks%s %s\n",
-		       database_option(shared.db), format_plain(run->run_id));
+		       shell_database_option(shared.db), format_plain(run->run_id));
 }
 
-/* What is live, or was, at one moment and younger than another, in the place of what is live now.
- * Returns the blocks whose age is not known. */
-static int64_t load_moments(sqlite3 *db, const struct run *run, int64_t process,
-			    struct profile *profile)
-{
-	int64_t since = options.since ? moment_select(db, run, options.since) : -1;
-	int64_t at = options.at ? moment_select(db, run, options.at) : INT64_MAX;
-	int64_t ageless = 0;
-	sqlite3_stmt *row;
+/* What is left out of the list, and why. */
+struct left_out {
+	struct suppressed suppressed, kept;
+	int64_t ageless;
+};
 
-	if (heaptape_sqlite_register(db) != SQLITE_OK)
-		die("cannot add the table allocations: %s", sqlite3_errmsg(db));
-	profile_clear_live(profile);
-	/* A block that was listed after the moment may be older or younger. */
-	row = db_query(
-		db,
-		"SELECT stack_id, allocated_at_ns IS NULL AND coalesce(listed_at_ns, ?4) > "
-		"iif(?2 < 0, ?3, ?2) AS ageless, count(*), sum(size_bytes) FROM allocations "
-		"WHERE run_id = ?1 AND (?5 = 0 OR process_id = ?5) AND (freed_at_ns IS NULL OR "
-		"freed_at_ns > ?3) AND "
-		"(allocated_at_ns IS NULL OR allocated_at_ns > ?2 AND allocated_at_ns <= ?3) "
-		"AND (allocated_at_ns IS NOT NULL OR ?2 < 0 OR "
-		"coalesce(listed_at_ns, ?4) > ?2) GROUP BY 1, 2",
-		"iiiii", run->run_id, since, at, INT64_MAX, process);
-	while (db_next(row)) {
-		if (sqlite3_column_int(row, 1))
-			ageless += sqlite3_column_int64(row, 2);
-		else
-			profile_add_live(profile, sqlite3_column_int64(row, 0),
-					 sqlite3_column_int64(row, 2),
-					 sqlite3_column_int64(row, 3));
-	}
-	return ageless;
+/* Other live blocks than those at the end, if --since or --at asks for them. */
+static int load_moments(struct recording *recording, int64_t process_id, int64_t *ret_ageless,
+			struct error *error)
+{
+	int64_t since_ns = -1, at_ns = INT64_MAX;
+	int result = 0;
+
+	if (!options.since && !options.at)
+		return 0;
+	if (options.since)
+		result = moment_select(&recording->db, &recording->run, options.since, &since_ns,
+				       error);
+	if (!result && options.at)
+		result = moment_select(&recording->db, &recording->run, options.at, &at_ns, error);
+	if (!result)
+		result = db_register(&recording->db, error);
+	if (!result)
+		result = live_load(&recording->db, &recording->run, process_id, since_ns, at_ns,
+				   &recording->profile, ret_ageless, error);
+	return result;
+}
+
+static int load(struct recording *recording, const char *run,
+		const struct suppressions *suppressions, struct left_out *ret_left_out,
+		struct error *error)
+{
+	int64_t process_id = 0;
+	int result = recording_open_run(recording, run, error);
+
+	if (!result)
+		result = run_process(&recording->db, &recording->run, options.pid, &process_id,
+				     error);
+	if (!result)
+		result = recording_load_profile(recording, process_id, error);
+	if (!result)
+		result = load_moments(recording, process_id, &ret_left_out->ageless, error);
+	if (result)
+		return result;
+	recording_filter(recording);
+	if (options.suppressions)
+		suppressions_apply(suppressions, &recording->profile, METRIC_LIVE_BYTES,
+				   &ret_left_out->suppressed);
+	if (!options.all)
+		suppress_kept(&recording->profile, METRIC_LIVE_BYTES, &ret_left_out->kept);
+	return 0;
+}
+
+static void show(const struct recording *recording, const struct left_out *left_out)
+{
+	struct site *sites;
+	size_t count = sites_group(&recording->profile, &sites);
+	struct table *table;
+
+	sites_sort(sites, count, METRIC_LIVE_BYTES);
+	table = leaks_table(&recording->profile, sites, count);
+	if (cli_form() == TABLE_SCREEN)
+		leaks_text(&recording->run, &recording->profile, table, &left_out->suppressed,
+			   &left_out->kept, left_out->ageless);
+	else
+		table_show(table, stdout, cli_form());
+	table_free(table);
+	sites_free(sites, count);
 }
 
 static int leaks_main(int argc, char **argv)
 {
 	struct suppressions suppressions = { 0 };
-	struct suppressed suppressed = { 0, 0, 0 }, kept = { 0, 0, 0 };
-	int64_t ageless = 0, process;
-	size_t count;
-	struct profile profile;
-	struct table *table;
-	struct site *sites;
-	struct run run;
-	sqlite3 *db;
+	struct recording recording = { 0 };
+	struct left_out left_out = { 0 };
+	struct error error;
+	int result = 0;
 
 	if (argc > 1)
 		return usage_error("leaks", "'%s' is one argument too many", argv[1]);
 	if (options.top < 0)
 		return usage_error("leaks", "--top is not negative");
 	if (options.suppressions)
-		suppressions_load(options.suppressions, &suppressions);
-	db = db_open();
-	db_snapshot(db);
-	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
-	process = run_process(db, &run, options.pid);
-	profile_load(db, &run, process, &profile);
-	if (options.since || options.at)
-		ageless = load_moments(db, &run, process, &profile);
-	filter_apply(&profile);
-	if (options.suppressions)
-		suppressions_apply(&suppressions, &profile, METRIC_LIVE_BYTES, &suppressed);
-	if (!options.all)
-		suppress_kept(&profile, METRIC_LIVE_BYTES, &kept);
-	count = sites_group(&profile, &sites);
-	sites_sort(sites, count, METRIC_LIVE_BYTES);
-	table = leaks_table(&profile, sites, count);
-	if (shared.json || shared.csv)
-		table_show(table, stdout);
-	else
-		leaks_text(&run, &profile, table, &suppressed, &kept, ageless);
-	table_free(table);
-	sites_free(sites, count);
-	profile_release(&profile);
-	suppressions_free(&suppressions);
-	run_release(&run);
-	db_close(db);
-	return STATUS_DONE;
+		result = suppressions_load(options.suppressions, &suppressions, &error);
+	if (!result)
+		result = load(&recording, argc ? argv[0] : NULL, &suppressions, &left_out, &error);
+	if (!result)
+		show(&recording, &left_out);
+	suppressions_release(&suppressions);
+	recording_close(&recording);
+	return result ? cli_failed(&error) : STATUS_DONE;
 }
 
 const struct command command_leaks = {

@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
-#include "viewer/model/filter.h"
-#include "viewer/print/format.h"
+#include "viewer/command/recording.h"
+#include "viewer/memory.h"
+#include "viewer/model/frame.h"
 #include "viewer/model/suppress.h"
-#include "viewer/print/table.h"
 #include "viewer/model/tree.h"
+#include "viewer/print/format.h"
+#include "viewer/print/table.h"
+#include "viewer/print/text.h"
 
 static struct {
 	bool top_down, bottom_up, whole;
@@ -69,7 +71,7 @@ static void print_node(const struct printer *printer, uint32_t node, const char 
 			    : at->mixed		  ? frame_file(printer->profile, at->frame)
 						  : frame_place(printer->profile, at->frame, false);
 	char *label =
-		must_print("%s%s%s", tree_label(printer->tree, node), *place ? " " : "", place);
+		memory_print("%s%s%s", tree_label(printer->tree, node), *place ? " " : "", place);
 	size_t used = 10 + 9 + 11 + 4 + text_width(prefix);
 	char *fitted = text_fit(label,
 				!printer->width			     ? 0
@@ -131,8 +133,8 @@ static void print_children(const struct printer *printer, uint32_t node, const c
 		if (printer->tree->nodes[at].values[METRIC_PEAK_BYTES] < printer->least)
 			continue;
 		last = ++seen == count;
-		own = must_print("%s%s", prefix, again ? "" : last ? "└ " : "├ ");
-		below = must_print("%s%s", prefix, again ? "" : last ? "  " : "│ ");
+		own = memory_print("%s%s", prefix, again ? "" : last ? "└ " : "├ ");
+		below = memory_print("%s%s", prefix, again ? "" : last ? "  " : "│ ");
 		tail = again && chain >= CHAIN_SHOWN && !options.whole
 			       ? chain_tail(printer, at, &end)
 			       : 0;
@@ -183,20 +185,42 @@ static void json_node(struct json *json, const struct printer *printer, uint32_t
 	json_end(json);
 }
 
+struct node_row {
+	int64_t node, parent_node, depth, peak_bytes, peak_blocks;
+	const char *name;
+};
+
+#define NODE(member, type)                                                    \
+	{                                                                     \
+#member, type, offsetof(struct node_row, member), ROW_DERIVED \
+	}
+
+static const struct row_field node_fields[] = { NODE(node, ROW_NUMBER),
+						NODE(parent_node, ROW_NUMBER),
+						NODE(depth, ROW_NUMBER),
+						NODE(peak_bytes, ROW_NUMBER),
+						NODE(peak_blocks, ROW_NUMBER),
+						NODE(name, ROW_TEXT),
+						ROW_END };
+
+static const struct column node_columns[] = {
+	{ "node", "", CELL_PLAIN, 0 },	      { "parent_node", "", CELL_PLAIN, 0 },
+	{ "depth", "", CELL_PLAIN, 0 },	      { "peak_bytes", "", CELL_PLAIN, 0 },
+	{ "peak_blocks", "", CELL_PLAIN, 0 }, { "name", "", CELL_TEXT, 0 },
+};
+
 static void csv_node(const struct printer *printer, uint32_t node, int64_t parent, int64_t depth,
 		     struct table *table)
 {
 	const struct tree_node *at = &printer->tree->nodes[node];
+	const struct node_row row = { .node = node,
+				      .parent_node = parent,
+				      .depth = depth,
+				      .peak_bytes = at->values[METRIC_PEAK_BYTES],
+				      .peak_blocks = at->values[METRIC_PEAK_BLOCKS],
+				      .name = tree_label(printer->tree, node) };
 
-	table_number(table, node);
-	if (node)
-		table_number(table, parent);
-	else
-		table_null(table);
-	table_number(table, depth);
-	table_number(table, at->values[METRIC_PEAK_BYTES]);
-	table_number(table, at->values[METRIC_PEAK_BLOCKS]);
-	table_text(table, tree_label(printer->tree, node));
+	table_row(table, &row);
 	for (uint32_t child = at->first_child; child && (!options.depth || depth < options.depth);
 	     child = printer->tree->nodes[child].next)
 		if (printer->tree->nodes[child].values[METRIC_PEAK_BYTES] >= printer->least)
@@ -205,23 +229,12 @@ static void csv_node(const struct printer *printer, uint32_t node, int64_t paren
 
 static void print_csv(const struct printer *printer)
 {
-	static const struct column columns[] = {
-		{ "node", "", CELL_PLAIN, 0 },	      { "parent_node", "", CELL_PLAIN, 0 },
-		{ "depth", "", CELL_PLAIN, 0 },	      { "peak_bytes", "", CELL_PLAIN, 0 },
-		{ "peak_blocks", "", CELL_PLAIN, 0 }, { "name", "", CELL_TEXT, 0 },
-	};
-	struct table *table = table_new(columns, sizeof(columns) / sizeof(*columns));
+	struct table *table = table_new_of(
+		node_columns, sizeof(node_columns) / sizeof(*node_columns), node_fields);
 
-	csv_node(printer, 0, 0, 0, table);
+	csv_node(printer, 0, UNKNOWN, 0, table);
 	table_csv(table, stdout);
 	table_free(table);
-}
-
-/* The process whose peak is shown; the run's own numbers become that process's. */
-static int64_t peak_process(sqlite3 *db, struct run *run)
-{
-	run_load_peak(db, run, run_process(db, run, options.pid));
-	return run->peak_process_id;
 }
 
 static void show(const struct run *run, const struct printer *printer)
@@ -250,18 +263,61 @@ static void show(const struct run *run, const struct printer *printer)
 	print_children(printer, 0, "", 1, 0);
 }
 
+static int suppress(struct profile *profile, struct error *error)
+{
+	struct suppressions suppressions;
+	struct suppressed suppressed;
+	int result = suppressions_load(options.suppressions, &suppressions, error);
+
+	if (result)
+		return result;
+	suppressions_apply(&suppressions, profile, METRIC_PEAK_BYTES, &suppressed);
+	suppressions_release(&suppressions);
+	return 0;
+}
+
+/* The run's own numbers become those of the process whose peak is shown. */
+static int load(struct recording *recording, const char *name, struct error *error)
+{
+	struct run *run = &recording->run;
+	int64_t process_id = 0;
+	int result = recording_open_run(recording, name, error);
+
+	if (!result)
+		result = run_process(&recording->db, run, options.pid, &process_id, error);
+	if (!result)
+		result = run_load_peak(&recording->db, run, process_id, error);
+	if (!result)
+		result = recording_load_profile(recording, run->peak_process_id, error);
+	if (result)
+		return result;
+	recording_filter(recording);
+	return options.suppressions ? suppress(&recording->profile, error) : 0;
+}
+
+static void draw(const struct recording *recording, const struct tree_options *how, double min)
+{
+	struct printer printer;
+	struct tree tree;
+
+	tree_build(&recording->profile, how, &tree);
+	tree_sort(&tree);
+	printer = (struct printer){ &recording->profile, &tree,
+				    (int64_t)((double)tree.nodes[0].values[METRIC_PEAK_BYTES] *
+					      min / 100),
+				    terminal_width(stdout), how->group == TREE_BY_FUNCTION };
+	show(&recording->run, &printer);
+	tree_release(&tree);
+}
+
 static int peak_main(int argc, char **argv)
 {
 	struct tree_options how = { .sort = METRIC_PEAK_BYTES };
-	struct suppressions suppressions;
-	struct printer printer;
-	struct profile profile;
-	struct tree tree;
-	struct run run;
+	struct recording recording = { 0 };
+	struct error error;
 	char *end;
 	double min = strtod(options.min, &end);
-	struct suppressed suppressed;
-	sqlite3 *db;
+	int result;
 
 	if (argc > 1)
 		return usage_error("peak", "'%s' is one argument too many", argv[1]);
@@ -276,28 +332,11 @@ static int peak_main(int argc, char **argv)
 	if (options.depth < 0)
 		return usage_error("peak", "--depth is a number from 1 up");
 	how.bottom_up = !options.top_down;
-	db = db_open();
-	db_snapshot(db);
-	run_load(db, run_select(db, argc ? argv[0] : NULL), &run);
-	profile_load(db, &run, peak_process(db, &run), &profile);
-	filter_apply(&profile);
-	if (options.suppressions) {
-		suppressions_load(options.suppressions, &suppressions);
-		suppressions_apply(&suppressions, &profile, METRIC_PEAK_BYTES, &suppressed);
-		suppressions_free(&suppressions);
-	}
-	tree_build(&profile, &how, &tree);
-	tree_sort(&tree);
-	printer = (struct printer){ &profile, &tree,
-				    (int64_t)((double)tree.nodes[0].values[METRIC_PEAK_BYTES] *
-					      min / 100),
-				    terminal_width(stdout), how.group == TREE_BY_FUNCTION };
-	show(&run, &printer);
-	tree_release(&tree);
-	profile_release(&profile);
-	run_release(&run);
-	db_close(db);
-	return STATUS_DONE;
+	result = load(&recording, argc ? argv[0] : NULL, &error);
+	if (!result)
+		draw(&recording, &how, min);
+	recording_close(&recording);
+	return result ? cli_failed(&error) : STATUS_DONE;
 }
 
 const struct command command_peak = {

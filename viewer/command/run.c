@@ -11,17 +11,17 @@
 #include "proto/clock.h"
 #include "proto/recorder.h"
 #include "proto/store.h"
-#include "proto/wire.h"
-#include "viewer/command/cli.h"
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
-#include "viewer/record/environment.h"
-#include "viewer/print/format.h"
-#include "viewer/record/launch.h"
-#include "viewer/record/link.h"
+#include "viewer/command/recording.h"
+#include "viewer/memory.h"
 #include "viewer/model/misuses.h"
-#include "viewer/record/program.h"
+#include "viewer/print/format.h"
+#include "viewer/print/misuses.h"
+#include "viewer/print/shell.h"
 #include "viewer/print/summary.h"
+#include "viewer/record/launch.h"
+#include "viewer/record/program.h"
+#include "viewer/record/recorder.h"
 
 #define DEPTH_MAX 4096
 #define DEPTH_DEFAULT (-1)
@@ -100,170 +100,62 @@ static void environment_begin(struct environment *environment)
 
 /* LD_PRELOAD knows no quoting: a path with a space or a colon is reached through a link.
  * A heap copy. */
-static char *preloadable(const struct recorder *recorder, const char *shim)
+static int preloadable(const struct recorder *recorder, const char *shim, char **ret_path,
+		       struct error *error)
 {
 	char *link;
+	int result = 0;
 
-	if (!strpbrk(shim, " :\t") || !recorder->folder)
-		return must_copy(shim);
-	link = must_print("%s/" RECORDER_SHIM, recorder->folder);
-	if (symlink(shim, link))
-		die("cannot make the link '%s': %s", link, strerror(errno));
-	return link;
+	if (!strpbrk(shim, " :\t") || !recorder->folder) {
+		*ret_path = memory_copy(shim);
+		return 0;
+	}
+	link = memory_print("%s/" RECORDER_SHIM, recorder->folder);
+	if (symlink(shim, link)) {
+		result = error_set(error, -errno, "cannot make the link '%s': %s", link,
+				   strerror(errno));
+		free(link);
+	} else {
+		*ret_path = link;
+	}
+	return result;
 }
 
-static void environment_finish(struct environment *environment, const struct recorder *recorder,
-			       const char *shim)
+static int environment_finish(struct environment *environment, const struct recorder *recorder,
+			      const char *shim, struct error *error)
 {
 	const char *preload = getenv("LD_PRELOAD");
-	char *path, *list;
+	char *path = NULL, *list;
+	int result = preloadable(recorder, shim, &path, error);
 
-	if (!shim) /* it could not load it, and would say so */
-		return;
-	path = preloadable(recorder, shim);
-	list = preload && *preload ? must_print("%s:%s", path, preload) : must_copy(path);
+	if (result)
+		return result;
+	list = preload && *preload ? memory_print("%s:%s", path, preload) : memory_copy(path);
 	environment_set(environment, "LD_PRELOAD", list);
 	free(list);
 	free(path);
 	environment_set(environment, "HEAPTAPE_SOCKET", recorder->socket);
 	environment_set(environment, "HEAPTAPE_RUN", format_plain((int64_t)recorder->run_token));
+	return 0;
 }
 
-static char *absolute(const char *path)
+static int absolute(const char *path, char **ret_path, struct error *error)
 {
 	char folder[PATH_MAX];
 
-	if (*path == '/')
-		return must_copy(path);
+	if (*path == '/') {
+		*ret_path = memory_copy(path);
+		return 0;
+	}
 	if (!getcwd(folder, sizeof(folder)))
-		die("cannot tell the current folder: %s", strerror(errno));
-	return must_print("%s/%s", folder, path);
-}
-
-static bool start_run(struct recorder *recorder, struct environment *environment, int argc,
-		      char **argv)
-{
-	Heaptape__RunStart start = HEAPTAPE__RUN_START__INIT;
-	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT, *reply = NULL;
-	char folder[PATH_MAX];
-	int result;
-	bool started = false;
-
-	start.wire_version = WIRE_VERSION;
-	start.label = (char *)(options.label ? options.label : "");
-	start.command = argv;
-	start.n_command = (size_t)argc;
-	start.cwd = getcwd(folder, sizeof(folder)) ? folder : (char *)"";
-	start.settings = environment->settings;
-	start.n_settings = environment->setting_count;
-	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_START;
-	frame.run_start = &start;
-	result = link_send(recorder->link, &frame);
-	if (!result)
-		result = link_receive(recorder->link, 30000, &reply);
-	if (result || reply->body_case != HEAPTAPE__FRAME__BODY_RUN_REPLY) {
-		complain("the daemon %s", link_problem(result, reply));
-	} else if (*reply->run_reply->error) {
-		complain("%s", reply->run_reply->error);
-	} else {
-		recorder->run_id = (int64_t)reply->run_reply->run_id;
-		recorder->run_token = reply->run_reply->run_token;
-		if (*reply->run_reply->database)
-			recorder->database = must_copy(reply->run_reply->database);
-		started = true;
-	}
-	if (reply)
-		heaptape__frame__free_unpacked(reply, NULL);
-	return started;
-}
-
-/* The program itself, when it is not recorded. */
-struct unrecorded {
-	enum image_reason reason;
-	const struct recorder *recorder;
-	const char *path;
-	char **argv;
-	int argc;
-};
-
-static void announce(pid_t pid, void *context)
-{
-	const struct unrecorded *unrecorded = context;
-	Heaptape__Unrecorded message = HEAPTAPE__UNRECORDED__INIT;
-	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
-
-	if (unrecorded->reason == IMAGE_RECORDABLE)
-		return;
-	message.run_token = unrecorded->recorder->run_token;
-	message.pid = (uint32_t)pid;
-	message.parent_pid = (uint32_t)getpid();
-	message.reason = unrecorded->reason;
-	message.executable = (char *)unrecorded->path;
-	message.command = unrecorded->argv;
-	message.n_command = (size_t)unrecorded->argc;
-	message.started = true;
-	frame.body_case = HEAPTAPE__FRAME__BODY_UNRECORDED;
-	frame.unrecorded = &message;
-	link_send(unrecorded->recorder->link, &frame);
-}
-
-static int64_t timeval_ns(struct timeval time)
-{
-	return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
-}
-
-/* Tells the daemon how the program ended and waits until all of it is in the database. Returns
- * the number of processes that still run, -1 when the daemon did not answer. */
-static int64_t finish_run(struct recorder *recorder, pid_t pid, const struct program_end *end)
-{
-	Heaptape__RunEnd message = HEAPTAPE__RUN_END__INIT;
-	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT, *reply = NULL;
-	bool told = false, terminal = isatty(STDERR_FILENO);
-	int64_t still_running;
-	int result;
-
-	message.run_id = (uint64_t)recorder->run_id;
-	message.pid = (uint32_t)pid;
-	if (WIFSIGNALED(end->status))
-		message.exit_signal = (uint32_t)WTERMSIG(end->status);
-	else
-		message.exit_code = WEXITSTATUS(end->status);
-	message.user_ns = (uint64_t)timeval_ns(end->usage.ru_utime);
-	message.system_ns = (uint64_t)timeval_ns(end->usage.ru_stime);
-	message.max_rss_bytes = (uint64_t)end->usage.ru_maxrss * 1024;
-	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_END;
-	frame.run_end = &message;
-	result = link_send(recorder->link, &frame);
-	while (!result) {
-		result = link_receive(recorder->link, told || !terminal ? -1 : 700, &reply);
-		if (result == -ETIMEDOUT) {
-			fputs("heaptape: storing the rest of the recording ...", stderr);
-			told = true;
-			result = 0;
-			continue;
-		}
-		if (result == -EINTR)
-			result = 0;
-		else
-			break;
-	}
-	if (told)
-		fputs("\r\033[K", stderr);
-	if (result || reply->body_case != HEAPTAPE__FRAME__BODY_RUN_DONE) {
-		complain("the daemon %s", link_problem(result, reply));
-		complain("the recording may lack its end; 'heaptape report' shows what there is");
-		still_running = -1;
-	} else {
-		still_running = reply->run_done->still_running;
-	}
-	if (reply)
-		heaptape__frame__free_unpacked(reply, NULL);
-	return still_running;
+		return error_set(error, -errno, "cannot tell the current folder: %s",
+				 strerror(errno));
+	*ret_path = memory_print("%s/%s", folder, path);
+	return 0;
 }
 
 /* A daemon that was killed cannot store how the program ended. */
-static void store_end(const struct recorder *recorder, const char *path,
-		      const struct program_end *end)
+static void store_end(int64_t run_id, const char *path, const struct program_end *end)
 {
 	struct store_error error;
 	sqlite3 *db;
@@ -279,50 +171,53 @@ static void store_end(const struct recorder *recorder, const char *path,
 			      WIFSIGNALED(end->status) ? "exit_signal" : "exit_code",
 			      WIFSIGNALED(end->status) ? WTERMSIG(end->status)
 						       : WEXITSTATUS(end->status),
-			      (long long)recorder->run_id);
+			      (long long)run_id);
 	if (sql)
 		store_exec(db, sql, &error);
 	sqlite3_free(sql);
 	store_close(db);
 }
 
-/* False: the daemon could not store the run's end. */
-static bool summarise(const struct recorder *recorder, const char *path, int64_t still_running,
-		      int64_t ended_ns)
+/* False in *ret_whole: the daemon could not store the run's end. */
+static int summarise(int64_t run_id, const char *path, int64_t still_running, int64_t ended_ns,
+		     bool *ret_whole, struct error *error)
 {
-	sqlite3 *db = db_open_path(path);
-	struct run run;
-	bool whole;
 	struct summary_context context = { path, still_running > 0 ? still_running : 0, 0 };
+	struct recording recording = { 0 };
+	int result = recording_open_db(path, &recording.db, error);
 
-	run_load(db, recorder->run_id, &run);
-	whole = still_running || strcmp(run.state, "running") != 0;
-	if (!whole)
-		complain("the end of the recording could not be stored; 'heaptape report' shows "
-			 "what "
-			 "there is");
-	context.summary_after_ns = launch_clock_ns() - ended_ns;
-	summary_print(stderr, db, &run, &context);
-	run_release(&run);
-	db_close(db);
-	return whole;
+	if (!result)
+		result = run_load(&recording.db, run_id, &recording.run, error);
+	if (!result) {
+		*ret_whole = still_running || strcmp(recording.run.state, "running") != 0;
+		if (!*ret_whole)
+			complain("the end of the recording could not be stored; 'heaptape report' "
+				 "shows what there is");
+		context.summary_after_ns = launch_clock_ns() - ended_ns;
+		result = summary_print(stderr, &recording.db, &recording.run, &context, error);
+	}
+	recording_close(&recording);
+	return result;
 }
 
 /* What the program did wrong, once the names of functions are known. */
-static void tell_misuses(int64_t run_id, const char *path)
+static int tell_misuses(int64_t run_id, const char *path, struct error *error)
 {
-	sqlite3 *db = db_open_path(path);
-	struct profile profile;
-	struct run run;
+	struct recording recording = { 0 };
+	int64_t count = 0;
+	int result = recording_open_db(path, &recording.db, error);
 
-	run_load(db, run_id, &run);
-	if (misuses_count(db, &run)) {
-		profile_load(db, &run, 0, &profile);
-		misuses_print(stderr, db, &run, &profile, MISUSES_TOLD);
-		profile_release(&profile);
-	}
-	run_release(&run);
-	db_close(db);
+	if (!result)
+		result = run_load(&recording.db, run_id, &recording.run, error);
+	if (!result)
+		result = misuses_count(&recording.db, &recording.run, &count, error);
+	if (!result && count)
+		result = recording_load_profile(&recording, 0, error);
+	if (!result && count)
+		result = misuses_print(stderr, &recording.db, &recording.run, &recording.profile,
+				       MISUSES_TOLD, error);
+	recording_close(&recording);
+	return result;
 }
 
 static int exit_status_of(int status)
@@ -330,80 +225,128 @@ static int exit_status_of(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static int record(const char *path, int argc, char **argv)
-{
-	struct recorder recorder = { .log = -1, .link = -1 };
+/* What is to be recorded, and by whom. */
+struct recorded {
+	struct recorder recorder;
 	struct environment environment;
-	struct program_end end;
-	struct unrecorded unrecorded = { program_obstacle(path), &recorder, path, argv, argc };
-	bool bars = image_bars_shim(unrecorded.reason);
-	const char *database = cli_database();
-	char *shim = launch_shim();
-	char *path_of_db;
+	struct unrecorded unrecorded; /* the program itself, if it cannot be recorded */
+	const char *database;
+	char *shim;
+};
+
+static void begun_cb(pid_t pid, void *context)
+{
+	const struct recorded *recorded = context;
+
+	if (recorded->unrecorded.reason != IMAGE_RECORDABLE)
+		recorder_announce(&recorded->recorder, &recorded->unrecorded, pid);
+}
+
+/* The daemon is there, and has begun the run; the environment is complete. */
+static int prepare(struct recorded *recorded, int argc, char **argv, struct error *error)
+{
+	struct recorder *recorder = &recorded->recorder;
+	int result = options.socket ? absolute(options.socket, &recorder->socket, error)
+				    : recorder_start(recorder, recorded->database, error);
+
+	if (!result)
+		result = recorder_connect(recorder, error);
+	if (!result)
+		result = recorder_begin_run(recorder, &recorded->environment,
+					    options.label ? options.label : "", argc, argv, error);
+	/* A program that could not load the shim would say so. */
+	if (!result && !image_bars_shim(recorded->unrecorded.reason))
+		result =
+			environment_finish(&recorded->environment, recorder, recorded->shim, error);
+	if (!result && recorder->database && options.socket)
+		recorded->database = recorder->database;
+	return result;
+}
+
+static int not_started(struct recorded *recorded, const char *name, const struct error *error)
+{
+	int status = cli_failed(error);
+
+	recorder_end(&recorded->recorder, false);
+	complain("'%s' was not started", name);
+	return status;
+}
+
+/* The program has ended, or could not be executed. Returns the exit status. */
+static int finish(struct recorded *recorded, pid_t pid, const struct program_end *end)
+{
+	struct recorder *recorder = &recorded->recorder;
+	int64_t run_id = recorder->run_id, still_running = -1;
+	char *database = memory_copy(recorded->database);
+	struct error error;
 	bool whole = true;
-	int64_t still_running;
-	bool ready;
+
+	/* From here on the program's status is what counts. */
+	cli_failure_status = memory_exit_status = exit_status_of(end->status);
+	if (recorder_finish_run(recorder, pid, end, &still_running, &error)) {
+		complain("%s", error.text);
+		complain("the recording may lack its end; 'heaptape report' shows what there is");
+		store_end(run_id, database, end);
+	}
+	if (end->exec_error)
+		complain("cannot run '%s': %s", recorded->unrecorded.path,
+			 strerror(end->exec_error));
+	else if (!options.quiet &&
+		 summarise(run_id, database, still_running, end->monotonic_ns, &whole, &error))
+		cli_failed(&error);
+	recorder_end(recorder, still_running > 0);
+	if (!whole)
+		store_end(run_id, database, end);
+	if (!options.quiet && !end->exec_error && tell_misuses(run_id, database, &error))
+		cli_failed(&error);
+	free(database);
+	return cli_failure_status;
+}
+
+static void announce_dormant(const struct recorded *recorded)
+{
+	const char *run_id = format_plain(recorded->recorder.run_id);
+
+	complain("run %s is dormant; to switch its recording on: heaptape resume%s %s", run_id,
+		 shell_database_option(recorded->database), run_id);
+}
+
+static void announce_unrecorded(const struct unrecorded *unrecorded)
+{
+	complain("'%s' itself cannot be recorded: %s. It runs all the same%s.", unrecorded->path,
+		 image_reason_text(unrecorded->reason),
+		 image_bars_shim(unrecorded->reason) ? ", without heaptape"
+		 : strcmp(options.follow, "none")    ? "; programs that it starts are recorded"
+						     : "");
+}
+
+static int record(struct recorded *recorded, const char *path, int argc, char **argv)
+{
+	struct program_end end;
+	struct error error;
 	pid_t pid;
 
-	environment_begin(&environment);
-	if (unrecorded.reason != IMAGE_RECORDABLE)
-		complain("'%s' itself cannot be recorded: %s. It runs all the same%s.", path,
-			 image_reason_text(unrecorded.reason),
-			 bars				  ? ", without heaptape"
-			 : strcmp(options.follow, "none") ? "; programs that it starts are recorded"
-							  : "");
-	if (options.socket) {
-		recorder.socket = absolute(options.socket);
-		ready = true;
-	} else {
-		ready = recorder_start(&recorder, database);
-	}
-	ready = ready && recorder_connect(&recorder) &&
-		start_run(&recorder, &environment, argc, argv);
-	if (!ready) {
-		recorder_end(&recorder, false);
-		environment_release(&environment);
-		free(shim);
-		complain("'%s' was not started", argv[0]);
-		return STATUS_FAILED;
-	}
-	environment_finish(&environment, &recorder, bars ? NULL : shim);
+	if (launch_shim(&recorded->shim, &error))
+		return cli_failed(&error);
+	if (recorded->unrecorded.reason != IMAGE_RECORDABLE)
+		announce_unrecorded(&recorded->unrecorded);
+	if (prepare(recorded, argc, argv, &error))
+		return not_started(recorded, argv[0], &error);
 	if (options.dormant && !options.quiet)
-		fprintf(stderr,
-			"heaptape: run %s is dormant; to switch its recording on: heaptape "
-			"resume%s %s\n",
-			format_plain(recorder.run_id),
-			database_option(recorder.database && options.socket ? recorder.database
-									    : database),
-			format_plain(recorder.run_id));
+		announce_dormant(recorded);
 	fflush(NULL);
-	launch_program(path, argv, environment.all, announce, &unrecorded, &pid, &end);
-	environment_release(&environment);
-	free(shim);
+	if (launch_program(path, argv, recorded->environment.all, begun_cb, recorded, &pid, &end,
+			   &error))
+		return not_started(recorded, argv[0], &error);
 	if (end.exec_error)
 		end.status = (end.exec_error == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE)
 			     << 8;
-	/* From here on the program's status is what counts. */
-	die_status = exit_status_of(end.status);
-	still_running = finish_run(&recorder, pid, &end);
-	path_of_db = must_copy(recorder.database && options.socket ? recorder.database : database);
-	if (still_running < 0)
-		store_end(&recorder, path_of_db, &end);
-	if (end.exec_error)
-		complain("cannot run '%s': %s", path, strerror(end.exec_error));
-	else if (!options.quiet)
-		whole = summarise(&recorder, path_of_db, still_running, end.monotonic_ns);
-	recorder_end(&recorder, still_running > 0);
-	if (!whole)
-		store_end(&recorder, path_of_db, &end);
-	if (!options.quiet && !end.exec_error)
-		tell_misuses(recorder.run_id, path_of_db);
-	free(path_of_db);
-	return die_status;
+	return finish(recorded, pid, &end);
 }
 
 static int run_main(int argc, char **argv)
 {
+	struct recorded recorded = { .recorder = { .log = -1, .link = -1 } };
 	char *path;
 	int found, status;
 
@@ -438,7 +381,12 @@ static int run_main(int argc, char **argv)
 								   : strerror(-found));
 		return found == -ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE;
 	}
-	status = record(path, argc, argv);
+	recorded.unrecorded = (struct unrecorded){ program_obstacle(path), path, argv, argc };
+	recorded.database = cli_database();
+	environment_begin(&recorded.environment);
+	status = record(&recorded, path, argc, argv);
+	environment_release(&recorded.environment);
+	free(recorded.shim);
 	free(path);
 	return status;
 }

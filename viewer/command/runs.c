@@ -1,11 +1,6 @@
 /* heaptape runs: what is recorded. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "viewer/command/commands.h"
-#include "viewer/model/db.h"
-#include "viewer/print/format.h"
-#include "viewer/model/run.h"
+#include "viewer/command/recording.h"
 #include "viewer/print/table.h"
 
 static const struct option_row rows[] = { OPTION_DB, OPTION_JSON, OPTION_CSV, OPTIONS_END };
@@ -27,81 +22,60 @@ static const struct column columns[] = {
 	{ "peak_bytes", "Peak", CELL_BYTES, 0 },
 	{ "live_bytes", "Leaked", CELL_BYTES, COLUMN_DATA },
 	{ "command", "Command", CELL_TEXT, COLUMN_DATA },
-	{ "command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
+	{ "short_command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
 };
 
-/* The short form for the list: "0", "SIGSEGV", "running"; what is not complete says so. */
-static void ending_cell(struct table *table, const struct run *run)
+static int add_run(struct db *db, int64_t run_id, struct table *table, struct error *error)
 {
-	char *text;
+	struct run run;
+	int result = run_load(db, run_id, &run, error);
 
-	if (!strcmp(run->state, "running"))
-		text = must_copy("running");
-	else if (run->exit_signal != UNKNOWN && run->exit_signal > 0)
-		text = must_copy(run_ending(run) + strlen("killed by "));
-	else if (run->exit_code != UNKNOWN)
-		text = must_copy(format_plain(run->exit_code));
-	else
-		text = must_copy("?");
-	if (!strcmp(run->state, "cut") || !strcmp(run->state, "incomplete")) {
-		char *longer = must_print("%s, %s", text, run->state);
-
-		free(text);
-		text = longer;
-	}
-	table_text(table, text);
-	free(text);
+	if (result)
+		return result;
+	table_row(table, &run);
+	run_release(&run);
+	return 0;
 }
 
-static void number_cell(struct table *table, int64_t number)
+static int add_runs(struct db *db, struct table *table, struct error *error)
 {
-	if (number == UNKNOWN)
-		table_null(table);
-	else
-		table_number(table, number);
+	static const struct row_field fields[] = { { "run_id", ROW_COUNT, 0, 0 }, ROW_END };
+	struct rows ids;
+	int64_t run_id;
+	int result = rows_open(&ids, db, fields, 0, error,
+			       "SELECT run_id FROM runs ORDER BY run_id", "");
+
+	if (result)
+		return result;
+	while ((result = rows_next(&ids, &run_id, error)) > 0) {
+		result = add_run(db, run_id, table, error);
+		if (result)
+			break;
+	}
+	rows_close(&ids);
+	return result;
 }
 
 static int runs_main(int argc, char **argv)
 {
+	struct db db = { NULL, NULL };
 	struct table *table;
-	sqlite3_stmt *list;
-	sqlite3 *db;
+	struct error error;
+	int result;
 
 	if (argc)
 		return usage_error("runs", "'%s' is one argument too many", argv[0]);
-	db = db_open();
-	table = table_new(columns, sizeof(columns) / sizeof(*columns));
-	list = db_query(db, "SELECT run_id FROM runs ORDER BY run_id", "");
-	while (db_next(list)) {
-		struct run run;
-
-		run_load(db, sqlite3_column_int64(list, 0), &run);
-		table_number(table, run.run_id);
-		table_text(table, run.label);
-		table_number(table, run.started_at);
-		number_cell(table, run_duration(&run));
-		table_text(table, run.state);
-		number_cell(table, run.exit_code);
-		number_cell(table, run.exit_signal);
-		ending_cell(table, &run);
-		table_number(table, run.processes);
-		table_number(table, run.unrecorded);
-		table_number(table, run.events);
-		table_number(table, run.lost_events);
-		table_number(table, run.allocations);
-		table_number(table, run.peak_bytes);
-		table_number(table, run.live_bytes);
-		table_text(table, run.command);
-		table_text(table, command_short(run.command));
-		run_release(&run);
-	}
-	db_close(db);
-	if (!table_rows(table) && !shared.json && !shared.csv)
+	table = table_new_of(columns, sizeof(columns) / sizeof(*columns), run_fields);
+	result = recording_open_db(cli_database(), &db, &error);
+	if (!result)
+		result = add_runs(&db, table, &error);
+	db_close(&db);
+	if (!result && !table_rows(table) && cli_form() == TABLE_SCREEN)
 		complain("no run is recorded in '%s' yet", cli_database());
-	else
-		table_show(table, stdout);
+	else if (!result)
+		table_show(table, stdout, cli_form());
 	table_free(table);
-	return STATUS_DONE;
+	return result ? cli_failed(&error) : STATUS_DONE;
 }
 
 const struct command command_runs = {

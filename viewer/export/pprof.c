@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
+#include "viewer/model/frame.h"
+#include "viewer/print/text.h"
 #include "viewer/export/export.h"
 #include "viewer/intern.h"
 #include "viewer/export/profile.pb-c.h"
-#include "viewer/print/table.h"
 
 /* Everything allocated for one export. Message arrays are arrays of pointers in protobuf-c. */
 struct pprof {
@@ -28,10 +29,10 @@ static int64_t string_of(struct pprof *pprof, const char *text)
 
 static void add_sample_types(struct pprof *pprof, const struct measure *measure)
 {
-	Perftools__Profiles__ValueType **types = must_alloc(measure_count * sizeof(*types));
+	Perftools__Profiles__ValueType **types = memory_alloc(measure_count * sizeof(*types));
 
 	for (size_t i = 0; i < measure_count; i++) {
-		types[i] = must_alloc(sizeof(**types));
+		types[i] = memory_alloc(sizeof(**types));
 		perftools__profiles__value_type__init(types[i]);
 		types[i]->type = string_of(pprof, measures[i].name);
 		types[i]->unit = string_of(pprof, strcmp(measures[i].unit, "bytes") == 0 ? "bytes"
@@ -64,19 +65,19 @@ static void add_samples(struct pprof *pprof)
 {
 	const struct profile *profile = pprof->profile;
 	Perftools__Profiles__Sample **samples =
-		must_alloc((profile->total_count + 1) * sizeof(*samples));
+		memory_alloc((profile->total_count + 1) * sizeof(*samples));
 	uint64_t ids[PROFILE_DEPTH_MAX];
 
 	for (size_t i = 0; i < profile->total_count; i++) {
 		const struct total *total = &profile->totals[i];
-		Perftools__Profiles__Sample *sample = must_alloc(sizeof(*sample));
+		Perftools__Profiles__Sample *sample = memory_alloc(sizeof(*sample));
 
 		perftools__profiles__sample__init(sample);
 		sample->n_location_id = locations_of(pprof, total->stack, ids, PROFILE_DEPTH_MAX);
-		sample->location_id = must_alloc(sample->n_location_id * sizeof(*ids));
+		sample->location_id = memory_alloc(sample->n_location_id * sizeof(*ids));
 		memcpy(sample->location_id, ids, sample->n_location_id * sizeof(*ids));
 		sample->n_value = measure_count;
-		sample->value = must_alloc(measure_count * sizeof(*sample->value));
+		sample->value = memory_alloc(measure_count * sizeof(*sample->value));
 		for (size_t at = 0; at < measure_count; at++)
 			sample->value[at] = total->values[measures[at].metric];
 		samples[i] = sample;
@@ -92,10 +93,10 @@ static void add_mappings(struct pprof *pprof)
 {
 	const struct profile *profile = pprof->profile;
 	Perftools__Profiles__Mapping **mappings =
-		must_alloc((profile->module_count + 1) * sizeof(*mappings));
+		memory_alloc((profile->module_count + 1) * sizeof(*mappings));
 
 	for (size_t i = 1; i < profile->module_count; i++) {
-		Perftools__Profiles__Mapping *mapping = must_alloc(sizeof(*mapping));
+		Perftools__Profiles__Mapping *mapping = memory_alloc(sizeof(*mapping));
 
 		perftools__profiles__mapping__init(mapping);
 		mapping->id = i;
@@ -115,7 +116,7 @@ static Perftools__Profiles__Location *location_of(struct pprof *pprof, uint32_t 
 {
 	const struct profile *profile = pprof->profile;
 	const struct frame *frame = &profile->frames[id];
-	Perftools__Profiles__Location *location = must_alloc(sizeof(*location));
+	Perftools__Profiles__Location *location = memory_alloc(sizeof(*location));
 	uint32_t levels[64];
 
 	perftools__profiles__location__init(location);
@@ -127,9 +128,9 @@ static Perftools__Profiles__Location *location_of(struct pprof *pprof, uint32_t 
 		levels[location->n_line] = profile->frames[levels[location->n_line - 1]].outer;
 		location->n_line++;
 	}
-	location->line = must_alloc(location->n_line * sizeof(*location->line));
+	location->line = memory_alloc(location->n_line * sizeof(*location->line));
 	for (size_t i = 0; i < location->n_line; i++) {
-		Perftools__Profiles__Line *line = must_alloc(sizeof(*line));
+		Perftools__Profiles__Line *line = memory_alloc(sizeof(*line));
 
 		perftools__profiles__line__init(line);
 		line->function_id = (uint64_t)levels[i] + 1;
@@ -141,7 +142,7 @@ static Perftools__Profiles__Location *location_of(struct pprof *pprof, uint32_t 
 
 static Perftools__Profiles__Function *function_of(struct pprof *pprof, uint32_t id)
 {
-	Perftools__Profiles__Function *function = must_alloc(sizeof(*function));
+	Perftools__Profiles__Function *function = memory_alloc(sizeof(*function));
 
 	perftools__profiles__function__init(function);
 	function->id = (uint64_t)id + 1;
@@ -155,10 +156,10 @@ static void add_frames(struct pprof *pprof)
 {
 	const struct profile *profile = pprof->profile;
 	Perftools__Profiles__Location **locations =
-		must_alloc(profile->frame_count * sizeof(*locations));
+		memory_alloc(profile->frame_count * sizeof(*locations));
 	Perftools__Profiles__Function **functions =
-		must_alloc(profile->frame_count * sizeof(*functions));
-	bool *called = must_alloc(profile->frame_count);
+		memory_alloc(profile->frame_count * sizeof(*functions));
+	bool *called = memory_alloc(profile->frame_count);
 
 	for (size_t id = 0; id < profile->frame_count; id++) {
 		unsigned levels = 0;
@@ -184,7 +185,7 @@ static void add_strings(struct pprof *pprof)
 {
 	size_t count = intern_count(pprof->strings);
 
-	pprof->message.string_table = must_alloc(count * sizeof(char *));
+	pprof->message.string_table = memory_alloc(count * sizeof(char *));
 	for (size_t i = 0; i < count; i++)
 		pprof->message.string_table[i] = text_utf8(intern_text(pprof->strings, i));
 	pprof->message.n_string_table = count;
@@ -198,20 +199,20 @@ void export_pprof(FILE *out, const struct run *run, const struct profile *profil
 	size_t bytes;
 
 	perftools__profiles__profile__init(&pprof.message);
-	pprof.used = must_alloc(profile->frame_count);
+	pprof.used = memory_alloc(profile->frame_count);
 	string_of(&pprof, "");
 	add_sample_types(&pprof, measure);
 	add_samples(&pprof);
 	add_mappings(&pprof);
 	add_frames(&pprof);
-	pprof.message.comment = must_alloc(sizeof(int64_t));
+	pprof.message.comment = memory_alloc(sizeof(int64_t));
 	pprof.message.comment[0] = string_of(&pprof, run->command);
 	pprof.message.n_comment = 1;
 	pprof.message.time_nanos = run->started_at;
-	pprof.message.duration_nanos = run_duration(run) == UNKNOWN ? 0 : run_duration(run);
+	pprof.message.duration_nanos = run->duration_ns == UNKNOWN ? 0 : run->duration_ns;
 	add_strings(&pprof);
 	bytes = perftools__profiles__profile__get_packed_size(&pprof.message);
-	packed = must_alloc(bytes);
+	packed = memory_alloc(bytes);
 	perftools__profiles__profile__pack(&pprof.message, packed);
 	fwrite(packed, 1, bytes, out);
 	free(packed);
@@ -219,7 +220,7 @@ void export_pprof(FILE *out, const struct run *run, const struct profile *profil
 	intern_free(pprof.strings);
 	/* Frees all that the message points to: every part of it is a heap block of its own. */
 	{
-		Perftools__Profiles__Profile *heap = must_alloc(sizeof(*heap));
+		Perftools__Profiles__Profile *heap = memory_alloc(sizeof(*heap));
 
 		*heap = pprof.message;
 		perftools__profiles__profile__free_unpacked(heap, NULL);

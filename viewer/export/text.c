@@ -1,7 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
+#include "viewer/model/frame.h"
 #include "viewer/export/export.h"
 #include "viewer/print/format.h"
 #include "viewer/print/json.h"

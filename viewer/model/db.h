@@ -1,33 +1,33 @@
-/*
- * The database as the commands see it: opened through proto/store.h, queries that end the command
- * with one clear message when the file does not answer.
- */
+/* A database as the model asks it: opened through proto/store.h, read-only. */
 #ifndef HEAPTAPE_VIEWER_MODEL_DB_H
 #define HEAPTAPE_VIEWER_MODEL_DB_H
 
 #include <sqlite3.h>
 #include <stdbool.h>
-#include <stdint.h>
 
-/* Opens the database that was asked for, read-only, or dies saying why not. */
-sqlite3 *db_open(void);
-sqlite3 *db_open_path(const char *path);
-void db_close(sqlite3 *db);
+#include "viewer/error.h"
+
+struct db {
+	sqlite3 *connection; /* NULL: not open */
+	char *path;	     /* as it was named */
+};
+
+/*
+ * Opens `path`. Runs whose daemon was killed are ended first, if the file can be written and is not
+ * locked; *ret_left: there were some, so the functions of their frames may still have no names.
+ */
+int db_open(const char *path, struct db *ret_db, bool *ret_left, struct error *error);
+/* With all changes allowed, for `heaptape sql --write`. */
+int db_open_to_write(const char *path, struct db *ret_db, struct error *error);
+void db_close(struct db *db); /* harmless when it is not open */
+
 /* All queries until db_close see the file as it is now, whatever is recorded meanwhile. */
-void db_snapshot(sqlite3 *db);
+int db_snapshot(struct db *db, struct error *error);
 
-/* A statement with its integer parameters bound: `types` has one letter each, 'i' for an int64_t,
- * 's' for a string that outlives the statement. */
-sqlite3_stmt *db_query(sqlite3 *db, const char *sql, const char *types, ...);
-/* The next row; finalises the statement and returns false after the last. */
-bool db_next(sqlite3_stmt *statement);
+/* Adds the tables events, allocations and pages, and stack_text(). */
+int db_register(struct db *db, struct error *error);
 
-int64_t db_number(sqlite3 *db, const char *sql, const char *types, ...);
-bool db_has_table(sqlite3 *db, const char *name);
-
-/* Columns of the current row. */
-int64_t column_number(sqlite3_stmt *statement, int column, int64_t when_null);
-const char *column_string(sqlite3_stmt *statement, int column); /* "" when NULL */
-char *column_copy(sqlite3_stmt *statement, int column);		/* a heap copy; NULL when NULL */
+/* The error of the connection's latest call: "cannot read '…': …". */
+int db_error(struct db *db, struct error *ret_error);
 
 #endif

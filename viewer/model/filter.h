@@ -1,13 +1,16 @@
-/*
- * What a list is asked to show: stacks that lead through a function, file or module. TEXT is found
- * anywhere in a name; '*' stands for anything, '^' and '$' pin it to the beginning and the end.
- */
+/* What a list is asked to show: only stacks that lead through a function, file or module. */
 #ifndef HEAPTAPE_VIEWER_MODEL_FILTER_H
 #define HEAPTAPE_VIEWER_MODEL_FILTER_H
 
 #include "viewer/model/profile.h"
 
-/* Takes all other stacks out of the profile, as --match and --module say. */
-void filter_apply(struct profile *profile);
+/* Patterns (viewer/pattern.h); NULL: any. */
+struct filter {
+	const char *match;  /* a function, source file or module */
+	const char *module; /* a module's name */
+};
+
+/* Removes all other stacks from the profile. */
+void filter_apply(const struct filter *filter, struct profile *profile);
 
 #endif

@@ -1,21 +1,23 @@
-/* How the program misused its heap: the list in a run's summary and report. */
+/* How the program misused its heap. */
 #ifndef HEAPTAPE_VIEWER_MODEL_MISUSES_H
 #define HEAPTAPE_VIEWER_MODEL_MISUSES_H
 
-#include <sqlite3.h>
-#include <stdio.h>
+#include <stdint.h>
 
-#include "viewer/print/json.h"
-#include "viewer/model/profile.h"
+#include "viewer/model/rows.h"
+#include "viewer/model/run.h"
 
-int64_t misuses_count(sqlite3 *db, const struct run *run);
+struct misuse_row {
+	int64_t pid, at_ns, thread;
+	int64_t address, block_address, size_bytes;	      /* UNKNOWN: not known */
+	int64_t allocated_stack_id, freed_stack_id, stack_id; /* 0: not known */
+	const char *kind, *text;
+};
+extern const struct row_field misuse_fields[];
 
-/* Each with its stacks; `most` of them. Nothing when there are none. */
-void misuses_print(FILE *out, sqlite3 *db, const struct run *run, const struct profile *profile,
-		   int64_t most);
-
-/* Array "misuses"; stacks as arrays of "function file:line", innermost first. */
-void misuses_json(struct json *json, sqlite3 *db, const struct run *run,
-		  const struct profile *profile);
+/* In order of time; `most` of them. */
+int misuses_open(struct rows *ret_rows, struct db *db, const struct run *run, int64_t most,
+		 struct error *error);
+int misuses_count(struct db *db, const struct run *run, int64_t *ret_count, struct error *error);
 
 #endif

@@ -1,12 +1,10 @@
 #include "viewer/model/moment.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "viewer/command/cli.h"
-#include "viewer/model/db.h"
-#include "viewer/print/format.h"
 
 static const struct {
 	const char *name;
@@ -47,38 +45,60 @@ bool moment_is_word(const char *name)
 }
 
 /* Nanoseconds from the run's beginning to its end, or to the last event stored so far. */
-static int64_t whole_of(sqlite3 *db, int64_t run_id)
+static int whole_of(struct db *db, int64_t run_id, int64_t *ret_ns, struct error *error)
 {
-	return db_number(db,
-			 "SELECT max(coalesce((SELECT max(ended_ns) FROM processes "
-			 "WHERE run_id = ?1), 0), coalesce((SELECT max(last_ns) FROM chunks JOIN "
-			 "processes USING (process_id) WHERE run_id = ?1), 0))",
-			 "i", run_id);
+	return rows_number(ret_ns, db, error,
+			   "SELECT max(coalesce((SELECT max(ended_ns) FROM processes "
+			   "WHERE run_id = ?1), 0), coalesce((SELECT max(last_ns) FROM chunks JOIN "
+			   "processes USING (process_id) WHERE run_id = ?1), 0)) AS number",
+			   "i", run_id);
 }
 
-int64_t moment_select(sqlite3 *db, const struct run *run, const char *name)
+/* -1: the run has no such snapshot. */
+static int snapshot_of(struct db *db, int64_t run_id, const char *name, int64_t *ret_ns,
+		       struct error *error)
 {
-	sqlite3_stmt *row = db_query(db,
-				     "SELECT at_ns FROM snapshots WHERE run_id = ? AND label = ? "
-				     "ORDER BY at_ns DESC LIMIT 1",
-				     "is", run->run_id, name);
-	int64_t at_ns = -1;
+	return rows_number(ret_ns, db, error,
+			   "SELECT coalesce((SELECT at_ns FROM snapshots WHERE run_id = ? AND "
+			   "label = ? ORDER BY at_ns DESC LIMIT 1), -1) AS number",
+			   "is", run_id, name);
+}
 
-	while (db_next(row))
-		at_ns = sqlite3_column_int64(row, 0);
-	if (at_ns >= 0 || parse_time(name, whole_of(db, run->run_id), &at_ns))
-		return at_ns;
-	if (!strcmp(name, "end"))
-		return INT64_MAX;
-	if (!strcmp(name, "peak") && run->peak_ns != UNKNOWN)
-		return run->peak_ns;
-	if (!strcmp(name, "peak"))
-		die("run %s has no peak: nothing was allocated in it", format_plain(run->run_id));
-	if (*name && strspn(name, "0123456789.") == strlen(name))
-		die("'%s' has no unit; name one: %sns, %sus, %sms, %ss, %smin, %sh, or %s%%", name,
-		    name, name, name, name, name, name, name);
-	die("run %s has no snapshot '%s'. A moment is a snapshot's label, a time since the run "
-	    "began such as 12.5s, 'peak', 'end', or a percentage of the run such as 40%%. "
-	    "'heaptape sql \"SELECT * FROM snapshots\"' lists the snapshots",
-	    format_plain(run->run_id), name);
+int moment_select(struct db *db, const struct run *run, const char *name, int64_t *ret_at_ns,
+		  struct error *error)
+{
+	int64_t at_ns = -1, whole_ns = 0;
+	int result = snapshot_of(db, run->run_id, name, &at_ns, error);
+
+	if (!result && at_ns < 0)
+		result = whole_of(db, run->run_id, &whole_ns, error);
+	if (result)
+		return result;
+	if (at_ns >= 0 || parse_time(name, whole_ns, &at_ns)) {
+		*ret_at_ns = at_ns;
+	} else if (!strcmp(name, "end")) {
+		*ret_at_ns = INT64_MAX;
+	} else if (!strcmp(name, "peak")) {
+		if (run->peak_ns == UNKNOWN)
+			return error_set(error, -ENOENT,
+					 "run %" PRId64 " has no peak: nothing was allocated in it",
+					 run->run_id);
+		*ret_at_ns = run->peak_ns;
+	} else if (*name && strspn(name, "0123456789.") == strlen(name)) {
+		return error_set(
+			error, -EINVAL,
+			"'%s' has no unit; name one: %sns, %sus, %sms, %ss, %smin, %sh, or "
+			"%s%%",
+			name, name, name, name, name, name, name, name);
+	} else {
+		return error_set(
+			error, -ENOENT,
+			"run %" PRId64 " has no snapshot '%s'. A moment is a snapshot's label, a "
+			"time since the run began such as 12.5s, 'peak', 'end', or a percentage of "
+			"the run such as 40%%. 'heaptape sql \"SELECT * FROM snapshots\"' lists "
+			"the "
+			"snapshots",
+			run->run_id, name);
+	}
+	return 0;
 }

@@ -5,7 +5,6 @@
 #ifndef HEAPTAPE_VIEWER_MODEL_MOMENT_H
 #define HEAPTAPE_VIEWER_MODEL_MOMENT_H
 
-#include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,8 +16,9 @@
 	"began such as 12.5s (units: ns, us, ms, s, min, h), a percentage of the run such\n" \
 	"as 40%, 'peak' (of the process with the highest) or 'end'."
 
-/* Nanoseconds since the run began, INT64_MAX for "end"; dies when there is no such moment. */
-int64_t moment_select(sqlite3 *db, const struct run *run, const char *name);
+/* Nanoseconds since the run began, INT64_MAX for "end". -ENOENT: there is no such moment. */
+int moment_select(struct db *db, const struct run *run, const char *name, int64_t *ret_at_ns,
+		  struct error *error);
 
 /* Whether `name` means a moment by itself, so that no snapshot may be called so. */
 bool moment_is_word(const char *name);

@@ -1,42 +1,41 @@
 #include "viewer/model/profile.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
-#include "viewer/model/db.h"
-#include "viewer/print/format.h"
-#include "viewer/model/site.h"
-#include "viewer/print/table.h"
-#include "viewer/model/wrappers.h"
+#include "viewer/memory.h"
+#include "viewer/model/origin.h"
 
 /* Ids count from 1 without large gaps, so they can be indexes. */
 #define PROFILE_ID_MAX (1u << 28)
 
-static size_t ids_of(sqlite3 *db, const char *sql)
+/* The highest id of a table, plus one: how many places an array of them needs. */
+static int ids_of(struct db *db, const char *sql, size_t *ret_count, struct error *error)
 {
-	int64_t highest = db_number(db, sql, "");
+	int64_t highest = 0;
+	int result = rows_number(&highest, db, error, sql, "");
 
-	if (highest < 0 || highest > PROFILE_ID_MAX)
-		die("'%s' is damaged: an id of %s is out of all proportion", cli_database(),
-		    format_plain(highest));
-	return (size_t)highest + 1;
+	if (!result && (highest < 0 || highest > PROFILE_ID_MAX))
+		return error_set(error, -EUCLEAN,
+				 "'%s' is damaged: an id of %" PRId64 " is out of all proportion",
+				 db->path, highest);
+	if (!result)
+		*ret_count = (size_t)highest + 1;
+	return result;
 }
 
 /* An id as an index, 0 when it is none: a damaged file may hold any number. */
-static uint32_t checked_id(sqlite3_stmt *row, int column, size_t limit)
+static uint32_t checked_id(int64_t id, size_t limit)
 {
-	int64_t id = sqlite3_column_int64(row, column);
-
 	return id > 0 && id < (int64_t)limit ? (uint32_t)id : 0;
 }
 
 /* "libfoo.so.1.2" is "libfoo.so", "libfoo-1.2.so" too. */
 static char *unversioned(const char *name)
 {
-	char *key = must_copy(name), *so = strstr(key, ".so"), *dash;
+	char *key = memory_copy(name), *so = strstr(key, ".so"), *dash;
 
 	if (!so)
 		return key;
@@ -51,173 +50,248 @@ static char *unversioned(const char *name)
 	return key;
 }
 
-static void load_modules(sqlite3 *db, const struct run *run, struct profile *profile)
+static int program_of(struct db *db, const struct run *run, char **ret_path, struct error *error)
 {
-	char *program = NULL;
-	sqlite3_stmt *row;
+	static const struct row_field fields[] = { { "executable", ROW_COPY, 0, 0 }, ROW_END };
+	int result = rows_one(ret_path, db, fields, 0, error,
+			      "SELECT executable FROM processes WHERE run_id = ? "
+			      "ORDER BY process_id LIMIT 1",
+			      "i", run->run_id);
 
-	row = db_query(
-		db, "SELECT executable FROM processes WHERE run_id = ? ORDER BY process_id LIMIT 1",
-		"i", run->run_id);
-	while (db_next(row))
-		program = column_copy(row, 0);
-	profile->module_count = ids_of(db, "SELECT coalesce(max(module_id), 0) FROM modules");
-	profile->modules = must_alloc(profile->module_count * sizeof(*profile->modules));
-	row = db_query(db, "SELECT module_id, path FROM modules WHERE module_id > 0", "");
-	while (db_next(row)) {
-		struct module *module =
-			&profile->modules[checked_id(row, 0, profile->module_count)];
-		const char *slash;
+	return result < 0 ? result : 0;
+}
 
-		if (module == profile->modules)
-			continue;
-		free(module->path);
-		module->path = must_copy(column_string(row, 1));
-		slash = strrchr(module->path, '/');
-		module->name = slash ? slash + 1 : module->path;
-		module->shim = site_is_shim(module->name);
-		module->runtime = site_is_runtime(module->name);
-		module->made = site_is_made(module->name);
-		free(module->key);
-		module->key = program && !strcmp(module->path, program) ? must_copy("")
-									: unversioned(module->name);
+struct module_row {
+	int64_t module_id;
+	const char *path;
+};
+
+static const struct row_field module_fields[] = {
+	{ "module_id", ROW_COUNT, offsetof(struct module_row, module_id), 0 },
+	{ "path", ROW_TEXT, offsetof(struct module_row, path), 0 },
+	ROW_END
+};
+
+static void module_fill(struct module *module, const char *path, const char *program)
+{
+	const char *slash;
+
+	free(module->path);
+	free(module->key);
+	module->path = memory_copy(path);
+	slash = strrchr(module->path, '/');
+	module->name = slash ? slash + 1 : module->path;
+	module->shim = origin_is_shim(module->name);
+	module->runtime = origin_is_runtime(module->name);
+	module->made = origin_is_made(module->name);
+	module->key = program && !strcmp(module->path, program) ? memory_copy("")
+								: unversioned(module->name);
+}
+
+static int load_modules(struct db *db, const char *program, struct profile *profile,
+			struct error *error)
+{
+	struct module_row row;
+	struct rows rows;
+	int result = ids_of(db, "SELECT max(module_id) AS number FROM modules",
+			    &profile->module_count, error);
+
+	if (result)
+		return result;
+	profile->modules = memory_alloc(profile->module_count * sizeof(*profile->modules));
+	result = rows_open(&rows, db, module_fields, 0, error,
+			   "SELECT module_id, path FROM modules WHERE module_id > 0", "");
+	while (!result && (result = rows_next(&rows, &row, error)) > 0) {
+		uint32_t id = checked_id(row.module_id, profile->module_count);
+
+		if (id)
+			module_fill(&profile->modules[id], row.path, program);
+		result = 0;
 	}
-	free(program);
 	for (size_t i = 0; i < profile->module_count; i++)
 		if (!profile->modules[i].path) {
-			profile->modules[i].path = must_copy("");
+			profile->modules[i].path = memory_copy("");
 			profile->modules[i].name = i ? "(unknown module)" : "";
 		}
+	return result;
 }
 
-static void load_frames(sqlite3 *db, struct profile *profile)
-{
-	sqlite3_stmt *row;
+struct frame_row {
+	int64_t frame_id, module_id, offset, outer_frame_id, line;
+	const char *function, *file, *name_key;
+	bool pending;
+};
 
-	profile->frame_count = ids_of(db, "SELECT coalesce(max(frame_id), 0) FROM frames");
-	profile->frames = must_alloc(profile->frame_count * sizeof(*profile->frames));
-	row = db_query(db,
-		       "SELECT frame_id, module_id, offset, outer_frame_id, function, file, line, "
-		       "symbol_state = 'pending', name_key "
-		       "FROM frames WHERE frame_id > 0",
-		       "");
-	while (db_next(row)) {
-		struct frame *frame = &profile->frames[checked_id(row, 0, profile->frame_count)];
-
-		if (frame == profile->frames)
-			continue;
-		free(frame->function);
-		free(frame->file);
-		free(frame->name_key);
-		frame->module = checked_id(row, 1, profile->module_count);
-		frame->offset = (uint64_t)sqlite3_column_int64(row, 2);
-		frame->outer = checked_id(row, 3, profile->frame_count);
-		frame->function = column_copy(row, 4);
-		frame->file = column_copy(row, 5);
-		frame->name_key = column_copy(row, 8);
-		frame->line = (int32_t)sqlite3_column_int64(row, 6);
-		/* Code made at run time has a name only if the program tells it. */
-		frame->pending =
-			sqlite3_column_int64(row, 7) && !profile->modules[frame->module].made;
-		frame->allocator = profile->modules[frame->module].shim ||
-				   (frame->function && (site_is_allocator(frame->function) ||
-							wrappers_have(frame->function)));
-		frame->library = frame->file && site_is_library_file(frame->file);
+#define FRAME(member, type)                                          \
+	{                                                            \
+#member, type, offsetof(struct frame_row, member), 0 \
 	}
+
+static const struct row_field frame_fields[] = {
+	FRAME(frame_id, ROW_COUNT),    FRAME(module_id, ROW_COUNT),
+	FRAME(offset, ROW_COUNT),      FRAME(outer_frame_id, ROW_COUNT),
+	FRAME(line, ROW_COUNT),	       FRAME(function, ROW_TEXT_OR_NULL),
+	FRAME(file, ROW_TEXT_OR_NULL), FRAME(name_key, ROW_TEXT_OR_NULL),
+	FRAME(pending, ROW_FLAG),      ROW_END
+};
+
+static char *copy_or_null(const char *text)
+{
+	return text ? memory_copy(text) : NULL;
 }
 
-static void load_stacks(sqlite3 *db, struct profile *profile)
+static void frame_fill(struct frame *frame, const struct frame_row *row,
+		       const struct profile *profile, const struct wrappers *wrappers)
 {
-	sqlite3_stmt *row;
+	const struct module *module;
 
-	profile->stack_count = ids_of(db, "SELECT coalesce(max(stack_id), 0) FROM stacks");
-	profile->stacks = must_alloc(profile->stack_count * sizeof(*profile->stacks));
-	row = db_query(db,
-		       "SELECT stack_id, parent_stack_id, frame_id FROM stacks WHERE stack_id > 0",
-		       "");
-	while (db_next(row)) {
-		struct stack_node *node =
-			&profile->stacks[checked_id(row, 0, profile->stack_count)];
+	free(frame->function);
+	free(frame->file);
+	free(frame->name_key);
+	frame->module = checked_id(row->module_id, profile->module_count);
+	frame->offset = (uint64_t)row->offset;
+	frame->outer = checked_id(row->outer_frame_id, profile->frame_count);
+	frame->function = copy_or_null(row->function);
+	frame->file = copy_or_null(row->file);
+	frame->name_key = copy_or_null(row->name_key);
+	frame->line = (int32_t)row->line;
+	module = &profile->modules[frame->module];
+	/* Code made at run time has a name only if the program tells it. */
+	frame->pending = row->pending && !module->made;
+	frame->allocator =
+		module->shim || (frame->function && (origin_is_allocator(frame->function) ||
+						     wrappers_have(wrappers, frame->function)));
+	frame->library = frame->file && origin_is_library_file(frame->file);
+}
 
-		if (node == profile->stacks)
-			continue;
-		node->parent = checked_id(row, 1, profile->stack_count);
-		node->frame = checked_id(row, 2, profile->frame_count);
+static int load_frames(struct db *db, const struct wrappers *wrappers, struct profile *profile,
+		       struct error *error)
+{
+	struct frame_row row;
+	struct rows rows;
+	int result = ids_of(db, "SELECT max(frame_id) AS number FROM frames", &profile->frame_count,
+			    error);
+
+	if (result)
+		return result;
+	profile->frames = memory_alloc(profile->frame_count * sizeof(*profile->frames));
+	result = rows_open(&rows, db, frame_fields, 0, error,
+			   "SELECT frame_id, module_id, offset, outer_frame_id, function, file, "
+			   "line, symbol_state = 'pending' AS pending, name_key "
+			   "FROM frames WHERE frame_id > 0",
+			   "");
+	while (!result && (result = rows_next(&rows, &row, error)) > 0) {
+		uint32_t id = checked_id(row.frame_id, profile->frame_count);
+
+		if (id)
+			frame_fill(&profile->frames[id], &row, profile, wrappers);
+		result = 0;
 	}
+	return result;
 }
 
-static void load_totals(sqlite3 *db, const struct run *run, int64_t process_id,
-			struct profile *profile)
+struct stack_row {
+	int64_t stack_id, parent_stack_id, frame_id;
+};
+
+static const struct row_field stack_fields[] = {
+	{ "stack_id", ROW_COUNT, offsetof(struct stack_row, stack_id), 0 },
+	{ "parent_stack_id", ROW_COUNT, offsetof(struct stack_row, parent_stack_id), 0 },
+	{ "frame_id", ROW_COUNT, offsetof(struct stack_row, frame_id), 0 },
+	ROW_END
+};
+
+static int load_stacks(struct db *db, struct profile *profile, struct error *error)
 {
-	static const char sql[] =
-		"SELECT stack_id, total(allocations), total(allocated_bytes), total(frees), "
-		"total(freed_bytes), total(temporary), "
-		"total(iif(process_id = ?1, peak_blocks, 0)), total(iif(process_id = ?1, "
-		"peak_bytes, 0)), "
-		"total(live_blocks), total(live_bytes) FROM stack_totals "
-		"WHERE process_id IN (SELECT process_id FROM processes WHERE run_id = ?2 "
-		"AND (?3 = 0 OR process_id = ?3)) GROUP BY stack_id";
-	sqlite3_stmt *row = db_query(db, sql, "iii", process_id ? process_id : run->peak_process_id,
-				     run->run_id, process_id);
-	size_t room = 0;
+	struct stack_row row;
+	struct rows rows;
+	int result = ids_of(db, "SELECT max(stack_id) AS number FROM stacks", &profile->stack_count,
+			    error);
 
-	while (db_next(row)) {
-		struct total *total;
+	if (result)
+		return result;
+	profile->stacks = memory_alloc(profile->stack_count * sizeof(*profile->stacks));
+	result = rows_open(&rows, db, stack_fields, 0, error,
+			   "SELECT stack_id, parent_stack_id, frame_id FROM stacks "
+			   "WHERE stack_id > 0",
+			   "");
+	while (!result && (result = rows_next(&rows, &row, error)) > 0) {
+		uint32_t id = checked_id(row.stack_id, profile->stack_count);
 
-		if (profile->total_count == room) {
-			room = room ? 2 * room : 256;
-			profile->totals =
-				must_grow(profile->totals, room * sizeof(*profile->totals));
-		}
-		total = &profile->totals[profile->total_count++];
-		total->stack = checked_id(row, 0, profile->stack_count);
-		for (int i = 0; i < METRIC_COUNT; i++) {
-			total->values[i] = sqlite3_column_int64(row, 1 + i);
-			profile->sums[i] += total->values[i];
-		}
+		if (id)
+			profile->stacks[id] = (struct stack_node){
+				checked_id(row.parent_stack_id, profile->stack_count),
+				checked_id(row.frame_id, profile->frame_count)
+			};
+		result = 0;
 	}
+	return result;
 }
 
-void profile_clear_live(struct profile *profile)
-{
-	for (size_t i = 0; i < profile->total_count; i++)
-		profile->totals[i].values[METRIC_LIVE_BLOCKS] =
-			profile->totals[i].values[METRIC_LIVE_BYTES] = 0;
-	profile->sums[METRIC_LIVE_BLOCKS] = profile->sums[METRIC_LIVE_BYTES] = 0;
-}
+struct total_row {
+	int64_t stack_id;
+	int64_t values[METRIC_COUNT];
+};
 
-static struct total *add_total(struct profile *profile, uint32_t stack)
+#define TOTAL(name, metric)                                                    \
+	{                                                                      \
+		name, ROW_COUNT, offsetof(struct total_row, values[metric]), 0 \
+	}
+
+static const struct row_field total_fields[] = { { "stack_id", ROW_COUNT,
+						   offsetof(struct total_row, stack_id), 0 },
+						 TOTAL("allocations", METRIC_ALLOCATIONS),
+						 TOTAL("allocated_bytes", METRIC_ALLOCATED_BYTES),
+						 TOTAL("frees", METRIC_FREES),
+						 TOTAL("freed_bytes", METRIC_FREED_BYTES),
+						 TOTAL("temporary", METRIC_TEMPORARY),
+						 TOTAL("peak_blocks", METRIC_PEAK_BLOCKS),
+						 TOTAL("peak_bytes", METRIC_PEAK_BYTES),
+						 TOTAL("live_blocks", METRIC_LIVE_BLOCKS),
+						 TOTAL("live_bytes", METRIC_LIVE_BYTES),
+						 ROW_END };
+
+static void total_add(struct profile *profile, size_t *room, const struct total_row *row)
 {
 	struct total *total;
 
-	profile->totals =
-		must_grow(profile->totals, (profile->total_count + 1) * sizeof(*profile->totals));
+	if (profile->total_count == *room) {
+		*room = *room ? 2 * *room : 256;
+		profile->totals = memory_grow(profile->totals, *room * sizeof(*profile->totals));
+	}
 	total = &profile->totals[profile->total_count++];
-	*total = (struct total){ .stack = stack };
-	return total;
+	total->stack = checked_id(row->stack_id, profile->stack_count);
+	for (int i = 0; i < METRIC_COUNT; i++) {
+		total->values[i] = row->values[i];
+		profile->sums[i] += row->values[i];
+	}
 }
 
-void profile_add_live(struct profile *profile, int64_t stack_id, int64_t blocks, int64_t bytes)
+static int load_totals(struct db *db, const struct run *run, int64_t process_id,
+		       struct profile *profile, struct error *error)
 {
-	struct total *total = NULL;
-	uint32_t stack;
+	static const char sql[] =
+		"SELECT stack_id, total(allocations) AS allocations, "
+		"total(allocated_bytes) AS allocated_bytes, total(frees) AS frees, "
+		"total(freed_bytes) AS freed_bytes, total(temporary) AS temporary, "
+		"total(iif(process_id = ?1, peak_blocks, 0)) AS peak_blocks, "
+		"total(iif(process_id = ?1, peak_bytes, 0)) AS peak_bytes, "
+		"total(live_blocks) AS live_blocks, total(live_bytes) AS live_bytes "
+		"FROM stack_totals "
+		"WHERE process_id IN (SELECT process_id FROM processes WHERE run_id = ?2 "
+		"AND (?3 = 0 OR process_id = ?3)) GROUP BY stack_id";
+	struct total_row row;
+	struct rows rows;
+	size_t room = 0;
+	int result =
+		rows_open(&rows, db, total_fields, 0, error, sql, "iii",
+			  process_id ? process_id : run->peak_process_id, run->run_id, process_id);
 
-	stack = stack_id > 0 && (size_t)stack_id < profile->stack_count ? (uint32_t)stack_id : 0;
-	/* Both come in the order of their ids, almost always. */
-	for (size_t i = 0; i < profile->total_count && !total; i++) {
-		if (profile->next_live >= profile->total_count)
-			profile->next_live = 0;
-		if (profile->totals[profile->next_live].stack == stack)
-			total = &profile->totals[profile->next_live];
-		else
-			profile->next_live++;
+	while (!result && (result = rows_next(&rows, &row, error)) > 0) {
+		total_add(profile, &room, &row);
+		result = 0;
 	}
-	if (!total)
-		total = add_total(profile, stack);
-	total->values[METRIC_LIVE_BLOCKS] += blocks;
-	total->values[METRIC_LIVE_BYTES] += bytes;
-	profile->sums[METRIC_LIVE_BLOCKS] += blocks;
-	profile->sums[METRIC_LIVE_BYTES] += bytes;
+	return result;
 }
 
 /* One call of an unnamed frame: which frame called it. */
@@ -242,7 +316,7 @@ static int compare_calls(const void *a, const void *b)
 
 static void find_wrappers(struct profile *profile)
 {
-	struct call *calls = must_alloc((profile->total_count + 1) * sizeof(*calls));
+	struct call *calls = memory_alloc((profile->total_count + 1) * sizeof(*calls));
 	uint32_t walk[64];
 	size_t count = 0, callers = 0;
 
@@ -274,19 +348,41 @@ static void count_pending(struct profile *profile)
 			profile->frames[profile_site(profile, profile->totals[i].stack)].pending;
 }
 
-void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
-		  struct profile *ret_profile)
+static int profile_fill(struct db *db, const struct run *run, int64_t process_id,
+			const struct wrappers *wrappers, struct profile *profile,
+			struct error *error)
 {
-	*ret_profile = (struct profile){ 0 };
-	wrappers_load();
-	load_modules(db, run, ret_profile);
-	load_frames(db, ret_profile);
-	load_stacks(db, ret_profile);
-	load_totals(db, run, process_id, ret_profile);
+	char *program = NULL;
+	int result = program_of(db, run, &program, error);
+
+	if (!result)
+		result = load_modules(db, program, profile, error);
+	free(program);
+	if (!result)
+		result = load_frames(db, wrappers, profile, error);
+	if (!result)
+		result = load_stacks(db, profile, error);
+	if (!result)
+		result = load_totals(db, run, process_id, profile, error);
+	return result;
+}
+
+int profile_load(struct db *db, const struct run *run, int64_t process_id,
+		 const struct wrappers *wrappers, struct profile *ret_profile, struct error *error)
+{
+	struct profile profile = { 0 };
+	int result = profile_fill(db, run, process_id, wrappers, &profile, error);
+
+	if (result) {
+		profile_release(&profile);
+		return result;
+	}
 	/* Twice: wrappers are wrapped too. */
-	find_wrappers(ret_profile);
-	find_wrappers(ret_profile);
-	count_pending(ret_profile);
+	find_wrappers(&profile);
+	find_wrappers(&profile);
+	count_pending(&profile);
+	*ret_profile = profile;
+	return 0;
 }
 
 void profile_release(struct profile *profile)
@@ -305,6 +401,11 @@ void profile_release(struct profile *profile)
 	free(profile->stacks);
 	free(profile->totals);
 	*profile = (struct profile){ 0 };
+}
+
+uint32_t profile_stack(const struct profile *profile, int64_t stack_id)
+{
+	return checked_id(stack_id, profile->stack_count);
 }
 
 size_t profile_frames(const struct profile *profile, uint32_t stack, uint32_t *frames, size_t room)
@@ -340,104 +441,4 @@ uint32_t profile_site(const struct profile *profile, uint32_t stack)
 		named = named ? named : frames[i];
 	}
 	return named ? named : count ? frames[0] : 0;
-}
-
-const char *frame_name(const struct profile *profile, uint32_t id)
-{
-	const struct frame *frame = &profile->frames[id];
-	static char ring[8][512];
-	static unsigned next;
-	char *text;
-
-	if (!id)
-		return "(stack unknown)";
-	if (frame->function)
-		return frame->function;
-	text = ring[next++ % 8];
-	if (frame->module && !profile->modules[frame->module].made)
-		snprintf(text, sizeof(ring[0]), "%s+0x%" PRIx64,
-			 profile->modules[frame->module].name, frame->offset);
-	else
-		snprintf(text, sizeof(ring[0]), "0x%" PRIx64, frame->offset);
-	return text;
-}
-
-const char *frame_place(const struct profile *profile, uint32_t id, bool whole_path)
-{
-	const struct frame *frame = &profile->frames[id];
-	static char ring[8][600];
-	static unsigned next;
-	const char *slash, *file = frame->file;
-	char *text;
-
-	if (!id || !file)
-		return "";
-	slash = strrchr(file, '/');
-	if (!whole_path && slash)
-		file = slash + 1;
-	text = ring[next++ % 8];
-	if (frame->line > 0)
-		snprintf(text, sizeof(ring[0]), "%s:%" PRId32, file, frame->line);
-	else
-		snprintf(text, sizeof(ring[0]), "%s", file);
-	return text;
-}
-
-const char *frame_file(const struct profile *profile, uint32_t id)
-{
-	const char *file = profile->frames[id].file, *slash = file ? strrchr(file, '/') : NULL;
-
-	return slash ? slash + 1 : file ? file : "";
-}
-
-char *frame_text(const struct profile *profile, uint32_t frame)
-{
-	const char *place = frame_place(profile, frame, false);
-
-	return must_print("%s%s%s", frame_name(profile, frame), *place ? " " : "", place);
-}
-
-char *frame_key(const struct profile *profile, uint32_t id)
-{
-	const struct frame *frame = &profile->frames[id];
-	const char *module = profile->modules[frame->module].key;
-
-	return must_print("%s\n%s",
-			  frame->name_key   ? frame->name_key
-			  : frame->function ? frame->function
-					    : frame_name(profile, id),
-			  module ? module : "");
-}
-
-char *stack_lines(const struct profile *profile, uint32_t stack, int indent)
-{
-	uint32_t frames[PROFILE_DEPTH_MAX];
-	size_t count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX), bytes;
-	char *lines = NULL;
-	FILE *out = open_memstream(&lines, &bytes);
-	int width = terminal_width(stdout);
-
-	if (!out)
-		die("out of memory");
-	for (size_t i = 0; i < count; i++) {
-		const struct frame *frame = &profile->frames[frames[i]];
-		const char *place = frame_place(profile, frames[i], false);
-		char *line = must_print(
-			"%s%s%s%s%s%s", frame_name(profile, frames[i]), *place ? "  " : "", place,
-			frame->function && frame->module ? "  " : "",
-			frame->function && frame->module ? profile->modules[frame->module].name
-							 : "",
-			frames[i] && i + 1 < count && frame->outer == frames[i + 1] ? "  (inlined)"
-										    : "");
-		char *fitted =
-			text_fit(line, width > indent ? (size_t)(width - indent) : 0, FIT_NAME);
-
-		fprintf(out, "%*s%s\n", indent, "", fitted);
-		free(line);
-		free(fitted);
-	}
-	if (!count)
-		fprintf(out, "%*s(no stack was recorded)\n", indent, "");
-	fclose(out);
-	return lines;
 }

@@ -5,12 +5,12 @@
 #ifndef HEAPTAPE_VIEWER_MODEL_PROFILE_H
 #define HEAPTAPE_VIEWER_MODEL_PROFILE_H
 
-#include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "viewer/model/run.h"
+#include "viewer/model/wrappers.h"
 
 /* Columns of stack_totals, in its order. Peak values are those of the run's peak process: moments
  * of different processes do not add up to a moment. */
@@ -66,7 +66,7 @@ struct profile {
 	size_t module_count, frame_count, stack_count; /* ids are below these */
 	struct total *totals;			       /* one per stack, processes added up */
 	size_t total_count;
-	size_t next_live; /* where profile_add_live() looks first */
+	size_t next_live; /* where live.c looks first */
 	int64_t sums[METRIC_COUNT];
 	size_t pending; /* call sites whose names are still being looked up */
 };
@@ -75,12 +75,12 @@ struct profile {
 #define PROFILE_DEPTH_MAX 4096
 
 /* process_id 0: all of the run. */
-void profile_load(sqlite3 *db, const struct run *run, int64_t process_id,
-		  struct profile *ret_profile);
-/* Other live numbers than those at the end, or now. */
-void profile_clear_live(struct profile *profile);
-void profile_add_live(struct profile *profile, int64_t stack_id, int64_t blocks, int64_t bytes);
-void profile_release(struct profile *profile);
+int profile_load(struct db *db, const struct run *run, int64_t process_id,
+		 const struct wrappers *wrappers, struct profile *ret_profile, struct error *error);
+void profile_release(struct profile *profile); /* harmless when it is all zero */
+
+/* A stack's index; 0 when the profile has no such stack. */
+uint32_t profile_stack(const struct profile *profile, int64_t stack_id);
 
 /* The stack's frames, inlined ones included, innermost first; returns how many. */
 size_t profile_frames(const struct profile *profile, uint32_t stack, uint32_t *frames, size_t room);
@@ -88,21 +88,5 @@ size_t profile_frames(const struct profile *profile, uint32_t stack, uint32_t *f
 /* The frame that tells most: the innermost that is neither an allocator's nor a library's, else the
  * innermost that is no allocator's. 0 when the stack is unknown. */
 uint32_t profile_site(const struct profile *profile, uint32_t stack);
-
-/* "parse_value", "libfoo.so+0x1234"; good until FORMAT_RING others. For long names a heap copy
- * is not needed: the text is the frame's own. */
-const char *frame_name(const struct profile *profile, uint32_t frame);
-/* "json.c:88", "" when not known; `whole_path`: with the folders. */
-const char *frame_place(const struct profile *profile, uint32_t frame, bool whole_path);
-/* "json.c" */
-const char *frame_file(const struct profile *profile, uint32_t frame);
-/* Both, as a heap copy: "parse_value json.c:88". */
-char *frame_text(const struct profile *profile, uint32_t frame);
-
-/* What is the same for the function in every build of the program, as a heap copy. */
-char *frame_key(const struct profile *profile, uint32_t frame);
-
-/* One line per frame, indented, as a heap copy. */
-char *stack_lines(const struct profile *profile, uint32_t stack, int indent);
 
 #endif

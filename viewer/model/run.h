@@ -1,14 +1,15 @@
 /*
- * A run as the reports see it: which one is meant, its row, and its processes added up.
+ * A run as the reports see it: which one is meant, its row, and its processes added up. Whatever is
+ * said of a run (report, runs, their JSON) reads run_fields by name.
  */
 #ifndef HEAPTAPE_VIEWER_MODEL_RUN_H
 #define HEAPTAPE_VIEWER_MODEL_RUN_H
 
-#include <sqlite3.h>
-#include <stdbool.h>
 #include <stdint.h>
 
-#define UNKNOWN INT64_MIN
+#include "viewer/error.h"
+#include "viewer/model/db.h"
+#include "viewer/model/rows.h"
 
 struct run {
 	int64_t run_id;
@@ -34,32 +35,32 @@ struct run {
 	int64_t peak_process_id, peak_pid, peak_bytes, peak_blocks, peak_ns;
 	/* The highest of any process. */
 	int64_t peak_held_bytes, peak_rss_bytes;
-	int64_t last_ns; /* the end of its last process, or its last sample */
+	int64_t last_ns;     /* the end of its last process, or its last sample */
+	int64_t duration_ns; /* so far; UNKNOWN when nothing says */
+
+	const char *short_command; /* without the folders of its program */
+	char *ending;		   /* "0", "SIGSEGV", "running", "0, incomplete" */
 };
 
-/* The run meant by a number, a label, "last" (also NULL) or "last~N"; dies when there is none. */
-int64_t run_select(sqlite3 *db, const char *name);
+/* Where run_fields come from. */
+enum run_source { RUN_ROW, RUN_SUMS, RUN_PEAK, RUN_FOREIGN, RUN_GAPS, RUN_STORED };
+extern const struct row_field run_fields[];
 
-/* The same; 0 when there is none. */
-int64_t run_find(sqlite3 *db, const char *name);
+/* The run that a number, a label, "last" (also NULL) or "last~N" names. -ENOENT: there is none. */
+int run_select(struct db *db, const char *name, int64_t *ret_run_id, struct error *error);
+/* The same; *ret_run_id is 0 when there is none. */
+int run_find(struct db *db, const char *name, int64_t *ret_run_id, struct error *error);
 
-void run_load(sqlite3 *db, int64_t run_id, struct run *ret_run);
+int run_load(struct db *db, int64_t run_id, struct run *ret_run, struct error *error);
 /* The peak of one process in place of the highest one; process_id 0: of the highest one. */
-void run_load_peak(sqlite3 *db, struct run *run, int64_t process_id);
-/* The run's process with this pid (the last of them); 0 for pid 0; dies when there is none. */
-int64_t run_process(sqlite3 *db, const struct run *run, int64_t pid);
-void run_release(struct run *run);
-
-/* Says that there is a malloc of the program's own; foreign_symbols is not 0. */
-const char *run_foreign(const struct run *run);
-
-/* "exited with 0", "killed by SIGSEGV", "is running" */
-const char *run_ending(const struct run *run);
-
+int run_load_peak(struct db *db, struct run *run, int64_t process_id, struct error *error);
 /* A command without the folders of its program: "/usr/bin/gcc -c x.c" -> "gcc -c x.c". */
 const char *command_short(const char *command);
 
-/* Duration so far; UNKNOWN when nothing says. */
-int64_t run_duration(const struct run *run);
+void run_release(struct run *run); /* harmless when it is all zero */
+
+/* The run's process with this pid (the last of them); 0 for pid 0. -ENOENT: there is none. */
+int run_process(struct db *db, const struct run *run, int64_t pid, int64_t *ret_process_id,
+		struct error *error);
 
 #endif

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
+#include "viewer/pattern.h"
 
 bool suppressions_add(struct suppressions *suppressions, char *line)
 {
@@ -18,64 +19,54 @@ bool suppressions_add(struct suppressions *suppressions, char *line)
 	if (strncmp(text, "leak:", 5) != 0 || !text[5])
 		return false;
 	suppressions->patterns =
-		must_grow(suppressions->patterns,
-			  (suppressions->count + 1) * sizeof(*suppressions->patterns));
-	suppressions->patterns[suppressions->count++] = must_copy(text + 5);
+		memory_grow(suppressions->patterns,
+			    (suppressions->count + 1) * sizeof(*suppressions->patterns));
+	suppressions->patterns[suppressions->count++] = memory_copy(text + 5);
 	return true;
 }
 
-void suppressions_load(const char *path, struct suppressions *ret_suppressions)
+static int read_lines(FILE *file, const char *path, struct suppressions *suppressions,
+		      struct error *error)
+{
+	char *line = NULL;
+	size_t room = 0;
+	int result = 0;
+
+	for (size_t number = 1; !result && getline(&line, &room, file) >= 0; number++)
+		if (!suppressions_add(suppressions, line))
+			result = error_set(error, -EINVAL, "%s:%zu: '%s' is not 'leak:PATTERN'",
+					   path, number, line + strspn(line, " \t"));
+	if (!result && ferror(file))
+		result = error_set(error, -EIO, "cannot read the suppressions '%s': %s", path,
+				   strerror(errno));
+	free(line);
+	return result;
+}
+
+int suppressions_load(const char *path, struct suppressions *ret_suppressions, struct error *error)
 {
 	struct suppressions loaded = { 0 };
 	FILE *file = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
+	int result;
 
 	if (!file)
-		die("cannot read the suppressions '%s': %s", path, strerror(errno));
-	for (size_t number = 1; getline(&line, &room, file) >= 0; number++)
-		if (!suppressions_add(&loaded, line))
-			die("%s:%zu: '%s' is not 'leak:PATTERN'", path, number,
-			    line + strspn(line, " \t"));
-	if (ferror(file))
-		die("cannot read the suppressions '%s': %s", path, strerror(errno));
-	free(line);
+		return error_set(error, -errno, "cannot read the suppressions '%s': %s", path,
+				 strerror(errno));
+	result = read_lines(file, path, &loaded, error);
 	fclose(file);
-	*ret_suppressions = loaded;
+	if (result)
+		suppressions_release(&loaded);
+	else
+		*ret_suppressions = loaded;
+	return result;
 }
 
-void suppressions_free(struct suppressions *suppressions)
+void suppressions_release(struct suppressions *suppressions)
 {
 	for (size_t i = 0; i < suppressions->count; i++)
 		free(suppressions->patterns[i]);
 	free(suppressions->patterns);
-}
-
-/* When something does not fit, only the latest '*' need take one character more: whatever came
- * before it fits as early as it can. An open beginning is a '*' too. */
-bool suppression_matches(const char *pattern, const char *text)
-{
-	const char *star = NULL, *from = text;
-
-	if (*pattern == '^')
-		pattern++;
-	else
-		star = pattern;
-	while (*pattern) {
-		if (*pattern == '*') {
-			star = ++pattern;
-			from = text;
-		} else if (*pattern == '$' && !pattern[1] ? !*text : *text && *pattern == *text) {
-			pattern++;
-			text += *text != 0;
-		} else if (star && *from) {
-			pattern = star;
-			text = ++from;
-		} else {
-			return false;
-		}
-	}
-	return true;
+	*suppressions = (struct suppressions){ NULL, 0 };
 }
 
 static bool stack_suppressed(const struct suppressions *suppressions, const struct profile *profile,
@@ -91,7 +82,7 @@ static bool stack_suppressed(const struct suppressions *suppressions, const stru
 
 		for (size_t text = 0; text < 3; text++)
 			for (size_t p = 0; texts[text] && p < suppressions->count; p++)
-				if (suppression_matches(suppressions->patterns[p], texts[text]))
+				if (pattern_matches(suppressions->patterns[p], texts[text]))
 					return true;
 	}
 	return false;

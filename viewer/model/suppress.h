@@ -1,7 +1,6 @@
 /*
- * Suppressions in LeakSanitizer's format: one "leak:PATTERN" a line, '#' comments. A pattern matches
- * a function, source file or module of any frame as a substring; '*' stands for anything, '^' and
- * '$' pin it to the beginning and the end.
+ * Suppressions in LeakSanitizer's format: one "leak:PATTERN" a line, '#' comments. A pattern
+ * (viewer/pattern.h) is compared with the function, source file and module of every frame.
  */
 #ifndef HEAPTAPE_VIEWER_MODEL_SUPPRESS_H
 #define HEAPTAPE_VIEWER_MODEL_SUPPRESS_H
@@ -10,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "viewer/error.h"
 #include "viewer/model/profile.h"
 
 struct suppressions {
@@ -17,12 +17,11 @@ struct suppressions {
 	size_t count;
 };
 
-/* Takes one line; false: it is no suppression. Edits it. */
+/* Adds one line, which it edits; false: the line is no suppression. */
 bool suppressions_add(struct suppressions *suppressions, char *line);
-/* Dies when the file cannot be read or a line is no suppression. */
-void suppressions_load(const char *path, struct suppressions *ret_suppressions);
-void suppressions_free(struct suppressions *suppressions);
-bool suppression_matches(const char *pattern, const char *text);
+/* -EINVAL: a line is no suppression. */
+int suppressions_load(const char *path, struct suppressions *ret_suppressions, struct error *error);
+void suppressions_release(struct suppressions *suppressions);
 
 struct suppressed {
 	int64_t stacks, blocks, bytes;

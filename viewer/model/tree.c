@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
+#include "viewer/model/frame.h"
 
 static uint32_t slot_hash(uint32_t parent, uint32_t label)
 {
@@ -17,7 +18,7 @@ static void slots_grow(struct tree *tree, const uint32_t *parents)
 {
 	free(tree->slots);
 	tree->slot_count = tree->slot_count ? 2 * tree->slot_count : 256;
-	tree->slots = must_alloc(tree->slot_count * sizeof(*tree->slots));
+	tree->slots = memory_alloc(tree->slot_count * sizeof(*tree->slots));
 	for (uint32_t node = 1; node < tree->count; node++) {
 		uint32_t at = slot_hash(parents[node], tree->nodes[node].label);
 
@@ -42,8 +43,8 @@ static uint32_t child_of(struct tree *tree, uint32_t **parents, uint32_t parent,
 	}
 	if (tree->count == tree->room) {
 		tree->room *= 2;
-		tree->nodes = must_grow(tree->nodes, tree->room * sizeof(*tree->nodes));
-		*parents = must_grow(*parents, tree->room * sizeof(**parents));
+		tree->nodes = memory_grow(tree->nodes, tree->room * sizeof(*tree->nodes));
+		*parents = memory_grow(*parents, tree->room * sizeof(**parents));
 	}
 	node = tree->count++;
 	tree->slots[at & (tree->slot_count - 1)] = node;
@@ -128,10 +129,10 @@ void tree_build(const struct profile *profile, const struct tree_options *option
 	struct tree tree = {
 		.labels = intern_new(), .room = 256, .count = 1, .sort = options->sort
 	};
-	uint32_t *parents = must_alloc(tree.room * sizeof(*parents));
+	uint32_t *parents = memory_alloc(tree.room * sizeof(*parents));
 	uint32_t frames[PROFILE_DEPTH_MAX];
 
-	tree.nodes = must_alloc(tree.room * sizeof(*tree.nodes));
+	tree.nodes = memory_alloc(tree.room * sizeof(*tree.nodes));
 	for (size_t i = 0; i < profile->total_count; i++) {
 		const struct total *total = &profile->totals[i];
 		size_t count;
@@ -187,7 +188,7 @@ static int compare_nodes(const void *a, const void *b)
 
 void tree_sort(struct tree *tree)
 {
-	uint32_t *children = must_alloc(tree->count * sizeof(*children));
+	uint32_t *children = memory_alloc(tree->count * sizeof(*children));
 
 	sort_tree = tree;
 	for (uint32_t parent = 0; parent < tree->count; parent++) {

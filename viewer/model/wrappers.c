@@ -5,23 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
-#include "viewer/model/suppress.h"
-
-static char **patterns;
-static size_t count;
-static bool loaded;
+#include "viewer/memory.h"
+#include "viewer/pattern.h"
 
 static char *usual_path(void)
 {
 	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
 
 	if (config && *config == '/')
-		return must_print("%s/heaptape/wrappers", config);
-	return home && *home ? must_print("%s/.config/heaptape/wrappers", home) : NULL;
+		return memory_print("%s/heaptape/wrappers", config);
+	return home && *home ? memory_print("%s/.config/heaptape/wrappers", home) : NULL;
 }
 
-static void take(char *line)
+static void wrappers_add(struct wrappers *wrappers, char *line)
 {
 	char *text = line + strspn(line, " \t"), *end = text + strcspn(text, "#\r\n");
 
@@ -30,33 +26,65 @@ static void take(char *line)
 	*end = '\0';
 	if (!*text)
 		return;
-	patterns = must_grow(patterns, (count + 1) * sizeof(*patterns));
-	patterns[count++] = must_print("^%s$", text);
+	wrappers->patterns = memory_grow(wrappers->patterns,
+					 (wrappers->count + 1) * sizeof(*wrappers->patterns));
+	wrappers->patterns[wrappers->count++] = memory_print("^%s$", text);
 }
 
-void wrappers_load(void)
+static int wrappers_fail(struct error *error, const char *path)
 {
-	char *path = shared.wrappers ? must_copy(shared.wrappers) : usual_path(), *line = NULL;
-	FILE *file = path && !loaded ? fopen(path, "re") : NULL;
-	size_t room = 0;
+	return error_set(error, -errno, "cannot read the wrappers '%s': %s", path, strerror(errno));
+}
 
-	if (!file && shared.wrappers && !loaded)
-		die("cannot read the wrappers '%s': %s", path, strerror(errno));
-	loaded = true;
-	while (file && getline(&line, &room, file) >= 0)
-		take(line);
-	if (file && ferror(file))
-		die("cannot read the wrappers '%s': %s", path, strerror(errno));
+static int wrappers_read(FILE *file, const char *path, struct wrappers *wrappers,
+			 struct error *error)
+{
+	char *line = NULL;
+	size_t room = 0;
+	int result = 0;
+
+	while (getline(&line, &room, file) >= 0)
+		wrappers_add(wrappers, line);
+	if (ferror(file))
+		result = wrappers_fail(error, path);
+	free(line);
+	return result;
+}
+
+int wrappers_load(const char *path, struct wrappers *ret_wrappers, struct error *error)
+{
+	char *usual = path ? NULL : usual_path();
+	const char *name = path ? path : usual;
+	FILE *file = name ? fopen(name, "re") : NULL;
+	struct wrappers wrappers = { NULL, 0 };
+	int result = 0;
+
+	if (file)
+		result = wrappers_read(file, name, &wrappers, error);
+	else if (path)
+		result = wrappers_fail(error, path);
 	if (file)
 		fclose(file);
-	free(line);
-	free(path);
+	free(usual);
+	if (result)
+		wrappers_release(&wrappers);
+	else
+		*ret_wrappers = wrappers;
+	return result;
+}
+
+void wrappers_release(struct wrappers *wrappers)
+{
+	for (size_t i = 0; i < wrappers->count; i++)
+		free(wrappers->patterns[i]);
+	free(wrappers->patterns);
+	*wrappers = (struct wrappers){ NULL, 0 };
 }
 
 /* Without parameters, as far as they are the last thing in brackets. */
 static char *bare(const char *function)
 {
-	char *name = must_copy(function), *close = strrchr(name, ')');
+	char *name = memory_copy(function), *close = strrchr(name, ')');
 	int depth = 0;
 
 	for (char *at = close; at && at > name; at--) {
@@ -69,17 +97,17 @@ static char *bare(const char *function)
 	return name;
 }
 
-bool wrappers_have(const char *function)
+bool wrappers_have(const struct wrappers *wrappers, const char *function)
 {
 	bool found = false;
 	char *name;
 
-	if (!count)
+	if (!wrappers->count)
 		return false;
 	name = bare(function);
-	for (size_t i = 0; i < count && !found; i++)
-		found = suppression_matches(patterns[i], function) ||
-			suppression_matches(patterns[i], name);
+	for (size_t i = 0; i < wrappers->count && !found; i++)
+		found = pattern_matches(wrappers->patterns[i], function) ||
+			pattern_matches(wrappers->patterns[i], name);
 	free(name);
 	return found;
 }

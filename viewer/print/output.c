@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
 
 static const char sqlite_magic[] = "SQLite format 3"; /* with its closing zero byte */
 
@@ -37,23 +38,33 @@ static bool is_beside_sqlite(const char *path)
 
 		if (length <= ending || strcmp(path + length - ending, endings[i]) != 0)
 			continue;
-		database = must_print("%.*s", (int)(length - ending), path);
+		database = memory_print("%.*s", (int)(length - ending), path);
 		found = is_sqlite(database);
 		free(database);
 	}
 	return found;
 }
 
-static void refuse_database(const char *path)
+static int refuse_database(const char *path, struct error *error)
 {
 	if (is_sqlite(path))
-		die("cannot write '%s': it is an SQLite database and would be overwritten. Name "
-		    "another file with -o; --db names the database to read",
-		    path);
+		return error_set(error, -EEXIST,
+				 "cannot write '%s': it is an SQLite database and would be "
+				 "overwritten. Name "
+				 "another file with -o; --db names the database to read",
+				 path);
 	if (is_beside_sqlite(path))
-		die("cannot write '%s': it belongs to the SQLite database beside it. Name another "
-		    "file with -o",
-		    path);
+		return error_set(
+			error, -EEXIST,
+			"cannot write '%s': it belongs to the SQLite database beside it. Name "
+			"another file with -o",
+			path);
+	return 0;
+}
+
+static int fail(const char *path, int number, struct error *error)
+{
+	return error_set(error, -number, "cannot write '%s': %s", path, strerror(number));
 }
 
 static bool is_stdout(const char *path)
@@ -61,37 +72,41 @@ static bool is_stdout(const char *path)
 	return !path || !strcmp(path, "-");
 }
 
-FILE *output_open(const char *path)
+int output_open(const char *path, FILE **ret_out, struct error *error)
 {
-	FILE *out;
+	FILE *out = stdout;
+	int result = is_stdout(path) ? 0 : refuse_database(path, error);
 
-	if (is_stdout(path))
-		return stdout;
-	refuse_database(path);
-	out = fopen(path, "we");
-	if (!out)
-		die("cannot write '%s': %s", path, strerror(errno));
-	return out;
+	if (!result && !is_stdout(path)) {
+		out = fopen(path, "we");
+		result = out ? 0 : fail(path, errno, error);
+	}
+	if (!result)
+		*ret_out = out;
+	return result;
 }
 
-void output_close(FILE *out, const char *path)
+int output_close(FILE *out, const char *path, struct error *error)
 {
 	int bad = ferror(out);
 
 	if (out == stdout ? fflush(out) : fclose(out))
 		bad = 1;
 	if (bad)
-		die("cannot write '%s': %s", path ? path : "standard output", strerror(errno));
+		return fail(path ? path : "standard output", errno ? errno : EIO, error);
+	return 0;
 }
 
-void output_redirect(const char *path)
+int output_redirect(const char *path, struct error *error)
 {
-	if (is_stdout(path))
-		return;
-	refuse_database(path);
+	int result = is_stdout(path) ? 0 : refuse_database(path, error);
+
+	if (result || is_stdout(path))
+		return result;
 	if (!freopen(path, "we", stdout))
-		die("cannot write '%s': %s", path, strerror(errno));
+		return fail(path, errno, error);
 	redirected = path;
+	return 0;
 }
 
 const char *output_name(void)

@@ -7,12 +7,14 @@
 
 #include <stdio.h>
 
-/* NULL and "-" are standard output. Dies when the file cannot be written. */
-FILE *output_open(const char *path);
-void output_close(FILE *out, const char *path);
+#include "viewer/error.h"
+
+/* NULL and "-" are standard output. -EEXIST: the file is SQLite's. */
+int output_open(const char *path, FILE **ret_out, struct error *error);
+int output_close(FILE *out, const char *path, struct error *error);
 
 /* Standard output becomes `path` until the process ends; NULL and "-" change nothing. */
-void output_redirect(const char *path);
+int output_redirect(const char *path, struct error *error);
 /* What standard output is called in a message: the redirected path or "standard output". */
 const char *output_name(void);
 

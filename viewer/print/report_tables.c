@@ -3,12 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
-#include "viewer/model/db.h"
+#include "viewer/memory.h"
+#include "viewer/model/lists.h"
 #include "viewer/print/format.h"
+#include "viewer/print/stack.h"
 
-#define OF_RUN "(SELECT process_id FROM processes WHERE run_id = ?1)"
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
+
+/* The table of an opened query's rows; `result` is what opening it returned. */
+static int rows_table(int result, struct rows *rows, void *row, const struct column *columns,
+		      size_t count, struct table **ret_table, struct error *error)
+{
+	struct table *table;
+
+	if (result)
+		return result;
+	table = table_new_of(columns, count, rows->fields);
+	result = table_fill(table, rows, row, error);
+	if (result)
+		table_free(table);
+	else
+		*ret_table = table;
+	return result;
+}
+#define ROWS_TABLE(result, row, columns) \
+	rows_table(result, &rows, row, columns, COUNT_OF(columns), ret_table, error)
 
 static const struct column process_columns[] = {
 	{ "process_id", "Process", CELL_PLAIN, COLUMN_DATA },
@@ -33,76 +52,16 @@ static const struct column process_columns[] = {
 	{ "title", "Title", CELL_TEXT, COLUMN_DATA },
 	{ "forked", "Forked", CELL_PLAIN, COLUMN_DATA },
 	{ "unrecorded_reason", "Reason", CELL_TEXT, COLUMN_DATA },
-	{ "command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
+	{ "short_command", "Command", CELL_TEXT, COLUMN_FLEX | COLUMN_SCREEN },
 };
 
-static void number_cell(struct table *table, sqlite3_stmt *row, int column)
+int processes_table(struct db *db, const struct run *run, int64_t most, struct table **ret_table,
+		    struct error *error)
 {
-	if (sqlite3_column_type(row, column) == SQLITE_NULL)
-		table_null(table);
-	else
-		table_number(table, sqlite3_column_int64(row, column));
-}
+	struct process_row row;
+	struct rows rows;
 
-static void text_cell(struct table *table, sqlite3_stmt *row, int column)
-{
-	if (sqlite3_column_type(row, column) == SQLITE_NULL)
-		table_null(table);
-	else
-		table_text(table, column_string(row, column));
-}
-
-/* "0", "SIGKILL", "exec", "running" */
-static const char *process_end(sqlite3_stmt *row, int ending, int code, int signal_column)
-{
-	const char *text = column_string(row, ending);
-	int64_t number = column_number(row, signal_column, 0);
-	const char *name = number > 0 ? sigabbrev_np((int)number) : NULL;
-	static char ring[32];
-
-	if (number > 0) {
-		snprintf(ring, sizeof(ring), "SIG%s", name ? name : format_plain(number));
-		return ring;
-	}
-	if (!strcmp(text, "exited"))
-		return format_plain(column_number(row, code, 0));
-	return text;
-}
-
-struct table *processes_table(sqlite3 *db, const struct run *run, int64_t most)
-{
-	struct table *table = table_new(process_columns, COUNT_OF(process_columns));
-	sqlite3_stmt *row =
-		db_query(db,
-			 "SELECT process_id, pid, parent_process_id, started_ns, ended_ns - "
-			 "started_ns, ending, "
-			 "exit_code, exit_signal, events, lost_events, allocations, "
-			 "allocated_bytes, peak_bytes, "
-			 "peak_ns, live_blocks, live_bytes, executable, command, "
-			 "title, forked, unrecorded_reason, coalesce(title, command) "
-			 "FROM processes WHERE process_id IN (SELECT process_id FROM processes "
-			 "WHERE run_id = ?1 AND (NOT ?2 OR unrecorded_reason IS NULL) "
-			 "ORDER BY allocations DESC, process_id LIMIT iif(?2, ?2, -1)) "
-			 "ORDER BY started_ns, process_id",
-			 "ii", run->run_id, most);
-
-	while (db_next(row)) {
-		for (int i = 0; i < 5; i++)
-			number_cell(table, row, i);
-		table_text(table, column_string(row, 5));
-		number_cell(table, row, 6);
-		number_cell(table, row, 7);
-		table_text(table, process_end(row, 5, 6, 7));
-		for (int i = 8; i < 16; i++)
-			number_cell(table, row, i);
-		table_text(table, column_string(row, 16));
-		table_text(table, column_string(row, 17));
-		text_cell(table, row, 18);
-		number_cell(table, row, 19);
-		text_cell(table, row, 20);
-		table_text(table, command_short(column_string(row, 21)));
-	}
-	return table;
+	return ROWS_TABLE(processes_open(&rows, db, run, most, error), &row, process_columns);
 }
 
 static const struct column unrecorded_columns[] = {
@@ -110,29 +69,17 @@ static const struct column unrecorded_columns[] = {
 	{ "started_ns", "Began", CELL_DURATION, 0 },
 	{ "duration_ns", "Took", CELL_DURATION, 0 },
 	{ "end", "End", CELL_TEXT, 0 },
-	{ "command", "Command", CELL_TEXT, COLUMN_FLEX },
+	{ "short_command", "Command", CELL_TEXT, COLUMN_FLEX },
 	{ "unrecorded_reason", "Reason", CELL_TEXT, COLUMN_FLEX },
 };
 
-struct table *unrecorded_table(sqlite3 *db, const struct run *run, int64_t most)
+int unrecorded_table(struct db *db, const struct run *run, int64_t most, struct table **ret_table,
+		     struct error *error)
 {
-	struct table *table = table_new(unrecorded_columns, COUNT_OF(unrecorded_columns));
-	sqlite3_stmt *row =
-		db_query(db,
-			 "SELECT pid, started_ns, ended_ns - started_ns, ending, exit_code, "
-			 "exit_signal, command, unrecorded_reason FROM processes "
-			 "WHERE run_id = ?1 AND unrecorded_reason IS NOT NULL "
-			 "ORDER BY started_ns, process_id LIMIT ?2",
-			 "ii", run->run_id, most);
+	struct process_row row;
+	struct rows rows;
 
-	while (db_next(row)) {
-		for (int i = 0; i < 3; i++)
-			number_cell(table, row, i);
-		table_text(table, process_end(row, 3, 4, 5));
-		table_text(table, command_short(column_string(row, 6)));
-		table_text(table, column_string(row, 7));
-	}
-	return table;
+	return ROWS_TABLE(unrecorded_open(&rows, db, run, most, error), &row, unrecorded_columns);
 }
 
 static const struct column thread_columns[] = {
@@ -151,25 +98,13 @@ static const struct column thread_columns[] = {
 	{ "freed_bytes", "Freed", CELL_BYTES, 0 },
 };
 
-struct table *threads_table(sqlite3 *db, const struct run *run, int64_t most)
+int threads_table(struct db *db, const struct run *run, int64_t most, struct table **ret_table,
+		  struct error *error)
 {
-	struct table *table = table_new(thread_columns, COUNT_OF(thread_columns));
-	sqlite3_stmt *row = db_query(
-		db,
-		"SELECT thread_id, process_id, number, tid, name, started_ns, ended_ns, events, "
-		"lost_events, allocations, allocated_bytes, frees, freed_bytes FROM threads "
-		"WHERE process_id IN " OF_RUN
-		" ORDER BY allocations DESC, thread_id LIMIT iif(?2, ?2, -1)",
-		"ii", run->run_id, most);
+	struct thread_row row;
+	struct rows rows;
 
-	while (db_next(row))
-		for (int i = 0; i < 13; i++) {
-			if (i == 4)
-				table_text(table, column_string(row, i));
-			else
-				number_cell(table, row, i);
-		}
-	return table;
+	return ROWS_TABLE(threads_open(&rows, db, run, most, error), &row, thread_columns);
 }
 
 static const struct column size_columns[] = {
@@ -180,21 +115,12 @@ static const struct column size_columns[] = {
 	{ "live_bytes", "Live", CELL_BYTES, 0 },
 };
 
-struct table *sizes_table(sqlite3 *db, const struct run *run)
+int sizes_table(struct db *db, const struct run *run, struct table **ret_table, struct error *error)
 {
-	struct table *table = table_new(size_columns, COUNT_OF(size_columns));
-	sqlite3_stmt *row =
-		db_query(db,
-			 "SELECT up_to_bytes, total(allocations), total(allocated_bytes), "
-			 "total(live_blocks), "
-			 "total(live_bytes) FROM size_histogram WHERE process_id IN " OF_RUN
-			 " GROUP BY up_to_bytes ORDER BY up_to_bytes",
-			 "i", run->run_id);
+	struct size_row row;
+	struct rows rows;
 
-	while (db_next(row))
-		for (int i = 0; i < 5; i++)
-			table_number(table, sqlite3_column_int64(row, i));
-	return table;
+	return ROWS_TABLE(sizes_open(&rows, db, run, error), &row, size_columns);
 }
 
 static const struct column cut_columns[] = {
@@ -203,21 +129,74 @@ static const struct column cut_columns[] = {
 	{ "stacks", "Stacks", CELL_COUNT, 0 },
 };
 
-struct table *stack_cuts_table(sqlite3 *db, const struct run *run)
+int stack_cuts_table(struct db *db, const struct run *run, struct table **ret_table,
+		     struct error *error)
 {
-	struct table *table = table_new(cut_columns, COUNT_OF(cut_columns));
-	sqlite3_stmt *row = db_query(db,
-				     "SELECT process_id, reason, stacks FROM stack_cuts "
-				     "WHERE process_id IN " OF_RUN " ORDER BY 1, 3 DESC",
-				     "i", run->run_id);
+	struct stack_cut_row row;
+	struct rows rows;
 
-	while (db_next(row)) {
-		table_number(table, sqlite3_column_int64(row, 0));
-		table_text(table, column_string(row, 1));
-		table_number(table, sqlite3_column_int64(row, 2));
-	}
-	return table;
+	return ROWS_TABLE(stack_cuts_open(&rows, db, run, error), &row, cut_columns);
 }
+
+static const struct column gap_columns[] = {
+	{ "pid", "Process", CELL_PLAIN, 0 },
+	{ "process_id", "process_id", CELL_PLAIN, COLUMN_DATA },
+	{ "from_ns", "From", CELL_DURATION, 0 },
+	{ "to_ns", "To", CELL_DURATION, 0 },
+	{ "known_blocks", "Blocks before", CELL_COUNT, 0 },
+	{ "known_bytes", "known_bytes", CELL_BYTES, COLUMN_DATA },
+	{ "kept_blocks", "Still live", CELL_COUNT, 0 },
+	{ "kept_bytes", "kept_bytes", CELL_BYTES, COLUMN_DATA },
+	{ "listed_blocks", "Blocks after", CELL_COUNT, 0 },
+	{ "listed_bytes", "Bytes after", CELL_BYTES, 0 },
+	{ "complete", "complete", CELL_PLAIN, COLUMN_DATA },
+	{ "list", "List", CELL_TEXT, COLUMN_SCREEN },
+};
+
+int gaps_table(struct db *db, const struct run *run, int64_t most, struct table **ret_table,
+	       struct error *error)
+{
+	struct gap_row row;
+	struct rows rows;
+
+	return ROWS_TABLE(gaps_open(&rows, db, run, most, error), &row, gap_columns);
+}
+
+#define BAR_WIDTH 16
+#define BAR_BYTES (BAR_WIDTH * 3 + 8)
+
+static void bar_draw(char bar[BAR_BYTES], int64_t part, int64_t whole)
+{
+	static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
+	int64_t steps = whole ? (part * BAR_WIDTH * 8 + whole / 2) / whole : 0;
+
+	*bar = '\0';
+	for (int64_t i = 0; i < steps / 8; i++)
+		strcat(bar, "█");
+	strcat(bar, eighths[steps % 8]);
+}
+
+/* Sizes from above the band before it to `up_to_bytes`. */
+struct band_row {
+	int64_t up_to_bytes, allocations, allocated_bytes, live_bytes;
+	double share;
+	char size_text[32];
+	char bar_text[BAR_BYTES];
+	const char *size, *bar;
+};
+
+#define BAND(member, type)                                                    \
+	{                                                                     \
+#member, type, offsetof(struct band_row, member), ROW_DERIVED \
+	}
+
+static const struct row_field band_fields[] = { BAND(size, ROW_TEXT),
+						BAND(bar, ROW_TEXT),
+						BAND(share, ROW_REAL),
+						BAND(allocations, ROW_NUMBER),
+						BAND(allocated_bytes, ROW_NUMBER),
+						BAND(live_bytes, ROW_NUMBER),
+						ROW_END };
 
 static const struct column band_columns[] = {
 	{ "size", "Size", CELL_TEXT, 0 },
@@ -228,63 +207,66 @@ static const struct column band_columns[] = {
 	{ "live_bytes", "Still live", CELL_BYTES, 0 },
 };
 
-#define BAR_WIDTH 16
+#define BANDS 13
 
-static void bar_cell(struct table *table, int64_t part, int64_t whole)
+static int bands_sum(struct db *db, const struct run *run, struct band_row bands[BANDS],
+		     struct error *error)
 {
-	static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
-	int64_t steps = whole ? (part * BAR_WIDTH * 8 + whole / 2) / whole : 0;
-	char bar[BAR_WIDTH * 3 + 8] = "";
+	struct size_row size;
+	struct rows rows;
+	int result = sizes_open(&rows, db, run, error);
 
-	for (int64_t i = 0; i < steps / 8; i++)
-		strcat(bar, "█");
-	strcat(bar, eighths[steps % 8]);
-	table_text(table, bar);
-}
-
-struct table *size_bands_table(sqlite3 *db, const struct run *run)
-{
-	static const int64_t bands[] = { 0,    16,   32,    64,	    128,     256,      512,
-					 1024, 4096, 32768, 262144, 2097152, INT64_MAX };
-	enum { BANDS = COUNT_OF(bands) };
-	int64_t sums[BANDS][3] = { { 0 } }, most = 0, all = 0;
-	struct table *table = table_new(band_columns, COUNT_OF(band_columns));
-	sqlite3_stmt *row = db_query(db,
-				     "SELECT up_to_bytes, allocations, allocated_bytes, live_bytes "
-				     "FROM size_histogram WHERE process_id IN " OF_RUN,
-				     "i", run->run_id);
-
-	while (db_next(row)) {
+	while (!result && (result = rows_next(&rows, &size, error)) > 0) {
 		size_t band = 0;
 
-		while (bands[band] < sqlite3_column_int64(row, 0))
+		while (bands[band].up_to_bytes < size.up_to_bytes)
 			band++;
-		for (int i = 0; i < 3; i++)
-			sums[band][i] += sqlite3_column_int64(row, 1 + i);
-		all += sqlite3_column_int64(row, 1);
+		bands[band].allocations += size.allocations;
+		bands[band].allocated_bytes += size.allocated_bytes;
+		bands[band].live_bytes += size.live_bytes;
+		result = 0;
 	}
-	for (size_t i = 0; i < BANDS; i++)
-		most = sums[i][0] > most ? sums[i][0] : most;
-	for (size_t i = 0; i < BANDS; i++) {
-		char *size;
+	return result;
+}
 
-		if (!sums[i][0])
-			continue;
-		if (i == 0)
-			size = must_copy("0 B");
-		else if (i == BANDS - 1)
-			size = must_print("over %s", format_bytes(bands[i - 1]));
-		else
-			size = must_print("up to %s", format_bytes(bands[i]));
-		table_text(table, size);
-		free(size);
-		table_number(table, sums[i][0]);
-		table_real(table, all ? (double)sums[i][0] / (double)all : 0);
-		bar_cell(table, sums[i][0], most);
-		table_number(table, sums[i][1]);
-		table_number(table, sums[i][2]);
+int size_bands_table(struct db *db, const struct run *run, struct table **ret_table,
+		     struct error *error)
+{
+	static const int64_t limits[BANDS] = { 0,    16,   32,	  64,	  128,	   256,	     512,
+					       1024, 4096, 32768, 262144, 2097152, INT64_MAX };
+	struct band_row bands[BANDS] = { 0 };
+	int64_t most = 0, all = 0;
+	struct table *table;
+	int result;
+
+	for (size_t i = 0; i < BANDS; i++)
+		bands[i].up_to_bytes = limits[i];
+	result = bands_sum(db, run, bands, error);
+	if (result)
+		return result;
+	for (size_t i = 0; i < BANDS; i++) {
+		most = bands[i].allocations > most ? bands[i].allocations : most;
+		all += bands[i].allocations;
 	}
-	return table;
+	table = table_new_of(band_columns, COUNT_OF(band_columns), band_fields);
+	for (size_t i = 0; i < BANDS; i++) {
+		struct band_row *band = &bands[i];
+
+		if (!band->allocations)
+			continue;
+		snprintf(band->size_text, sizeof(band->size_text), "%s%s",
+			 i == 0		  ? ""
+			 : i == BANDS - 1 ? "over "
+					  : "up to ",
+			 format_bytes(limits[i == BANDS - 1 ? i - 1 : i]));
+		band->size = band->size_text;
+		band->share = all ? (double)band->allocations / (double)all : 0;
+		bar_draw(band->bar_text, band->allocations, most);
+		band->bar = band->bar_text;
+		table_row(table, band);
+	}
+	*ret_table = table;
+	return 0;
 }
 
 static const struct column site_columns[] = {
@@ -307,46 +289,40 @@ static const struct column site_columns[] = {
 
 struct table *sites_table(const struct profile *profile, const struct site *sites, size_t count)
 {
-	struct table *table = table_new(site_columns, COUNT_OF(site_columns));
+	struct table *table = table_new_of(site_columns, COUNT_OF(site_columns), site_fields);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct frame *frame = &profile->frames[sites[i].frame];
+		struct site_row row;
 
-		table_text(table, sites[i].text);
-		table_text(table, frame->function);
-		table_text(table, frame->file);
-		if (frame->line > 0)
-			table_number(table, frame->line);
-		else
-			table_null(table);
-		table_number(table, sites[i].stacks);
-		table_number(table, sites[i].main_stack);
-		for (int metric = 0; metric < METRIC_COUNT; metric++)
-			table_number(table, sites[i].values[metric]);
+		site_row_fill(&row, profile, &sites[i], METRIC_ALLOCATED_BYTES);
+		table_row(table, &row);
 	}
 	return table;
 }
 
-#define SITE_COLUMNS(title, kind, second_title, second_kind)                        \
-	{                                                                           \
-		{ "value", title, kind, 0 }, { "share", "Share", CELL_PERCENT, 0 }, \
-			{ "second", second_title, second_kind, 0 },                 \
-		{                                                                   \
-			"site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME   \
-		}                                                                   \
+#define SITE_COLUMNS(name, title, kind, second, second_title, second_kind)        \
+	{                                                                         \
+		{ name, title, kind, 0 }, { "share", "Share", CELL_PERCENT, 0 },  \
+			{ second, second_title, second_kind, 0 },                 \
+		{                                                                 \
+			"site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME \
+		}                                                                 \
 	}
 
 const struct site_list site_lists[] = {
-	{ "Most bytes allocated", METRIC_ALLOCATED_BYTES, METRIC_ALLOCATIONS,
-	  SITE_COLUMNS("Bytes", CELL_BYTES, "Allocations", CELL_COUNT) },
-	{ "Most allocations", METRIC_ALLOCATIONS, METRIC_ALLOCATED_BYTES,
-	  SITE_COLUMNS("Allocations", CELL_COUNT, "Bytes", CELL_BYTES) },
-	{ "Live at the peak", METRIC_PEAK_BYTES, METRIC_PEAK_BLOCKS,
-	  SITE_COLUMNS("Bytes", CELL_BYTES, "Blocks", CELL_COUNT) },
-	{ "Never freed", METRIC_LIVE_BYTES, METRIC_LIVE_BLOCKS,
-	  SITE_COLUMNS("Bytes", CELL_BYTES, "Blocks", CELL_COUNT) },
+	{ "Most bytes allocated", METRIC_ALLOCATED_BYTES,
+	  SITE_COLUMNS("allocated_bytes", "Bytes", CELL_BYTES, "allocations", "Allocations",
+		       CELL_COUNT) },
+	{ "Most allocations", METRIC_ALLOCATIONS,
+	  SITE_COLUMNS("allocations", "Allocations", CELL_COUNT, "allocated_bytes", "Bytes",
+		       CELL_BYTES) },
+	{ "Live at the peak", METRIC_PEAK_BYTES,
+	  SITE_COLUMNS("peak_bytes", "Bytes", CELL_BYTES, "peak_blocks", "Blocks", CELL_COUNT) },
+	{ "Never freed", METRIC_LIVE_BYTES,
+	  SITE_COLUMNS("live_bytes", "Bytes", CELL_BYTES, "live_blocks", "Blocks", CELL_COUNT) },
 	{ "Temporary: freed before the thread allocated again", METRIC_TEMPORARY,
-	  METRIC_ALLOCATIONS, SITE_COLUMNS("Temporary", CELL_COUNT, "Allocations", CELL_COUNT) },
+	  SITE_COLUMNS("temporary", "Temporary", CELL_COUNT, "allocations", "Allocations",
+		       CELL_COUNT) },
 };
 const size_t site_list_count = COUNT_OF(site_lists);
 
@@ -358,19 +334,17 @@ struct table *site_list_table(const struct site_list *list, const struct profile
 	sites_sort(sites, count, list->metric);
 	if (!count || sites[0].values[list->metric] <= 0)
 		return NULL;
-	table = table_new(list->columns, COUNT_OF(list->columns));
+	table = table_new_of(list->columns, COUNT_OF(list->columns), site_fields);
 	for (size_t i = 0; i < count && (int64_t)i < most; i++) {
-		int64_t value = sites[i].values[list->metric];
-		int64_t sum = profile->sums[list->metric];
+		struct site_row row;
 
-		if (value <= 0)
+		if (sites[i].values[list->metric] <= 0)
 			break;
-		table_number(table, value);
-		table_real(table, sum ? (double)value / (double)sum : 0);
-		table_number(table, sites[i].values[list->second]);
-		table_text(table, sites[i].text);
+		site_row_fill(&row, profile, &sites[i], list->metric);
+		table_row(table, &row);
 		if (stacks) {
-			char *lines = stack_lines(profile, sites[i].main_stack, 8);
+			char *lines = stack_lines(profile, sites[i].main_stack, 8,
+						  terminal_width(stdout));
 
 			table_under(table, lines);
 			free(lines);

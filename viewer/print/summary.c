@@ -5,11 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "viewer/command/cli.h"
-#include "viewer/model/db.h"
+#include "viewer/memory.h"
+#include "viewer/model/lists.h"
 #include "viewer/print/format.h"
-#include "viewer/model/gaps.h"
-#include "viewer/print/table.h"
+#include "viewer/print/run_text.h"
+#include "viewer/print/shell.h"
+#include "viewer/print/text.h"
 
 static void line(FILE *out, const char *label, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -24,91 +25,42 @@ static void line(FILE *out, const char *label, const char *format, ...)
 	fputc('\n', out);
 }
 
-const char *lost_text(const struct run *run)
-{
-	static char text[64];
-
-	if (!run->lost_events)
-		return strcmp(run->state, "cut") == 0 ? "what came later is missing"
-		       : strcmp(run->state, "incomplete") == 0
-			       ? "some are missing; the report says why"
-			       : "none lost";
-	snprintf(text, sizeof(text), "%s lost", format_count(run->lost_events));
-	return text;
-}
-
-const char *shell_word(const char *word)
-{
-	static char quoted[512];
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789_-+=./,:@%";
-	char *to = quoted;
-
-	if (*word && strspn(word, plain) == strlen(word) && strlen(word) < sizeof(quoted))
-		return strcpy(quoted, word);
-	*to++ = '\'';
-	for (; *word && to < quoted + sizeof(quoted) - 8; word++) {
-		if (*word == '\'') {
-			memcpy(to, "'\\''", 4);
-			to += 4;
-		} else {
-			*to++ = *word;
-		}
-	}
-	*to++ = '\'';
-	*to = 0;
-	return quoted;
-}
-
-const char *database_option(const char *database)
-{
-	static char text[600];
-	const char *environment = getenv("HEAPTAPE_DB");
-
-	if (!database ||
-	    !strcmp(database, environment && *environment ? environment : "heaptape.db"))
-		return "";
-	snprintf(text, sizeof(text), " --db %s", shell_word(database));
-	return text;
-}
-
 #define UNRECORDED_TOLD 3
 
-static void unrecorded_lines(FILE *out, sqlite3 *db, const struct run *run)
+static int unrecorded_lines(FILE *out, struct db *db, const struct run *run, struct error *error)
 {
-	sqlite3_stmt *row = db_query(db,
-				     "SELECT count(*), command, unrecorded_reason FROM processes "
-				     "WHERE run_id = ? AND unrecorded_reason IS NOT NULL "
-				     "GROUP BY executable, unrecorded_reason ORDER BY 1 DESC",
-				     "i", run->run_id);
+	struct unrecorded_kind kind;
+	struct rows rows;
 	int64_t told = 0;
 	int lines = 0;
+	int result = unrecorded_kinds_open(&rows, db, run, error);
 
-	while (db_next(row)) {
-		int64_t count = column_number(row, 0, 0);
-		char *command;
+	while (!result && (result = rows_next(&rows, &kind, error)) > 0) {
+		char *command = text_fit(command_short(kind.command), 40, FIT_START);
 
-		if (lines == UNRECORDED_TOLD)
-			continue;
-		command = text_fit(command_short(column_string(row, 1)), 40, FIT_START);
-		line(out, lines++ ? "" : "unrecorded", "%s%s%s: %s", command,
-		     count > 1 ? ", processes like it: " : "", count > 1 ? format_count(count) : "",
-		     column_string(row, 2));
+		if (lines < UNRECORDED_TOLD) {
+			line(out, lines++ ? "" : "unrecorded", "%s%s%s: %s", command,
+			     kind.programs > 1 ? ", processes like it: " : "",
+			     kind.programs > 1 ? format_count(kind.programs) : "",
+			     kind.unrecorded_reason);
+			told += kind.programs;
+		}
 		free(command);
-		told += count;
+		result = 0;
 	}
-	if (told < run->unrecorded)
+	if (!result && told < run->unrecorded)
 		line(out, "", "and %s more; 'heaptape report' lists them",
 		     format_count(run->unrecorded - told));
+	return result;
 }
 
-void summary_print(FILE *out, sqlite3 *db, const struct run *run,
-		   const struct summary_context *context)
+int summary_print(FILE *out, struct db *db, const struct run *run,
+		  const struct summary_context *context, struct error *error)
 {
-	int width = terminal_width(out);
-	char *head = must_print("heaptape: run %s%s%s%s · %s", format_plain(run->run_id),
-				*run->label ? " '" : "", run->label, *run->label ? "'" : "",
-				run->command);
+	int width = terminal_width(out), result = 0;
+	char *head = memory_print("heaptape: run %s%s%s%s · %s", format_plain(run->run_id),
+				  *run->label ? " '" : "", run->label, *run->label ? "'" : "",
+				  run->command);
 	char *fitted = text_fit(head, width > 0 ? (size_t)width : 100, FIT_START);
 
 	/* On a terminal the program may have left the cursor anywhere. */
@@ -117,11 +69,11 @@ void summary_print(FILE *out, sqlite3 *db, const struct run *run,
 	fprintf(out, "%s%s%s\n", style_on(out, STYLE_BOLD), fitted, style_on(out, STYLE_OFF));
 	free(head);
 	free(fitted);
-	if (run_duration(run) == UNKNOWN)
-		line(out, "program", "%s", run_ending(run));
+	if (run->duration_ns == UNKNOWN)
+		line(out, "program", "%s", run_text_ending(run));
 	else
-		line(out, "program", "%s after %s", run_ending(run),
-		     format_duration(run_duration(run)));
+		line(out, "program", "%s after %s", run_text_ending(run),
+		     format_duration(run->duration_ns));
 	if (context->still_running)
 		line(out, "", "%s still running; the run goes on",
 		     format_plural(context->still_running, "process is", "processes are"));
@@ -130,17 +82,16 @@ void summary_print(FILE *out, sqlite3 *db, const struct run *run,
 		if (!run->unrecorded)
 			line(out, "", "%s",
 			     "the shim was not loaded, or could not reach the daemon");
-		unrecorded_lines(out, db, run);
-		return;
+		return unrecorded_lines(out, db, run, error);
 	}
 	if (run->processes > 1)
 		line(out, "processes", "%s%s", format_count(run->processes - run->execs),
 		     context->still_running
 			     ? ""
 			     : ", counted together; the peak is that of the largest");
-	if (gaps_nothing(run)) {
-		line(out, "recorded", "%s", gaps_nothing(run));
-		return;
+	if (run_text_nothing(run)) {
+		line(out, "recorded", "%s", run_text_nothing(run));
+		return 0;
 	}
 	line(out, "allocations", "%s, %s requested", format_count(run->allocations),
 	     format_bytes(run->allocated_bytes));
@@ -162,15 +113,17 @@ void summary_print(FILE *out, sqlite3 *db, const struct run *run,
 	     run->peak_rss_bytes ? ", resident set " : "",
 	     run->peak_rss_bytes ? format_bytes(run->peak_rss_bytes) : "");
 	line(out, "recorded", "%s events, %s%s%s%s", format_count(run->events),
-	     run->lost_events ? style_on(out, STYLE_WARN) : "", lost_text(run),
+	     run->lost_events ? style_on(out, STYLE_WARN) : "", run_text_lost(run),
 	     run->lost_events ? style_on(out, STYLE_OFF) : "",
 	     run->foreign_frees ? ", some frees of foreign blocks" : "");
 	if (run->foreign_symbols)
-		line(out, "", "%s", run_foreign(run));
+		line(out, "", "%s", run_text_foreign(run));
 	if (run->unrecorded)
-		unrecorded_lines(out, db, run);
-	if (gaps_text(run))
-		line(out, "gaps", "%s", gaps_text(run));
+		result = unrecorded_lines(out, db, run, error);
+	if (result)
+		return result;
+	if (run_text_gaps(run))
+		line(out, "gaps", "%s", run_text_gaps(run));
 	if (run->events)
 		line(out, "cost", "%s%s for the daemon; %.2f bytes stored per event (%s);",
 		     run->wait_ns ? "waited " : "no waiting",
@@ -179,5 +132,6 @@ void summary_print(FILE *out, sqlite3 *db, const struct run *run,
 		     format_bytes(run->chunk_bytes));
 	line(out, run->events ? "" : "cost", "this summary %s after the program's end",
 	     format_duration(context->summary_after_ns));
-	line(out, "next", "heaptape report%s%s", database_option(context->database), "");
+	line(out, "next", "heaptape report%s%s", shell_database_option(context->database), "");
+	return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * Tables: one description of the columns gives the aligned table for a terminal, JSON (an array of
- * objects with raw numbers) and CSV (raw numbers, a header line).
+ * objects with raw numbers) and CSV (raw numbers, a header line). A table of fields (model/rows.h) fills
+ * them by name.
  */
 #ifndef HEAPTAPE_VIEWER_PRINT_TABLE_H
 #define HEAPTAPE_VIEWER_PRINT_TABLE_H
@@ -9,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "viewer/model/rows.h"
 #include "viewer/print/json.h"
 
 enum cell_kind {
@@ -42,10 +44,18 @@ struct table;
 
 /* `columns` must outlive the table. */
 struct table *table_new(const struct column *columns, size_t count);
+/* A table whose columns are filled by the fields of the same names; a column without one aborts. */
+struct table *table_new_of(const struct column *columns, size_t count,
+			   const struct row_field *fields);
 void table_free(struct table *table);
 size_t table_rows(const struct table *table);
 
-/* The next cell, from left to right, row after row. */
+/* Adds a row of a table made by table_new_of(). UNKNOWN and NULL are cells that nothing is known of. */
+void table_row(struct table *table, const void *row);
+/* Adds all rows of a query; `row` is room for one. */
+int table_fill(struct table *table, struct rows *rows, void *row, struct error *error);
+
+/* The next cell, from left to right, row after row: for tables whose columns a query decides. */
 void table_text(struct table *table, const char *text); /* NULL: nothing known */
 void table_data(struct table *table, const char *text, size_t bytes);
 void table_number(struct table *table, int64_t number);
@@ -66,21 +76,11 @@ void table_csv(const struct table *table, FILE *out);
 void table_csv_rows(const struct table *table, FILE *out); /* without the header line */
 void table_json(const struct table *table, struct json *json, const char *key);
 
-/* What --json and --csv ask for, else the table. Returns STATUS_DONE. */
-int table_show(struct table *table, FILE *out);
+enum table_form { TABLE_SCREEN, TABLE_JSON, TABLE_CSV };
+void table_show(struct table *table, FILE *out, enum table_form form);
 
-/* Columns that text takes on a terminal. */
-size_t text_width(const char *text);
-/* Writes text as valid UTF-8, with U+FFFD for each byte that is not; with `no_controls` control
- * characters, which could steer a terminal, are written as '?'. */
-void text_write(FILE *out, const char *text, size_t bytes, bool no_controls);
-char *text_utf8(const char *text); /* a heap copy, valid UTF-8 */
-enum fit {
-	FIT_START, /* the start is kept */
-	FIT_END,
-	FIT_NAME /* of a function, and its place: arguments are folded, f<…>(…), then scopes left out */
-};
-/* A heap copy without control characters, shortened with … to `width` columns (0: no limit). */
-char *text_fit(const char *text, size_t width, enum fit fit);
+/* One row's columns as members of the innermost JSON object. */
+void columns_json(const struct column *columns, size_t count, const struct row_field *fields,
+		  const void *row, struct json *json);
 
 #endif

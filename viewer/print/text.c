@@ -1,11 +1,11 @@
-/* Text on a terminal: width, shortening, and nothing in it that could steer the terminal. */
-#include <stdbool.h>
+#include "viewer/print/text.h"
+
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
-#include "viewer/command/cli.h"
-#include "viewer/print/table.h"
+#include "viewer/memory.h"
 #include "viewer/utf8.h"
 
 /* Columns of the UTF-8 character of `length` bytes. */
@@ -61,12 +61,10 @@ char *text_utf8(const char *text)
 {
 	char *valid = NULL;
 	size_t bytes;
-	FILE *memory = open_memstream(&valid, &bytes);
+	FILE *memory = memory_stream(&valid, &bytes);
 
-	if (memory)
-		text_write(memory, text, strlen(text), false);
-	if (!memory || fclose(memory))
-		die("out of memory");
+	text_write(memory, text, strlen(text), false);
+	memory_stream_end(memory);
 	return valid;
 }
 
@@ -76,10 +74,8 @@ static char *text_clean(const char *text)
 {
 	char *clean = NULL;
 	size_t bytes;
-	FILE *memory = open_memstream(&clean, &bytes);
+	FILE *memory = memory_stream(&clean, &bytes);
 
-	if (!memory)
-		die("out of memory");
 	for (const char *at = text; *at;) {
 		size_t length = strcspn(at, "\n\t");
 
@@ -90,8 +86,7 @@ static char *text_clean(const char *text)
 			at++;
 		}
 	}
-	if (fclose(memory))
-		die("out of memory");
+	memory_stream_end(memory);
 	return clean;
 }
 
@@ -182,7 +177,7 @@ static char *fit_name(char *name, size_t width)
 	rest = end_within(name, width - 1);
 	if (strstr(rest, "::") && strstr(rest, "::")[2])
 		rest = strstr(rest, "::");
-	result = must_print(FOLDED "%s", rest);
+	result = memory_print(FOLDED "%s", rest);
 	free(name);
 	return result;
 }
@@ -196,10 +191,10 @@ char *text_fit(const char *text, size_t width, enum fit fit)
 	if (fit == FIT_NAME)
 		return fit_name(clean, width);
 	if (fit == FIT_END) {
-		result = must_print(FOLDED "%s", end_within(clean, width - 1));
+		result = memory_print(FOLDED "%s", end_within(clean, width - 1));
 	} else {
 		clean[bytes_within(clean, width - 1)] = '\0';
-		result = must_print("%s" FOLDED, clean);
+		result = memory_print("%s" FOLDED, clean);
 	}
 	free(clean);
 	return result;

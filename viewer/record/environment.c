@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
 
 void environment_init(struct environment *ret_environment)
 {
@@ -13,9 +13,9 @@ void environment_init(struct environment *ret_environment)
 	*ret_environment = (struct environment){ 0 };
 	while (environ[count])
 		count++;
-	ret_environment->all = must_alloc((count + 1) * sizeof(*ret_environment->all));
+	ret_environment->all = memory_alloc((count + 1) * sizeof(*ret_environment->all));
 	for (size_t i = 0; i < count; i++)
-		ret_environment->all[i] = must_copy(environ[i]);
+		ret_environment->all[i] = memory_copy(environ[i]);
 }
 
 void environment_set(struct environment *environment, const char *name, const char *value)
@@ -27,11 +27,11 @@ void environment_set(struct environment *environment, const char *name, const ch
 		count++;
 	if (!environment->all[count]) {
 		environment->all =
-			must_grow(environment->all, (count + 2) * sizeof(*environment->all));
+			memory_grow(environment->all, (count + 2) * sizeof(*environment->all));
 		environment->all[count] = environment->all[count + 1] = NULL;
 	}
 	free(environment->all[count]);
-	environment->all[count] = must_print("%s=%s", name, value);
+	environment->all[count] = memory_print("%s=%s", name, value);
 }
 
 void environment_unset(struct environment *environment, const char *name)
@@ -53,7 +53,7 @@ void environment_setting(struct environment *environment, const char *name, cons
 	environment_set(environment, name, value);
 	if (environment->setting_count < RUN_SETTINGS_MAX)
 		environment->settings[environment->setting_count++] =
-			must_print("%s=%s", name, value);
+			memory_print("%s=%s", name, value);
 }
 
 void environment_release(struct environment *environment)

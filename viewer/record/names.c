@@ -4,7 +4,7 @@
 
 #include "proto/event.pb-c.h"
 #include "proto/wire.h"
-#include "viewer/model/db.h"
+#include "viewer/model/rows.h"
 #include "viewer/record/link.h"
 
 #define WAIT_MS 4000
@@ -35,22 +35,35 @@ static int ask(const char *socket, int64_t run_id, int64_t started_at)
 	return -1;
 }
 
-void names_ask(sqlite3 *db)
+struct asked_row {
+	const char *socket;
+	int64_t run_id, started_at;
+};
+
+static const struct row_field asked_fields[] = {
+	{ "socket", ROW_TEXT, offsetof(struct asked_row, socket), 0 },
+	{ "run_id", ROW_COUNT, offsetof(struct asked_row, run_id), 0 },
+	{ "started_at", ROW_COUNT, offsetof(struct asked_row, started_at), 0 },
+	ROW_END
+};
+
+int names_ask(struct db *db, struct error *error)
 {
 	int fds[RUNS_MAX], count = 0;
-	sqlite3_stmt *run;
+	struct asked_row row;
+	struct rows rows;
+	int result = rows_open(&rows, db, asked_fields, 0, error,
+			       "SELECT socket, run_id, started_at FROM runs WHERE EXISTS "
+			       "(SELECT 1 FROM frames WHERE symbol_state = 'pending') "
+			       "ORDER BY run_id DESC LIMIT ?",
+			       "i", (int64_t)RUNS_MAX);
 
-	run = db_query(db,
-		       "SELECT socket, run_id, started_at FROM runs WHERE EXISTS "
-		       "(SELECT 1 FROM frames WHERE symbol_state = 'pending') "
-		       "ORDER BY run_id DESC LIMIT ?",
-		       "i", (int64_t)RUNS_MAX);
-	while (db_next(run)) {
-		int fd = ask(column_string(run, 0), sqlite3_column_int64(run, 1),
-			     sqlite3_column_int64(run, 2));
+	while (!result && (result = rows_next(&rows, &row, error)) > 0) {
+		int fd = ask(row.socket, row.run_id, row.started_at);
 
 		if (fd >= 0)
 			fds[count++] = fd;
+		result = 0;
 	}
 	while (count--) {
 		Heaptape__Frame *reply;
@@ -59,4 +72,5 @@ void names_ask(sqlite3 *db)
 			heaptape__frame__free_unpacked(reply, NULL);
 		close(fds[count]);
 	}
+	return result;
 }

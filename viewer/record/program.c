@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "proto/ring.h"
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
 
 static int program_check(const char *path)
 {
@@ -34,13 +34,13 @@ int program_find(const char *name, char **ret_path)
 	if (strchr(name, '/')) {
 		result = program_check(name);
 		if (!result)
-			*ret_path = must_copy(name);
+			*ret_path = memory_copy(name);
 		return result == -ENOTDIR ? -ENOENT : result;
 	}
 	for (list = list ? list : "/bin:/usr/bin"; list;) {
 		const char *end = strchrnul(list, ':');
-		char *path = end == list ? must_print("./%s", name)
-					 : must_print("%.*s/%s", (int)(end - list), list, name);
+		char *path = end == list ? memory_print("./%s", name)
+					 : memory_print("%.*s/%s", (int)(end - list), list, name);
 		int found = program_check(path);
 
 		if (!found) {
@@ -89,7 +89,7 @@ int program_exec(const char *path, char **argv, char **environment)
 		return -errno;
 	while (argv[count])
 		count++;
-	words = must_alloc((count + 3) * sizeof(*words));
+	words = memory_alloc((count + 3) * sizeof(*words));
 	words[0] = (char *)"sh";
 	words[1] = (char *)path;
 	for (size_t i = 1; i < count; i++)

@@ -2,123 +2,148 @@
  * heaptape sql --materialize: every event as plain rows, for SQLite clients that can load nothing.
  * Written in short transactions, so that a recording into the same file goes on meanwhile.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <unistd.h>
+#include <errno.h>
 
-#include "viewer/command/cli.h"
-#include "viewer/model/db.h"
-#include "viewer/print/format.h"
+#include "viewer/model/rows.h"
 #include "viewer/sql/sql.h"
 
 /* Chunks per transaction; a chunk has some 65,000 events. */
 #define CHUNKS_AT_ONCE 16
+/* Rows from one word of progress to the next. */
+#define PROGRESS_ROWS 262144
 
-static struct {
-	bool shown;
+struct progress {
+	void (*tell)(int64_t rows, int64_t expected);
 	int64_t rows, expected;
-} progress;
+};
 
 static void row_cb(void *context, int operation, const char *database, const char *table,
 		   sqlite3_int64 rowid)
 {
-	(void)context;
+	struct progress *progress = context;
+
 	(void)operation;
 	(void)database;
 	(void)table;
 	(void)rowid;
-	if (++progress.rows % 262144 == 0 && progress.shown)
-		fprintf(stderr, "\rheaptape: %s of about %s rows written ...",
-			format_short_count(progress.rows), format_short_count(progress.expected));
+	if (++progress->rows % PROGRESS_ROWS == 0)
+		progress->tell(progress->rows, progress->expected);
 }
 
-static bool failed(sqlite3 *db)
+static int exec(struct db *db, const char *sql, struct error *error)
 {
-	if (progress.shown)
-		fputs("\r\033[K", stderr);
-	complain("cannot write the plain tables: %s", sqlite3_errmsg(db));
-	sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-	return false;
-}
-
-static bool exec(sqlite3 *db, const char *sql)
-{
-	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+	if (sql && sqlite3_exec(db->connection, sql, NULL, NULL, NULL) == SQLITE_OK)
+		return 0;
+	return error_set(error, -EIO, "cannot write the plain tables: %s",
+			 sql ? sqlite3_errmsg(db->connection) : "out of memory");
 }
 
 /* Rows of one process with `time` from `from` to below `to`. */
-static bool copy_range(sqlite3 *db, const char *target, const char *source, const char *time,
-		       int64_t process_id, int64_t from, int64_t to)
+static int copy_range(struct db *db, const char *target, const char *source, const char *time,
+		      int64_t process_id, int64_t from, int64_t to, struct error *error)
 {
 	char *sql = sqlite3_mprintf("INSERT INTO %s SELECT * FROM %s WHERE process_id = %lld AND "
 				    "%s >= %lld AND %s < %lld",
 				    target, source, process_id, time, from, time, to);
-	bool good = sql && exec(db, "BEGIN IMMEDIATE") && exec(db, sql) && exec(db, "COMMIT");
+	int result = exec(db, "BEGIN IMMEDIATE", error);
 
+	if (!result)
+		result = exec(db, sql, error);
+	if (!result)
+		result = exec(db, "COMMIT", error);
+	if (result)
+		sqlite3_exec(db->connection, "ROLLBACK", NULL, NULL, NULL);
 	sqlite3_free(sql);
-	return good;
+	return result;
 }
 
-static bool copy_process(sqlite3 *db, const char *target, const char *source, const char *time,
-			 int64_t process_id)
+static int copy_process(struct db *db, const char *target, const char *source, const char *time,
+			int64_t process_id, struct error *error)
 {
-	sqlite3_stmt *bounds = db_query(
-		db,
+	static const struct row_field fields[] = { { "first_ns", ROW_COUNT, 0, 0 }, ROW_END };
+	int64_t from = INT64_MIN, to;
+	struct rows bounds;
+	int result = rows_open(
+		&bounds, db, fields, 0, error,
 		"SELECT first_ns FROM (SELECT first_ns, row_number() OVER (ORDER BY first_ns) AS n "
 		"FROM chunks WHERE process_id = ?) WHERE n > 1 AND n % ? = 1",
 		"ii", process_id, (int64_t)CHUNKS_AT_ONCE);
-	int64_t from = INT64_MIN;
-	bool good = true;
 
-	while (db_next(bounds)) {
-		int64_t to = sqlite3_column_int64(bounds, 0);
-
-		good = good && copy_range(db, target, source, time, process_id, from, to);
+	if (result)
+		return result;
+	while ((result = rows_next(&bounds, &to, error)) > 0) {
+		result = copy_range(db, target, source, time, process_id, from, to, error);
+		if (result)
+			break;
 		from = to;
 	}
-	return good && copy_range(db, target, source, time, process_id, from, INT64_MAX);
+	rows_close(&bounds);
+	if (result)
+		return result;
+	return copy_range(db, target, source, time, process_id, from, INT64_MAX, error);
 }
 
-static bool copy_all(sqlite3 *db, const char *target, const char *source, const char *time,
-		     int64_t run_id)
+static int copy_all(struct db *db, const char *target, const char *source, const char *time,
+		    int64_t run_id, struct error *error)
 {
+	static const struct row_field fields[] = { { "process_id", ROW_COUNT, 0, 0 }, ROW_END };
 	char *create = sqlite3_mprintf("CREATE TABLE IF NOT EXISTS %s AS SELECT * FROM %s LIMIT 0",
 				       target, source);
 	char *clear = sqlite3_mprintf("DELETE FROM %s WHERE %lld IN (0, run_id)", target, run_id);
-	sqlite3_stmt *process;
-	bool good = exec(db, create) && exec(db, clear);
+	struct rows processes;
+	int64_t process_id;
+	int result = exec(db, create, error);
 
+	if (!result)
+		result = exec(db, clear, error);
 	sqlite3_free(create);
 	sqlite3_free(clear);
-	process = db_query(db, "SELECT process_id FROM processes WHERE ?1 IN (0, run_id)", "i",
-			   run_id);
-	while (db_next(process))
-		good = good &&
-		       copy_process(db, target, source, time, sqlite3_column_int64(process, 0));
-	return good;
+	if (!result)
+		result = rows_open(&processes, db, fields, 0, error,
+				   "SELECT process_id FROM processes WHERE ?1 IN (0, run_id)", "i",
+				   run_id);
+	if (result)
+		return result;
+	while ((result = rows_next(&processes, &process_id, error)) > 0) {
+		result = copy_process(db, target, source, time, process_id, error);
+		if (result)
+			break;
+	}
+	rows_close(&processes);
+	return result;
 }
 
-bool sql_materialize(sqlite3 *db, int64_t run_id)
+static int count_rows(struct db *db, struct sql_materialized *ret_materialized, struct error *error)
 {
-	bool good;
+	struct sql_materialized counted;
+	int result = rows_number(&counted.events, db, error,
+				 "SELECT count(*) AS number FROM plain_events", "");
 
-	progress.shown = isatty(STDERR_FILENO);
-	progress.rows = 0;
-	progress.expected =
-		db_number(db, "SELECT total(events) * 1.5 FROM processes WHERE ?1 IN (0, run_id)",
-			  "i", run_id);
-	sqlite3_update_hook(db, row_cb, NULL);
-	good = copy_all(db, "plain_events", "events", "at_ns", run_id) &&
-	       copy_all(db, "plain_allocations", "allocations", "allocated_at_ns", run_id);
-	sqlite3_update_hook(db, NULL, NULL);
-	if (!good)
-		return failed(db);
-	if (progress.shown)
-		fputs("\r\033[K", stderr);
-	fprintf(stderr, "heaptape: plain_events holds %s, plain_allocations %s\n",
-		format_plural(db_number(db, "SELECT count(*) FROM plain_events", ""), "row",
-			      "rows"),
-		format_plural(db_number(db, "SELECT count(*) FROM plain_allocations", ""), "row",
-			      "rows"));
-	return true;
+	if (!result)
+		result = rows_number(&counted.allocations, db, error,
+				     "SELECT count(*) AS number FROM plain_allocations", "");
+	if (!result)
+		*ret_materialized = counted;
+	return result;
+}
+
+int sql_materialize(struct db *db, int64_t run_id, void (*progress)(int64_t rows, int64_t expected),
+		    struct sql_materialized *ret_materialized, struct error *error)
+{
+	struct progress context = { progress, 0, 0 };
+	int result = rows_number(&context.expected, db, error,
+				 "SELECT total(events) * 1.5 AS number FROM processes "
+				 "WHERE ?1 IN (0, run_id)",
+				 "i", run_id);
+
+	if (result)
+		return result;
+	if (progress)
+		sqlite3_update_hook(db->connection, row_cb, &context);
+	result = copy_all(db, "plain_events", "events", "at_ns", run_id, error);
+	if (!result)
+		result = copy_all(db, "plain_allocations", "allocations", "allocated_at_ns", run_id,
+				  error);
+	sqlite3_update_hook(db->connection, NULL, NULL);
+	return result ? result : count_rows(db, ret_materialized, error);
 }

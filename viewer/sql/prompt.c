@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/command/cli.h"
+#include "viewer/memory.h"
 #include "viewer/sql/sql.h"
 
 #define HISTORY_LINES 2000
@@ -48,7 +48,7 @@ static char *name_next(const char *word, int state)
 		sqlite3_bind_text(prompt.names, 1, word, -1, SQLITE_TRANSIENT);
 	}
 	if (sqlite3_step(prompt.names) == SQLITE_ROW)
-		return must_copy((const char *)sqlite3_column_text(prompt.names, 0));
+		return memory_copy((const char *)sqlite3_column_text(prompt.names, 0));
 	sqlite3_finalize(prompt.names);
 	prompt.names = NULL;
 	return NULL;
@@ -63,7 +63,7 @@ static char *dot_next(const char *word, int state)
 		prompt.dot = 0;
 	while ((name = sql_dot_name(prompt.dot++)))
 		if (!strncmp(name + 1, word, strlen(word)))
-			return must_copy(name + 1);
+			return memory_copy(name + 1);
 	return NULL;
 }
 
@@ -81,14 +81,14 @@ static char *history_path(void)
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 
 	if (state && *state == '/')
-		return must_print("%s/heaptape_history", state);
-	return home && *home == '/' ? must_print("%s/.heaptape_history", home) : NULL;
+		return memory_print("%s/heaptape_history", state);
+	return home && *home == '/' ? memory_print("%s/.heaptape_history", home) : NULL;
 }
 
 /* A statement is one entry, however many lines it had. */
 static void remember(const char *path, const char *statement)
 {
-	char *line = must_copy(statement);
+	char *line = memory_copy(statement);
 	size_t length = strlen(line);
 
 	while (length && strchr(" \t\n", line[length - 1]))
@@ -118,38 +118,41 @@ static char *line_read(const char *text, bool *ret_dropped)
 }
 
 /* Does the line, as a dot command or as one more of a statement; returns what is still open. */
-static char *line_take(struct sql_session *session, const char *history, char *statement,
-		       const char *line)
+static char *line_run(struct sql_session *session, const char *history, char *statement,
+		      const char *line, void (*report)(const struct error *error))
 {
+	struct error error;
 	char *longer;
 
 	if (!*statement && *line == '.') {
 		remember(history, line);
-		sql_dot(session, line);
+		if (sql_dot(session, line, &error))
+			report(&error);
 		return statement;
 	}
 	if (!*line && !*statement)
 		return statement;
-	longer = must_print("%s%s\n", statement, line);
+	longer = memory_print("%s%s\n", statement, line);
 	free(statement);
 	if (sqlite3_complete(longer)) {
 		remember(history, longer);
-		sql_run(session, longer);
+		if (sql_run(session, longer, &error))
+			report(&error);
 		*longer = 0;
 	}
 	return longer;
 }
 
-void sql_prompt(struct sql_session *session)
+void sql_prompt(struct sql_session *session, void (*report)(const struct error *error))
 {
-	char *history = history_path(), *statement = must_copy(""), *line = NULL;
+	char *history = history_path(), *statement = memory_copy(""), *line = NULL;
 	struct sigaction interrupt = { .sa_handler = interrupt_cb, .sa_flags = SA_RESTART };
 	struct sigaction before;
 	bool dropped = false;
 
 	printf("heaptape %s. SQL ends with a semicolon; .help, .tables, .schema, .quit\n",
 	       HEAPTAPE_VERSION);
-	prompt.db = session->db;
+	prompt.db = session->db->connection;
 	rl_readline_name = (char *)"heaptape";
 	rl_attempted_completion_function = complete_cb;
 	rl_basic_word_break_characters = " \t\n\"'(),;=<>+-*/|.";
@@ -165,7 +168,7 @@ void sql_prompt(struct sql_session *session)
 			puts("^C");
 			*statement = 0;
 		} else {
-			statement = line_take(session, history, statement, line);
+			statement = line_run(session, history, statement, line, report);
 		}
 		fflush(stdout);
 		free(line);

@@ -1,0 +1,17 @@
+/*
+ * Whose code a frame is: heaptape's own, the C and C++ runtime's, an allocator's, a library's, or none
+ * of these, the program's. The names that tell are rows of tables here.
+ */
+#ifndef HEAPTAPE_VIEWER_MODEL_ORIGIN_H
+#define HEAPTAPE_VIEWER_MODEL_ORIGIN_H
+
+#include <stdbool.h>
+
+bool origin_is_shim(const char *module_name);
+bool origin_is_runtime(const char *module_name);
+bool origin_is_made(const char *module_name);
+bool origin_is_allocator(const char *function);
+/* Code of the Rust library, of a crate somebody else wrote, of the C++ library's headers. */
+bool origin_is_library_file(const char *file);
+
+#endif
