@@ -233,7 +233,7 @@ static int run_fill(struct db *db, struct run *run, struct error *error)
 	for (size_t i = 0; i < sizeof(statements) / sizeof(*statements) && result >= 0; i++)
 		result = rows_one(run, db, run_fields, (int)statements[i].from, error,
 				  statements[i].sql, "i", run->run_id);
-	if (!result && !run->state)
+	if (result >= 0 && !run->state)
 		return error_set(error, -ENOENT, "there is no run %" PRId64 " in '%s'", run->run_id,
 				 db->path);
 	if (result >= 0)

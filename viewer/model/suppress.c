@@ -37,7 +37,7 @@ static int read_lines(FILE *file, const char *path, struct suppressions *suppres
 			result = error_set(error, -EINVAL, "%s:%zu: '%s' is not 'leak:PATTERN'",
 					   path, number, line + strspn(line, " \t"));
 	if (!result && ferror(file))
-		result = error_set(error, -EIO, "cannot read the suppressions '%s': %s", path,
+		result = error_set(error, -errno, "cannot read the suppressions '%s': %s", path,
 				   strerror(errno));
 	free(line);
 	return result;
