@@ -6,6 +6,7 @@
 
 #include "proto/store.h"
 #include "viewer/memory.h"
+#include "viewer/model/rows.h"
 #include "viewer/sql/sql.h"
 
 static int dot_tables(struct sql_session *session, const char *argument, struct error *error)
@@ -41,39 +42,39 @@ static bool schema_virtual(struct sql_session *session, const char *table)
 static int table_columns(struct sql_session *session, const char *table, struct error *error)
 {
 	char *query = sqlite3_mprintf("SELECT name, type FROM pragma_table_xinfo(%Q)", table);
-	sqlite3_stmt *row;
-	bool good =
-		sqlite3_prepare_v2(session->db->connection, query, -1, &row, NULL) == SQLITE_OK &&
-		sqlite3_step(row) == SQLITE_ROW;
-	int result;
+	int64_t columns = 0;
+	int result =
+		rows_number(&columns, session->db, error,
+			    "SELECT count(*) AS number FROM pragma_table_xinfo(?)", "s", table);
 
-	sqlite3_finalize(row);
-	result = good ? sql_run(session, query, error)
-		      : error_set(error, -ENOENT,
-				  "there is no table '%s'; .tables lists what there is", table);
+	if (!result && !columns)
+		result = error_set(error, -ENOENT,
+				   "there is no table '%s'; .tables lists what there is", table);
+	if (!result)
+		result = sql_run(session, query, error);
 	sqlite3_free(query);
 	return result;
 }
 
 static int dot_schema(struct sql_session *session, const char *argument, struct error *error)
 {
-	sqlite3 *connection = session->db->connection;
-	sqlite3_stmt *row;
+	static const struct row_field fields[] = { { "sql", ROW_TEXT, 0, 0 }, ROW_END };
+	struct rows rows;
+	const char *sql;
 	bool found = false;
-
-	if (sqlite3_prepare_v2(connection,
+	int result = rows_open(&rows, session->db, fields, 0, error,
 			       "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND "
 			       "(?1 = '' OR name = ?1 OR tbl_name = ?1) ORDER BY rowid",
-			       -1, &row, NULL) != SQLITE_OK)
-		return error_set(error, -EIO, "SQL: %s", sqlite3_errmsg(connection));
-	sqlite3_bind_text(row, 1, argument, -1, SQLITE_STATIC);
-	while (sqlite3_step(row) == SQLITE_ROW) {
-		fprintf(session->out, "%s;\n", (const char *)sqlite3_column_text(row, 0));
+			       "s", argument);
+
+	if (result)
+		return result;
+	while ((result = rows_next(&rows, &sql, error)) > 0) {
+		fprintf(session->out, "%s;\n", sql);
 		found = true;
 	}
-	sqlite3_finalize(row);
-	if (found || !*argument || schema_virtual(session, argument))
-		return 0;
+	if (result || found || !*argument || schema_virtual(session, argument))
+		return result;
 	return table_columns(session, argument, error);
 }
 

@@ -7,14 +7,15 @@
 #include <string.h>
 
 #include "viewer/memory.h"
+#include "viewer/model/rows.h"
 #include "viewer/sql/sql.h"
 
 #define HISTORY_LINES 2000
 
 /* The library that reads lines, and signals, know no arguments. */
 static struct {
-	sqlite3 *db;
-	sqlite3_stmt *names; /* what may complete a word, while the words are asked for */
+	struct db *db;
+	struct rows names; /* what may complete a word, while the words are asked for */
 	size_t dot;
 	sigjmp_buf again;
 	volatile sig_atomic_t reading;
@@ -25,7 +26,7 @@ static void interrupt_cb(int number)
 	(void)number;
 	if (prompt.reading)
 		siglongjmp(prompt.again, 1);
-	sqlite3_interrupt(prompt.db);
+	sqlite3_interrupt(prompt.db->connection);
 }
 
 static const char names_sql[] =
@@ -41,17 +42,16 @@ static const char names_sql[] =
 /* The next name that begins with the word; state 0: the first. */
 static char *name_next(const char *word, int state)
 {
+	static const struct row_field fields[] = { { "name", ROW_TEXT, 0, 0 }, ROW_END };
+	struct error ignored;
+	const char *name;
+
 	if (!state) {
-		sqlite3_finalize(prompt.names);
-		if (sqlite3_prepare_v2(prompt.db, names_sql, -1, &prompt.names, NULL) != SQLITE_OK)
+		rows_close(&prompt.names);
+		if (rows_open(&prompt.names, prompt.db, fields, 0, &ignored, names_sql, "s", word))
 			return NULL;
-		sqlite3_bind_text(prompt.names, 1, word, -1, SQLITE_TRANSIENT);
 	}
-	if (sqlite3_step(prompt.names) == SQLITE_ROW)
-		return memory_copy((const char *)sqlite3_column_text(prompt.names, 0));
-	sqlite3_finalize(prompt.names);
-	prompt.names = NULL;
-	return NULL;
+	return rows_next(&prompt.names, &name, &ignored) > 0 ? memory_copy(name) : NULL;
 }
 
 /* The same for lines that begin with a dot, which is not part of the word. */
@@ -152,7 +152,7 @@ void sql_prompt(struct sql_session *session, void (*report)(const struct error *
 
 	printf("heaptape %s. SQL ends with a semicolon; .help, .tables, .schema, .quit\n",
 	       HEAPTAPE_VERSION);
-	prompt.db = session->db->connection;
+	prompt.db = session->db;
 	rl_readline_name = (char *)"heaptape";
 	rl_attempted_completion_function = complete_cb;
 	rl_basic_word_break_characters = " \t\n\"'(),;=<>+-*/|.";

@@ -27,28 +27,34 @@
 /* Frees stored before their allocation (late events); they wait here for it. */
 #define EARLY_MOST (1 << 20)
 
+/* Name, declaration. */
+#define ALLOCATION_COLUMNS(ROW)                               \
+	ROW(RUN_ID, "run_id INTEGER")                         \
+	ROW(PROCESS_ID, "process_id INTEGER")                 \
+	ROW(THREAD_ID, "thread_id INTEGER")                   \
+	ROW(ADDRESS, "address INTEGER")                       \
+	ROW(SIZE_BYTES, "size_bytes INTEGER")                 \
+	ROW(USABLE_BYTES, "usable_bytes INTEGER")             \
+	ROW(STACK_ID, "stack_id INTEGER")                     \
+	ROW(ALLOCATED_AT_NS, "allocated_at_ns INTEGER")       \
+	ROW(FREED_AT_NS, "freed_at_ns INTEGER")               \
+	ROW(LIFETIME_NS, "lifetime_ns INTEGER")               \
+	ROW(FREED_BY_THREAD_ID, "freed_by_thread_id INTEGER") \
+	ROW(FREED_STACK_ID, "freed_stack_id INTEGER")         \
+	ROW(LISTED_AT_NS, "listed_at_ns INTEGER")
+
 enum allocation_column {
-	COLUMN_RUN_ID,
-	COLUMN_PROCESS_ID,
-	COLUMN_THREAD_ID,
-	COLUMN_ADDRESS,
-	COLUMN_SIZE_BYTES,
-	COLUMN_USABLE_BYTES,
-	COLUMN_STACK_ID,
-	COLUMN_ALLOCATED_AT_NS,
-	COLUMN_FREED_AT_NS,
-	COLUMN_LIFETIME_NS,
-	COLUMN_FREED_BY_THREAD_ID,
-	COLUMN_FREED_STACK_ID,
-	COLUMN_LISTED_AT_NS,
-	COLUMN_COUNT
+#define ROW(NAME, declaration) COLUMN_##NAME,
+	ALLOCATION_COLUMNS(ROW)
+#undef ROW
+		COLUMN_COUNT
 };
 
-static const char declaration_sql[] =
-	"CREATE TABLE allocations(run_id INTEGER, process_id INTEGER, thread_id INTEGER, "
-	"address INTEGER, size_bytes INTEGER, usable_bytes INTEGER, stack_id INTEGER, "
-	"allocated_at_ns INTEGER, freed_at_ns INTEGER, lifetime_ns INTEGER, "
-	"freed_by_thread_id INTEGER, freed_stack_id INTEGER, listed_at_ns INTEGER)";
+static const char declaration_sql[] = "CREATE TABLE allocations("
+#define ROW(NAME, declaration) declaration ","
+	ALLOCATION_COLUMNS(ROW)
+#undef ROW
+		"CHECK(1))";
 
 static const struct constraint_column pushed[] = {
 	{ COLUMN_RUN_ID, 0.2, 0.2, false },

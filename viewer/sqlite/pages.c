@@ -21,23 +21,30 @@
 /* More rows than this (1 TiB of heap) are a damaged record, not a heap. */
 #define PAGES_MOST (1ull << 28)
 
+/* Name, declaration. */
+#define PAGE_COLUMNS(ROW)                                 \
+	ROW(ADDRESS, "address INTEGER")                   \
+	ROW(SPAN_ADDRESS, "span_address INTEGER")         \
+	ROW(SPAN_PAGES, "span_pages INTEGER")             \
+	ROW(SIZE_CLASS_BYTES, "size_class_bytes INTEGER") \
+	ROW(LIVE_BLOCKS, "live_blocks INTEGER")           \
+	ROW(LIVE_BYTES, "live_bytes INTEGER")             \
+	ROW(STATE, "state TEXT")                          \
+	ROW(PROCESS_ID, "process_id INTEGER HIDDEN")      \
+	ROW(AT_NS, "at_ns INTEGER HIDDEN")
+
 enum page_column {
-	COLUMN_ADDRESS,
-	COLUMN_SPAN_ADDRESS,
-	COLUMN_SPAN_PAGES,
-	COLUMN_SIZE_CLASS_BYTES,
-	COLUMN_LIVE_BLOCKS,
-	COLUMN_LIVE_BYTES,
-	COLUMN_STATE,
-	COLUMN_PROCESS_ID,
-	COLUMN_AT_NS,
-	COLUMN_COUNT
+#define ROW(NAME, declaration) COLUMN_##NAME,
+	PAGE_COLUMNS(ROW)
+#undef ROW
+		COLUMN_COUNT
 };
 
-static const char declaration_sql[] =
-	"CREATE TABLE pages(address INTEGER, span_address INTEGER, span_pages INTEGER, "
-	"size_class_bytes INTEGER, live_blocks INTEGER, live_bytes INTEGER, state TEXT, "
-	"process_id INTEGER HIDDEN, at_ns INTEGER HIDDEN)";
+static const char declaration_sql[] = "CREATE TABLE pages("
+#define ROW(NAME, declaration) declaration ","
+	PAGE_COLUMNS(ROW)
+#undef ROW
+		"CHECK(1))";
 
 static const struct constraint_column pushed[] = {
 	{ COLUMN_PROCESS_ID, 0.1, 0.1, false },

@@ -7,18 +7,40 @@
 
 __thread uint64_t scan_chunks_opened;
 
-#define CHUNKS_SQL                                                                       \
-	"SELECT chunk_id, thread_low, thread_high, first_ns, last_ns, blob FROM chunks " \
-	"WHERE process_id = ?1 AND first_ns <= ?2 AND last_ns >= ?3 AND kinds & ?4 "     \
-	"AND stack_low <= ?5 AND stack_high >= ?6 AND address_low <= ?7 "                \
+/* The columns that are read of each table: one list is the query's and names their places. */
+#define PROCESS_ROW(COLUMN) COLUMN(process_id) COLUMN(run_id) COLUMN(peak_blocks)
+#define THREAD_ROW(COLUMN) COLUMN(number) COLUMN(thread_id)
+#define CHUNK_ROW(COLUMN) \
+	COLUMN(chunk_id)  \
+	COLUMN(thread_low) COLUMN(thread_high) COLUMN(first_ns) COLUMN(last_ns) COLUMN(blob)
+
+#define PLACE(name) PROCESS_##name,
+enum { PROCESS_ROW(PLACE) };
+#undef PLACE
+#define PLACE(name) THREAD_##name,
+enum { THREAD_ROW(PLACE) };
+#undef PLACE
+#define PLACE(name) CHUNK_##name,
+enum { CHUNK_ROW(PLACE) };
+#undef PLACE
+
+#define TEXT(name) #name ", "
+#define SELECT(row) "SELECT " row(TEXT) "NULL " /* a list ends without a comma */
+
+#define CHUNKS_SQL                                                                   \
+	SELECT(CHUNK_ROW)                                                            \
+	"FROM chunks "                                                               \
+	"WHERE process_id = ?1 AND first_ns <= ?2 AND last_ns >= ?3 AND kinds & ?4 " \
+	"AND stack_low <= ?5 AND stack_high >= ?6 AND address_low <= ?7 "            \
 	"AND address_high >= ?8 AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY "
 
 static const char *const statement_sql[SCAN_STATEMENTS] = {
-	[SCAN_PROCESSES] = "SELECT process_id, run_id, peak_blocks FROM processes "
-			   "WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
-			   "ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
-	[SCAN_THREADS] = "SELECT number, thread_id FROM threads WHERE process_id = ?1 "
-			 "ORDER BY number DESC",
+	[SCAN_PROCESSES] = SELECT(
+		PROCESS_ROW) "FROM processes "
+			     "WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
+			     "ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
+	[SCAN_THREADS] = SELECT(THREAD_ROW) "FROM threads WHERE process_id = ?1 "
+					    "ORDER BY number DESC",
 	[SCAN_CHUNKS] = CHUNKS_SQL "first_ns, chunk_id",
 	[SCAN_CHUNKS_LATEST_FIRST] = CHUNKS_SQL "last_ns DESC, chunk_id DESC",
 	[SCAN_GAPS] = "SELECT to_ns FROM gaps WHERE process_id = ?1 AND to_ns IS NOT NULL "
@@ -78,9 +100,9 @@ static int processes_load(struct scan *scan)
 			scan->processes = more;
 		}
 		scan->processes[scan->process_count++] =
-			(struct scan_process){ sqlite3_column_int64(list, 0),
-					       sqlite3_column_int64(list, 1),
-					       sqlite3_column_int64(list, 2) };
+			(struct scan_process){ sqlite3_column_int64(list, PROCESS_process_id),
+					       sqlite3_column_int64(list, PROCESS_run_id),
+					       sqlite3_column_int64(list, PROCESS_peak_blocks) };
 	}
 	if (rc != SQLITE_DONE)
 		fail_sqlite(scan, rc);
@@ -98,7 +120,7 @@ static int threads_load(struct scan *scan)
 		return fail_sqlite(scan, rc);
 	sqlite3_bind_int64(list, 1, scan->process.process_id);
 	while ((rc = sqlite3_step(list)) == SQLITE_ROW) {
-		int64_t number = sqlite3_column_int64(list, 0);
+		int64_t number = sqlite3_column_int64(list, THREAD_number);
 
 		if (number < 0 || number >= 1 << 24)
 			continue;
@@ -113,7 +135,7 @@ static int threads_load(struct scan *scan)
 			scan->thread_count = (unsigned)number + 1;
 			memset(ids, 0, (size_t)(number + 1) * 8);
 		}
-		scan->thread_ids[number] = sqlite3_column_int64(list, 1);
+		scan->thread_ids[number] = sqlite3_column_int64(list, THREAD_thread_id);
 	}
 	if (rc != SQLITE_DONE)
 		fail_sqlite(scan, rc);
@@ -205,8 +227,8 @@ void scan_release(struct scan *scan)
 /* Whether a thread of the wanted ids can have events in the current chunk. */
 static bool threads_match(const struct scan *scan)
 {
-	int64_t low = sqlite3_column_int64(scan->chunks, 1);
-	int64_t high = sqlite3_column_int64(scan->chunks, 2);
+	int64_t low = sqlite3_column_int64(scan->chunks, CHUNK_thread_low);
+	int64_t high = sqlite3_column_int64(scan->chunks, CHUNK_thread_high);
 
 	if (range_is_all(scan->filter.thread_id))
 		return true;
@@ -221,8 +243,8 @@ static bool threads_match(const struct scan *scan)
 int scan_decode_chunk(struct scan *scan, struct chunk_reader *reader,
 		      struct chunk_columns *ret_columns)
 {
-	const void *blob = sqlite3_column_blob(scan->chunks, 5);
-	int bytes = sqlite3_column_bytes(scan->chunks, 5);
+	const void *blob = sqlite3_column_blob(scan->chunks, CHUNK_blob);
+	int bytes = sqlite3_column_bytes(scan->chunks, CHUNK_blob);
 	int error;
 
 	scan->found = false;
@@ -277,9 +299,9 @@ int scan_find_chunk(struct scan *scan)
 	while (!scan->found && (rc = sqlite3_step(scan->chunks)) == SQLITE_ROW)
 		scan->found = threads_match(scan);
 	if (rc == SQLITE_ROW) {
-		scan->chunk_id = sqlite3_column_int64(scan->chunks, 0);
-		scan->chunk_first_ns = sqlite3_column_int64(scan->chunks, 3);
-		scan->chunk_last_ns = sqlite3_column_int64(scan->chunks, 4);
+		scan->chunk_id = sqlite3_column_int64(scan->chunks, CHUNK_chunk_id);
+		scan->chunk_first_ns = sqlite3_column_int64(scan->chunks, CHUNK_first_ns);
+		scan->chunk_last_ns = sqlite3_column_int64(scan->chunks, CHUNK_last_ns);
 		return rc;
 	}
 	scan->through = true;
