@@ -64,6 +64,17 @@ static int snapshot_of(struct db *db, int64_t run_id, const char *name, int64_t 
 			   "is", run_id, name);
 }
 
+int moment_is_taken(struct db *db, int64_t run_id, const char *label, bool *ret_taken,
+		    struct error *error)
+{
+	int64_t at_ns;
+	int result = snapshot_of(db, run_id, label, &at_ns, error);
+
+	if (!result)
+		*ret_taken = at_ns >= 0;
+	return result;
+}
+
 int moment_select(struct db *db, const struct run *run, const char *name, int64_t *ret_at_ns,
 		  struct error *error)
 {

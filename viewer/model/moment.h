@@ -20,6 +20,10 @@
 int moment_select(struct db *db, const struct run *run, const char *name, int64_t *ret_at_ns,
 		  struct error *error);
 
+/* Whether the run has a snapshot of that label. */
+int moment_is_taken(struct db *db, int64_t run_id, const char *label, bool *ret_taken,
+		    struct error *error);
+
 /* Whether `name` means a moment by itself, so that no snapshot may be called so. */
 bool moment_is_word(const char *name);
 

@@ -108,7 +108,7 @@ void launch_symbols(const char *database)
 	char **environment;
 	pid_t pid;
 
-	if (launch_installed("HEAPTAPE_DAEMON", "heaptaped", &program, &ignored))
+	if (launch_installed("HEAPTAPE_DAEMON", "heaptaped", &program, &ignored) || !program)
 		return;
 	environment = launch_daemon_environment();
 	posix_spawn_file_actions_init(&actions);
