@@ -6,15 +6,15 @@
 #include "viewer/command/commands.h"
 
 static const struct command *const commands[] = {
-	&command_run,	 &command_pause, &command_resume, &command_snapshot,
-	&command_report, &command_runs,	 &command_leaks,  &command_peak,
-	&command_flame,	 &command_diff,	 &command_sql,	  &command_export,
+#define ROW(name) &command_##name,
+	COMMANDS(ROW)
+#undef ROW
 };
-#define COMMANDS (sizeof(commands) / sizeof(*commands))
+#define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
 static const struct command *find_command(const char *name)
 {
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
 	return NULL;
@@ -41,7 +41,7 @@ static int unknown_command(const char *name)
 	const struct command *meant = NULL;
 	size_t least = 3;
 
-	for (size_t i = 0; i < COMMANDS && strlen(name) < 12; i++) {
+	for (size_t i = 0; i < COMMAND_COUNT && strlen(name) < 12; i++) {
 		size_t letters = difference(name, commands[i]->name);
 
 		if (letters < least) {
@@ -63,7 +63,7 @@ static int help(void)
 	     "  heaptape report                       what happened\n"
 	     "\n"
 	     "Commands:");
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
 	puts("  help      this page, or 'heaptape help COMMAND'\n"
 	     "\n"

@@ -1,20 +1,19 @@
-/* Every command of heaptape, one file each. */
+/* Every command of heaptape, one file each, in the order of the help. */
 #ifndef HEAPTAPE_VIEWER_COMMAND_COMMANDS_H
 #define HEAPTAPE_VIEWER_COMMAND_COMMANDS_H
 
 #include "viewer/command/cli.h"
 
-extern const struct command command_run;
-extern const struct command command_pause;
-extern const struct command command_resume;
-extern const struct command command_snapshot;
-extern const struct command command_report;
-extern const struct command command_runs;
-extern const struct command command_leaks;
-extern const struct command command_peak;
-extern const struct command command_flame;
-extern const struct command command_diff;
-extern const struct command command_sql;
-extern const struct command command_export;
+#define COMMANDS(ROW) \
+	ROW(run)      \
+	ROW(pause)    \
+	ROW(resume)   \
+	ROW(snapshot) \
+	ROW(report)   \
+	ROW(runs) ROW(leaks) ROW(peak) ROW(flame) ROW(diff) ROW(sql) ROW(export)
+
+#define ROW(name) extern const struct command command_##name;
+COMMANDS(ROW)
+#undef ROW
 
 #endif
