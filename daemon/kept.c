@@ -15,7 +15,6 @@
 
 #include "daemon/process.h"
 #include "daemon/run.h"
-#include "daemon/symbols.h"
 #include "proto/first_page.h"
 
 #define KEPT_MAX 512u
@@ -251,7 +250,7 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 {
 	const struct kept_offer *offer = find_offer(kept, process, first_page);
 	unsigned most = room();
-	struct kept_file *file;
+	struct symbols_held *file;
 	int fd;
 
 	if (module_id <= 0 || path[0] != '/' || !most)
@@ -274,7 +273,7 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 		file = &kept->files[kept->next++ % kept->count];
 		close(file->fd);
 	}
-	*file = (struct kept_file){ module_id, fd };
+	*file = (struct symbols_held){ module_id, fd };
 }
 
 void kept_clear(struct kept *kept)
@@ -295,20 +294,4 @@ bool kept_any(const struct kept *kept)
 		if (kept->offers[i].process)
 			return true;
 	return kept->count > 0;
-}
-
-char *kept_text(const struct kept *kept)
-{
-	char *text = NULL;
-	size_t bytes;
-	FILE *out = kept->count ? open_memstream(&text, &bytes) : NULL;
-
-	for (unsigned i = 0; out && i < kept->count; i++)
-		fprintf(out, "%s%lld=%d", i ? "," : "", (long long)kept->files[i].module_id,
-			kept->files[i].fd);
-	if (out && fclose(out) != 0) {
-		free(text);
-		text = NULL;
-	}
-	return text;
 }

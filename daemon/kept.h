@@ -9,13 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/symbols.h"
+
 struct process;
 struct mapping;
-
-struct kept_file {
-	int64_t module_id;
-	int fd;
-};
 
 /* A descriptor that a program has sent of a file it is about to load. */
 struct kept_offer {
@@ -27,7 +24,7 @@ struct kept_offer {
 #define KEPT_OFFERS 64
 
 struct kept {
-	struct kept_file *files;
+	struct symbols_held *files;
 	unsigned count, next; /* the next to be given up when there is no room */
 	struct kept_offer offers[KEPT_OFFERS];
 	unsigned next_offer; /* likewise */
@@ -56,8 +53,5 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 
 bool kept_any(const struct kept *kept);
 void kept_clear(struct kept *kept);
-
-/* "MODULE=DESCRIPTOR,..." for symbols_spawn(), malloced; NULL: nothing is kept. */
-char *kept_text(const struct kept *kept);
 
 #endif

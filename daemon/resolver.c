@@ -29,8 +29,9 @@ static void readable_cb(evutil_socket_t fd, short what, void *context);
 static void begin(struct resolver *resolver, int64_t run_id, bool low)
 {
 	struct server *server = resolver->server;
+	const struct kept *kept = &server->daemon.kept;
 	int error = symbols_spawn(server->options->db_path, run_id,
-				  low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL, &server->daemon.kept,
+				  low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL, kept->files, kept->count,
 				  &resolver->worker);
 
 	resolver->began_ns = resolver->heard_ns = clock_monotonic_ns();
@@ -223,13 +224,14 @@ void resolver_tick(struct resolver *resolver)
 
 void resolver_release(struct resolver *resolver)
 {
+	const struct kept *kept = &resolver->server->daemon.kept;
 	bool busy = resolver->worker.pid;
 
 	if (busy)
 		end(resolver, false);
 	symbols_store_release(&resolver->store);
 	if (busy)
-		symbols_spawn(resolver->server->options->db_path, 0, SYMBOLS_ALONE,
-			      &resolver->server->daemon.kept, &resolver->worker);
+		symbols_spawn(resolver->server->options->db_path, 0, SYMBOLS_ALONE, kept->files,
+			      kept->count, &resolver->worker);
 	resolver->worker.pid = 0;
 }

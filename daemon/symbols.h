@@ -56,7 +56,7 @@ typedef void symbols_progress_fn(void *context, uint64_t done, uint64_t total);
 /* Resolves the pending frames of `run_id` (0: of every run); blocks until done. The answers go into
  * `told`, with frames' ids in place of indexes, or, when that is NULL, into the database. Forks; so
  * call it where no other connection to the database is open in this process. */
-/* Files held open by who has started this process: "MODULE=DESCRIPTOR,..." (daemon/kept.h). */
+/* Files held open by who has started this process: "MODULE=DESCRIPTOR,...". */
 void symbols_keep(const char *text);
 
 int symbols_resolve(const char *db_path, int64_t run_id, unsigned flags, struct symbols_pipe *told,
@@ -75,10 +75,15 @@ enum symbols_how {
 	SYMBOLS_TELL,	 /* it tells the caller the answers: symbols_worker_read() */
 	SYMBOLS_TELL_LOW /* the same, at the lowest priority */
 };
-struct kept;
+/* A module's file that the caller holds open; the program inherits it. */
+struct symbols_held {
+	int64_t module_id;
+	int fd;
+};
 /* Gives the worker's pid and, unless ALONE, descriptor. Negative errno when it cannot. */
 int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
-		  const struct kept *kept, struct symbols_worker *ret_worker);
+		  const struct symbols_held *held, unsigned held_count,
+		  struct symbols_worker *ret_worker);
 
 /* Path and build id of the module row for a process's code outside of every module. */
 #define SYMBOLS_JIT_PREFIX "process-"

@@ -13,8 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/kept.h"
-
 /* What the daemon adds, with the files it keeps. */
 #define ALONE "--alone"
 #define TELL "--tell"
@@ -109,14 +107,31 @@ int symbols_main(int argc, char **argv)
 	return 0;
 }
 
+/* What symbols_keep() reads, malloced; NULL: no file is held. */
+static char *held_text(const struct symbols_held *held, unsigned count)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *out = count ? open_memstream(&text, &bytes) : NULL;
+
+	for (unsigned i = 0; out && i < count; i++)
+		fprintf(out, "%s%lld=%d", i ? "," : "", (long long)held[i].module_id, held[i].fd);
+	if (out && fclose(out) != 0) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
 int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
-		  const struct kept *kept, struct symbols_worker *ret_worker)
+		  const struct symbols_held *held, unsigned held_count,
+		  struct symbols_worker *ret_worker)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
 	char program[] = "heaptaped", option[] = SYMBOLS_OPTION, run[32];
-	char words[][8] = { ALONE, TELL, TELL_LOW }, *files = kept_text(kept);
+	char words[][8] = { ALONE, TELL, TELL_LOW }, *files = held_text(held, held_count);
 	char *db = strdup(db_path);
 	char *arguments[] = { program, option, db, run, words[how], files, NULL };
 	int ends[2] = { -1, -1 }, status;
@@ -135,9 +150,9 @@ int symbols_spawn(const char *db_path, int64_t run_id, enum symbols_how how,
 		posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	else
 		posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-	/* Copies of the kept files are inherited; anything else is closed on exec. */
-	for (unsigned i = 0; files && i < kept->count; i++)
-		posix_spawn_file_actions_adddup2(&actions, kept->files[i].fd, kept->files[i].fd);
+	/* Copies of the held files are inherited; anything else is closed on exec. */
+	for (unsigned i = 0; files && i < held_count; i++)
+		posix_spawn_file_actions_adddup2(&actions, held[i].fd, held[i].fd);
 	if (!files)
 		posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 	posix_spawnattr_init(&attributes);
