@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 struct process;
 struct mapping;

@@ -7,7 +7,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/server.h"
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 #include "proto/recorder.h"
 
 static const char help[] =

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 /* Nodes come in the order of their numbers, almost: when more than so many below one are still
  * missing it is nonsense, and memory is not spent on it. */

@@ -246,7 +246,7 @@ int process_module(struct process *process, const Heaptape__Module *message);
 int process_nodes(struct process *process, const Heaptape__StackNodes *message);
 /* Reads nodes from the shared memory; those outside of known modules only when `all`. */
 void process_read_nodes(struct process *process, bool all);
-/* Whether there is a map that names the process's own code (daemon/symbols.h), and since the latest
+/* Whether there is a map that names the process's own code (daemon/symbols/symbols.h), and since the latest
  * call it was written to or there is more such code. */
 bool process_jit_map_news(struct process *process);
 bool node_ready(const struct process *process, uint32_t node);

@@ -1,5 +1,5 @@
 /*
- * Names of functions are looked up by a program of its own (daemon/symbols.h), one at a time, and
+ * Names of functions are looked up by a program of its own (daemon/symbols/symbols.h), one at a time, and
  * written here as they come:
  *
  *   while programs run   at the lowest priority, some time after new places in the code were seen;
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 struct server;
 struct event;

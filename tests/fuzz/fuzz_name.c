@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/name.h"
+#include "daemon/symbols/name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/name.h"
+#include "daemon/symbols/name.h"
 
 #define CXX "_Z" /* any symbol of C++ */
 

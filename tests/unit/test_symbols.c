@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 #include "proto/store.h"
 
 #define NOINLINE __attribute__((noinline, noclone, noipa))

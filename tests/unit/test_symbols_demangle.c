@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 struct example {
 	const char *mangled, *expected; /* NULL: not mangled */

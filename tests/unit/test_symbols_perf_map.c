@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 static void test_lines(void **state)
 {

@@ -4,8 +4,8 @@
  * file, its separate debug file, .gnu_debugdata (the small table some distributions leave in
  * stripped files) and .dynsym; which files it may open is decided here.
  */
-#include "daemon/name.h"
-#include "daemon/symbols.h"
+#include "daemon/symbols/name.h"
+#include "daemon/symbols/symbols.h"
 
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>

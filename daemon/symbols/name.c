@@ -1,4 +1,4 @@
-#include "daemon/name.h"
+#include "daemon/symbols/name.h"
 
 #include <ctype.h>
 #include <stdbool.h>

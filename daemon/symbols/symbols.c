@@ -1,6 +1,6 @@
 /* Which frames need symbols, and where the answers go: the database side. */
 #include "proto/clock.h"
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #define DLANG_TEXT_MAX SYMBOL_NAME_MAX
 

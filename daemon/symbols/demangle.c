@@ -1,5 +1,5 @@
 /* Names as their programmers wrote them, from the names linkers use. */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <setjmp.h>
 #include <stdlib.h>

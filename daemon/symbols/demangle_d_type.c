@@ -1,5 +1,5 @@
 /* Types of D, and functions among them. */
-#include "daemon/demangle_d.h"
+#include "daemon/symbols/demangle_d.h"
 
 #include <ctype.h>
 #include <stdlib.h>

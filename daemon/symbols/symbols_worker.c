@@ -14,8 +14,8 @@
  *
  * What comes is checked: the child has read files that may be hostile.
  */
-#include "daemon/name.h"
-#include "daemon/symbols.h"
+#include "daemon/symbols/name.h"
+#include "daemon/symbols/symbols.h"
 
 #include <errno.h>
 #include <fcntl.h>

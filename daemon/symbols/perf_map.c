@@ -3,7 +3,7 @@
  * write for perf(1), a line for each piece of code: START SIZE name, numbers in hexadecimal. A
  * later line replaces an earlier one where they overlap.
  */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * them compressed, in memory. The unpacked sections lie behind the file's own bytes, and the copy's
  * section headers point there.
  */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <elf.h>
 #include <fcntl.h>

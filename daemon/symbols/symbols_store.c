@@ -1,5 +1,5 @@
 /* Where names end up: the rows of table frames. */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <string.h>
 

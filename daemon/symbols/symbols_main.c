@@ -1,5 +1,5 @@
 /* Symbol resolution as a program of its own, and how the daemon starts it. */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <errno.h>
 #include <fcntl.h>

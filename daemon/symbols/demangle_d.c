@@ -2,7 +2,7 @@
  * D names: _D, a qualified name whose functions carry the types of their parameters, and a type.
  * The grammar is the one of D's ABI; a Q points back to an identifier or a type already seen.
  */
-#include "daemon/demangle_d.h"
+#include "daemon/symbols/demangle_d.h"
 
 #include <ctype.h>
 #include <stdlib.h>

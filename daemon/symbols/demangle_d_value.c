@@ -1,5 +1,5 @@
 /* Values among the parameters of D templates. */
-#include "daemon/demangle_d.h"
+#include "daemon/symbols/demangle_d.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * own ranges (.debug_aranges is optional and some compilers leave it out); only units that cover
  * an address are read further, and of those only the functions that do.
  */
-#include "daemon/name.h"
-#include "daemon/symbols.h"
+#include "daemon/symbols/name.h"
+#include "daemon/symbols/symbols.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>

@@ -6,7 +6,7 @@
  * DWARF has no way up from a DIE, and often no quick way to the next one, so a unit's scopes are
  * listed once, in the order they lie in the file, when the first such name is asked for.
  */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>

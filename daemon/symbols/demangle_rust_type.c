@@ -1,5 +1,5 @@
 /* Paths and types of Rust's newer names. */
-#include "daemon/demangle_rust.h"
+#include "daemon/symbols/demangle_rust.h"
 
 #include <ctype.h>
 #include <string.h>

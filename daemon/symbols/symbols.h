@@ -99,7 +99,7 @@ enum symbol_state { SYMBOL_UNKNOWN, SYMBOL_NAME, SYMBOL_LINE };
 /*
  * Levels of inlining, the innermost first; NULL and 0: not known. Who reads modules gives the full name
  * and the symbol it comes from, if there is one; what symbols_worker_read() passes on has them all: see
- * daemon/name.h.
+ * daemon/symbols/name.h.
  */
 struct symbol_level {
 	const char *function; /* the full name; from a worker, the display name */

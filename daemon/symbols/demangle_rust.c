@@ -4,8 +4,8 @@
  * its own: paths, types, constants, and references back to text already seen. Hashes and crate
  * numbers are left out, so that a function has the same name in two builds of a program.
  */
-#include "daemon/demangle_rust.h"
-#include "daemon/symbols.h"
+#include "daemon/symbols/demangle_rust.h"
+#include "daemon/symbols/symbols.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Files that a traced program, or a debug link inside one of its files, has named. */
-#include "daemon/symbols.h"
+#include "daemon/symbols/symbols.h"
 
 #include <dlfcn.h>
 #include <elfutils/libdwelf.h>

@@ -1,5 +1,5 @@
 /* Constants among the generic parameters of Rust's newer names. */
-#include "daemon/demangle_rust.h"
+#include "daemon/symbols/demangle_rust.h"
 
 #include <ctype.h>
 #include <string.h>
