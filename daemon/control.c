@@ -14,95 +14,6 @@
 #define REPLY_PROCESSES_MAX 500u
 /* Events of a moment are in hand so long after it, whatever their threads do. */
 #define SETTLE_NS 20000000u
-/* Recording stays off so long at least, for calls that were being recorded as it went off. */
-#define OFF_LEAST_NS 300000000u
-
-bool control_dormant(char *const *settings, size_t count)
-{
-	static const char name[] = "HEAPTAPE_DORMANT=";
-	const size_t length = sizeof(name) - 1;
-
-	for (size_t i = 0; i < count; i++)
-		if (strncmp(settings[i], name, length) == 0)
-			return settings[i][length] && strcmp(settings[i] + length, "0") != 0;
-	return false;
-}
-
-static bool can_switch(const struct process *process)
-{
-	return process->ring.fd >= 0 && !process->cut && !process->ring.head.always_on;
-}
-
-/* The process is stopped (SIGSTOP, a debugger). */
-static bool is_stopped(const struct process *process)
-{
-	char path[64], text[512], *state;
-	FILE *file;
-	size_t got;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)process->peer_pid);
-	file = process->peer_pid > 0 ? fopen(path, "re") : NULL;
-	if (!file)
-		return false;
-	got = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[got] = '\0';
-	state = strrchr(text, ')');
-	return state && state[1] && (state[2] == 'T' || state[2] == 't');
-}
-
-/*
- * Every call that began before recording went off is over by now. Nothing in the process says so; but
- * a call takes no time to speak of, so enough time for the process to run is enough.
- */
-static bool has_settled(struct process *process)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	if (!process->off_ns)
-		return true; /* it was never on */
-	if (is_stopped(process))
-		process->off_ns = now;
-	return now - process->off_ns >= OFF_LEAST_NS;
-}
-
-/* Makes the process do as its run does. */
-static void follow(struct process *process)
-{
-	bool recording = process->run->recording;
-
-	if (!can_switch(process) || recording == process->recording)
-		return;
-	if (recording && (process->turn == RING_TURN_MAX || !has_settled(process)))
-		return;
-	process->recording = recording;
-	if (recording) {
-		ring_park(&process->ring);
-		gap_look(process);
-		process->turn++;
-	} else {
-		process->off_ns = clock_monotonic_ns();
-		gap_begin(process, process->off_ns - process->run->started_ns);
-	}
-	ring_control(&process->ring, process->turn << RING_CONTROL_TURN_SHIFT |
-					     (recording ? RING_CONTROL_RECORD : 0));
-}
-
-void control_new_process(struct process *process, const Heaptape__Hello *hello)
-{
-	process->recording = process->ring.fd >= 0
-				     ? process->ring.head.control & RING_CONTROL_RECORD
-				     : !control_dormant(hello->settings, hello->n_settings);
-	if (!process->recording)
-		gap_begin(process, clock_ns(&process->scale, hello->ticks));
-	follow(process);
-}
-
-void control_tick(struct daemon *daemon)
-{
-	for (struct process *p = daemon->processes; p; p = p->next)
-		follow(p);
-}
 
 static struct run *find_run(struct daemon *daemon, int64_t run_id)
 {
@@ -110,14 +21,6 @@ static struct run *find_run(struct daemon *daemon, int64_t run_id)
 		if (run->run_id == run_id)
 			return run;
 	return NULL;
-}
-
-static void switch_run(struct run *run, bool recording)
-{
-	run->recording = recording;
-	for (struct process *p = run->daemon->processes; p; p = p->next)
-		if (p->run == run)
-			follow(p);
 }
 
 /* -- replies -- */
@@ -138,27 +41,6 @@ static void refuse(struct peer *peer, const char *why)
 
 	message.error = (char *)why;
 	reply(peer, &message);
-}
-
-/* Whether all blocks that were live when the process was switched on are in hand. */
-static enum _Heaptape__RunControlState state_of(const struct process *process)
-{
-	const struct ring_head *head = &process->ring.head;
-
-	if (!can_switch(process))
-		return process->recording == process->run->recording
-			       ? HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS
-			       : HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_CANNOT;
-	if (process->recording != process->run->recording)
-		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS;
-	if (!process->recording || !process->turn)
-		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
-	if (head->begun_turn != process->turn)
-		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS;
-	if (head->listed_turn != process->turn || process->gap.turn != process->turn ||
-	    (process->gap.listed_blocks < head->listed_blocks && !process_lost_events(process)))
-		return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS;
-	return HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
 }
 
 static void answer(struct peer *peer, const struct run *run)
@@ -183,7 +65,7 @@ static void answer(struct peer *peer, const struct run *run)
 		heaptape__run_control_process__init(row);
 		row->process_id = (uint64_t)p->process_id;
 		row->pid = (uint32_t)p->pid;
-		row->state = asked ? p->snapshot_state : state_of(p);
+		row->state = asked ? p->snapshot_state : follow_state(p);
 		row->listed_blocks = p->gap.listed_blocks;
 		row->listed_bytes = p->gap.listed_bytes;
 		row->live_blocks = totals_live_blocks(&p->totals);
@@ -235,14 +117,14 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 	control->until_ns = control->began_ns + message->wait_ms * UINT64_C(1000000);
 	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
 		control->off_again = !run->recording;
-		switch_run(run, true);
+		follow_switch(run, true);
 		return 0;
 	}
 	/* What somebody says now counts, not what a snapshot would restore. */
 	for (struct peer *other = peer->server->peers; other; other = other->next)
 		if (other->state == PEER_CONTROL && other->control.run_id == run->run_id)
 			other->control.off_again = false;
-	switch_run(run, control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_RESUME);
+	follow_switch(run, control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_RESUME);
 	return 0;
 }
 
@@ -254,7 +136,7 @@ static bool somebody_waits(const struct run *run)
 
 		if (p->run != run)
 			continue;
-		state = state_of(p);
+		state = follow_state(p);
 		if (state == HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_WAITS ||
 		    state == HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_LISTS)
 			return true;
@@ -276,7 +158,7 @@ static void take_snapshot(struct peer *peer, struct run *run)
 		if (p->run != run)
 			continue;
 		process_poll(p);
-		p->snapshot_state = state_of(p);
+		p->snapshot_state = follow_state(p);
 		samples_add(p, p->last_ns > control->at_ns ? p->last_ns : control->at_ns);
 		chunks_show(p);
 		save_process(p, true);
@@ -299,9 +181,9 @@ static void take_snapshot(struct peer *peer, struct run *run)
 	}
 	control->stored = true;
 	if (control->off_again)
-		switch_run(run, false);
+		follow_switch(run, false);
 	if (stacks)
-		run->daemon->run_done(run->daemon, run->run_id, true);
+		run->daemon->calls->run_done(run->daemon, run->run_id, true);
 }
 
 /* Names are looked up, and the answer is that it is done, whatever came of it. */
@@ -363,5 +245,5 @@ void control_gone(struct peer *peer)
 	struct run *run = find_run(&peer->server->daemon, control->run_id);
 
 	if (run && control->off_again && !control->stored)
-		switch_run(run, false);
+		follow_switch(run, false);
 }

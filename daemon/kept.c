@@ -13,8 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/process.h"
-#include "daemon/run.h"
 #include "proto/first_page.h"
 
 #define KEPT_MAX 512u
@@ -36,13 +34,13 @@ static unsigned room(void)
 }
 
 /* The line of /proc/PID/maps about `start`: "LOW-HIGH ... NAME". */
-static FILE *maps_find(const struct process *process, uint64_t start, char **line, size_t *capacity)
+static FILE *maps_find(const struct kept_user *user, uint64_t start, char **line, size_t *capacity)
 {
 	char path[64];
 	FILE *maps;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)process->peer_pid);
-	maps = process->peer_pid > 0 ? fopen(path, "re") : NULL;
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)user->pid);
+	maps = user->pid > 0 ? fopen(path, "re") : NULL;
 	while (maps && getline(line, capacity, maps) > 0) {
 		char *end;
 		uint64_t low = strtoull(*line, &end, 16);
@@ -55,11 +53,11 @@ static FILE *maps_find(const struct process *process, uint64_t start, char **lin
 	return NULL;
 }
 
-void kept_kernel_name(const struct process *process, uint64_t start, char *ret, unsigned bytes)
+void kept_kernel_name(const struct kept_user *user, uint64_t start, char *ret, unsigned bytes)
 {
 	char *line = NULL, *name;
 	size_t capacity = 0;
-	FILE *maps = maps_find(process, start, &line, &capacity);
+	FILE *maps = maps_find(user, start, &line, &capacity);
 
 	ret[0] = '\0';
 	name = maps ? strchr(line, '/') : NULL;
@@ -93,15 +91,15 @@ static int regular(int fd)
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* `path` as the process sees it: it may have another root folder, or other mounts. */
-static int open_as(const struct process *process, const char *path)
+static int open_as(const struct kept_user *user, const char *path)
 {
 	struct open_how how = { .flags = OPEN_FLAGS, .resolve = RESOLVE_IN_ROOT };
 	char root[64];
 	struct stat theirs, ours;
 	int root_fd, fd;
 
-	snprintf(root, sizeof(root), "/proc/%d/root", (int)process->peer_pid);
-	if (process->peer_pid <= 0 || stat(root, &theirs) != 0 || stat("/", &ours) != 0 ||
+	snprintf(root, sizeof(root), "/proc/%d/root", (int)user->pid);
+	if (user->pid <= 0 || stat(root, &theirs) != 0 || stat("/", &ours) != 0 ||
 	    (theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino))
 		return symbols_open(path);
 	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -123,17 +121,16 @@ static int open_link(const char *link, const char *name)
 	return strcmp(target, name) == 0 ? regular(open(link, OPEN_FLAGS)) : -1;
 }
 
-static int open_mapped(const struct process *process, uint64_t start, const char *name)
+static int open_mapped(const struct kept_user *user, uint64_t start, const char *name)
 {
 	char *line = NULL, link[96];
 	size_t capacity = 0;
-	FILE *maps = maps_find(process, start, &line, &capacity);
+	FILE *maps = maps_find(user, start, &line, &capacity);
 	int fd = -1;
 
 	if (maps) {
 		line[strcspn(line, " ")] = '\0';
-		snprintf(link, sizeof(link), "/proc/%d/map_files/%.40s", (int)process->peer_pid,
-			 line);
+		snprintf(link, sizeof(link), "/proc/%d/map_files/%.40s", (int)user->pid, line);
 		fd = open_link(link, name); /* root may */
 		fclose(maps);
 	}
@@ -141,14 +138,14 @@ static int open_mapped(const struct process *process, uint64_t start, const char
 	return fd;
 }
 
-static int open_descriptor(const struct process *process, const char *name)
+static int open_descriptor(const struct kept_user *user, const char *name)
 {
 	char path[64], link[sizeof(path) + NAME_MAX + 2];
 	struct dirent *entry;
 	DIR *folder;
 	int fd = -1;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)process->peer_pid);
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)user->pid);
 	folder = opendir(path);
 	for (int i = 0; folder && fd < 0 && i < FDS_MAX && (entry = readdir(folder)); i++) {
 		snprintf(link, sizeof(link), "%s/%s", path, entry->d_name);
@@ -160,43 +157,43 @@ static int open_descriptor(const struct process *process, const char *name)
 }
 
 /* Of a file that has no name any more. */
-static int open_nameless(const struct process *process, uint64_t start, const char *name)
+static int open_nameless(const struct kept_user *user, uint64_t start, const char *name)
 {
 	char link[64];
 	int fd;
 
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)process->peer_pid);
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)user->pid);
 	fd = open_link(link, name);
 	if (fd < 0)
-		fd = open_mapped(process, start, name);
-	return fd < 0 ? open_descriptor(process, name) : fd;
+		fd = open_mapped(user, start, name);
+	return fd < 0 ? open_descriptor(user, name) : fd;
 }
 
-static int open_file(const struct process *process, const char *path, uint64_t start)
+static int open_file(const struct kept_user *user, const char *path, uint64_t start)
 {
 	char name[PATH_MAX + sizeof(deleted)];
-	int fd = strncmp(path, "/proc/", 6) != 0 ? open_as(process, path) : -1;
+	int fd = strncmp(path, "/proc/", 6) != 0 ? open_as(user, path) : -1;
 	struct stat status;
 
 	if (fd >= 0 && fstat(fd, &status) == 0 &&
 	    status.st_ctim.tv_sec * INT64_C(1000000000) + status.st_ctim.tv_nsec + FRESH_NS <
-		    (int64_t)process->run->started_at)
+		    (int64_t)user->started_at)
 		return fd;
-	kept_kernel_name(process, start, name, sizeof(name));
+	kept_kernel_name(user, start, name, sizeof(name));
 	if (!name[0] || (fd >= 0 && !is_deleted(name)))
 		return fd;
 	if (fd >= 0)
 		close(fd);
-	return is_deleted(name) ? open_nameless(process, start, name) : open_as(process, name);
+	return is_deleted(name) ? open_nameless(user, start, name) : open_as(user, name);
 }
 
 static void offer_release(struct kept_offer *offer)
 {
 	close(offer->fd);
-	offer->process = NULL;
+	offer->user = NULL;
 }
 
-void kept_offer(struct kept *kept, const struct process *process, int fd)
+void kept_offer(struct kept *kept, const struct kept_user *user, int fd)
 {
 	struct kept_offer *offer = &kept->offers[kept->next_offer % KEPT_OFFERS];
 	unsigned char page[FIRST_PAGE_BYTES] = { 0 };
@@ -208,26 +205,26 @@ void kept_offer(struct kept *kept, const struct process *process, int fd)
 		close(fd);
 		return;
 	}
-	if (offer->process)
+	if (offer->user)
 		offer_release(offer);
 	kept->next_offer++;
-	*offer = (struct kept_offer){ process, first_page_sum(page), fd };
+	*offer = (struct kept_offer){ user, first_page_sum(page), fd };
 }
 
 /* NULL: there is none. */
-static const struct kept_offer *find_offer(const struct kept *kept, const struct process *process,
+static const struct kept_offer *find_offer(const struct kept *kept, const struct kept_user *user,
 					   uint64_t first_page)
 {
 	for (unsigned i = 0; first_page && i < KEPT_OFFERS; i++)
-		if (kept->offers[i].process == process && kept->offers[i].first_page == first_page)
+		if (kept->offers[i].user == user && kept->offers[i].first_page == first_page)
 			return &kept->offers[i];
 	return NULL;
 }
 
-void kept_offer_name(const struct kept *kept, const struct process *process, uint64_t first_page,
+void kept_offer_name(const struct kept *kept, const struct kept_user *user, uint64_t first_page,
 		     char *ret, unsigned bytes)
 {
-	const struct kept_offer *offer = find_offer(kept, process, first_page);
+	const struct kept_offer *offer = find_offer(kept, user, first_page);
 	char link[64];
 	ssize_t got = 0;
 
@@ -238,17 +235,17 @@ void kept_offer_name(const struct kept *kept, const struct process *process, uin
 	ret[got > 0 ? got : 0] = '\0';
 }
 
-void kept_offers_end(struct kept *kept, const struct process *process)
+void kept_offers_end(struct kept *kept, const struct kept_user *user)
 {
 	for (unsigned i = 0; i < KEPT_OFFERS; i++)
-		if (kept->offers[i].process == process)
+		if (kept->offers[i].user == user)
 			offer_release(&kept->offers[i]);
 }
 
-void kept_add(struct kept *kept, const struct process *process, int64_t module_id, const char *path,
+void kept_add(struct kept *kept, const struct kept_user *user, int64_t module_id, const char *path,
 	      uint64_t start, uint64_t first_page)
 {
-	const struct kept_offer *offer = find_offer(kept, process, first_page);
+	const struct kept_offer *offer = find_offer(kept, user, first_page);
 	unsigned most = room();
 	struct symbols_held *file;
 	int fd;
@@ -264,7 +261,7 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 		return;
 	fd = offer ? fcntl(offer->fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd < 0)
-		fd = open_file(process, path, start);
+		fd = open_file(user, path, start);
 	if (fd < 0)
 		return;
 	if (kept->count < most) {
@@ -279,7 +276,7 @@ void kept_add(struct kept *kept, const struct process *process, int64_t module_i
 void kept_clear(struct kept *kept)
 {
 	for (unsigned i = 0; i < KEPT_OFFERS; i++)
-		if (kept->offers[i].process)
+		if (kept->offers[i].user)
 			offer_release(&kept->offers[i]);
 	for (unsigned i = 0; i < kept->count; i++)
 		close(kept->files[i].fd);
@@ -291,7 +288,7 @@ void kept_clear(struct kept *kept)
 bool kept_any(const struct kept *kept)
 {
 	for (unsigned i = 0; i < KEPT_OFFERS; i++)
-		if (kept->offers[i].process)
+		if (kept->offers[i].user)
 			return true;
 	return kept->count > 0;
 }

@@ -8,15 +8,19 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "daemon/symbols/symbols.h"
 
-struct process;
-struct mapping;
+/* Of a process, what is needed to find its files; its address says which process it is. */
+struct kept_user {
+	pid_t pid;	     /* as the kernel calls it here; 0 unknown */
+	uint64_t started_at; /* its run; nanoseconds since 1970 */
+};
 
 /* A descriptor that a program has sent of a file it is about to load. */
 struct kept_offer {
-	const struct process *process; /* NULL: none */
+	const struct kept_user *user; /* NULL: none */
 	uint64_t first_page;
 	int fd;
 };
@@ -34,21 +38,21 @@ struct kept {
 
 /* What the kernel calls the file mapped at `start`, in `ret`; "" unknown. A file that is not at that
  * place any more has KEPT_DELETED behind it. */
-void kept_kernel_name(const struct process *process, uint64_t start, char *ret, unsigned bytes);
+void kept_kernel_name(const struct kept_user *user, uint64_t start, char *ret, unsigned bytes);
 
 /* Takes over a descriptor, of whatever kind. */
-void kept_offer(struct kept *kept, const struct process *process, int fd);
+void kept_offer(struct kept *kept, const struct kept_user *user, int fd);
 
 /* What was offered and begins so: its name as the kernel calls it, as above. */
-void kept_offer_name(const struct kept *kept, const struct process *process, uint64_t first_page,
+void kept_offer_name(const struct kept *kept, const struct kept_user *user, uint64_t first_page,
 		     char *ret, unsigned bytes);
 
 /* What the process has offered and did not come to use. */
-void kept_offers_end(struct kept *kept, const struct process *process);
+void kept_offers_end(struct kept *kept, const struct kept_user *user);
 
 /* Holds on to the module's file, if it can be had: what was offered and begins with that page, or what is
  * at its path. */
-void kept_add(struct kept *kept, const struct process *process, int64_t module_id, const char *path,
+void kept_add(struct kept *kept, const struct kept_user *user, int64_t module_id, const char *path,
 	      uint64_t start, uint64_t first_page);
 
 bool kept_any(const struct kept *kept);

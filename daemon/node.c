@@ -98,10 +98,10 @@ int process_module(struct process *process, const Heaptape__Module *message)
 		snprintf(build_id + 2 * i, 3, "%02x", message->build_id.data[i]);
 	/* By a descriptor's number nobody would know it, nor find it. */
 	if (strncmp(path, "/proc/", 6) == 0) {
-		kept_kernel_name(process, message->start, name, sizeof(name));
+		kept_kernel_name(&process->kept_user, message->start, name, sizeof(name));
 		if (!name[0]) /* it is over */
-			kept_offer_name(&process->daemon->kept, process, message->first_page, name,
-					sizeof(name));
+			kept_offer_name(&process->daemon->kept, &process->kept_user,
+					message->first_page, name, sizeof(name));
 		if (name[0] && strstr(name, KEPT_DELETED))
 			*strstr(name, KEPT_DELETED) = '\0';
 		path = name[0] ? name : path;
@@ -109,7 +109,7 @@ int process_module(struct process *process, const Heaptape__Module *message)
 	module_id = stacks_module(&process->daemon->stacks, path, build_id);
 	if (module_id < 0)
 		module_id = 0;
-	kept_add(&process->daemon->kept, process, module_id, path, message->start,
+	kept_add(&process->daemon->kept, &process->kept_user, module_id, path, message->start,
 		 message->first_page);
 	for (at = process->mapping_count; at && mappings[at - 1].start > message->start; at--)
 		mappings[at] = mappings[at - 1];

@@ -15,7 +15,6 @@
 #include "daemon/frame.h"
 #include "daemon/pace.h"
 #include "daemon/pidfd.h"
-#include "daemon/run.h"
 #include "daemon/server.h"
 #include "daemon/unrecorded.h"
 
@@ -79,8 +78,9 @@ static void send_run_reply(struct peer *peer, const struct run *run, const char 
 	peer_send(peer, &frame);
 }
 
-void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running)
+static void run_done(struct run_command *command, int64_t run_id, unsigned still_running)
 {
+	struct peer *peer = (struct peer *)((char *)command - offsetof(struct peer, command));
 	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
 	Heaptape__RunDone done = HEAPTAPE__RUN_DONE__INIT;
 
@@ -219,7 +219,6 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 	}
 	if (peer->process->ring.fd >= 0)
 		peer->passed_fd = -1; /* the process's now */
-	peer->process->peer = peer;
 	peer->process_id = peer->process->process_id;
 	peer->run = run;
 	peer->state = PEER_PROGRAM;
@@ -243,12 +242,12 @@ static int take_run_start(struct peer *peer, const Heaptape__RunStart *message)
 		send_run_reply(peer, NULL, text);
 		return -EPROTONOSUPPORT;
 	}
-	if (run_start(daemon, message, &peer->run) != 0) {
+	peer->command.done = run_done;
+	if (run_start(daemon, message, &peer->command, &peer->run) != 0) {
 		snprintf(text, sizeof(text), "%s", daemon->writer.error.text);
 		send_run_reply(peer, NULL, text[0] ? text : "out of memory");
 		return -EIO;
 	}
-	peer->run->command = peer;
 	peer->state = PEER_COMMAND;
 	send_run_reply(peer, peer->run, "");
 	return 0;
@@ -300,7 +299,7 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		return process_module(process, frame->module);
 	case HEAPTAPE__FRAME__BODY_MODULE_FILE:
 		if (peer->file_fd >= 0)
-			kept_offer(&process->daemon->kept, process, peer->file_fd);
+			kept_offer(&process->daemon->kept, &process->kept_user, peer->file_fd);
 		peer->file_fd = -1; /* the keeper's now */
 		return 0;
 	case HEAPTAPE__FRAME__BODY_THREAD_START:

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "daemon/process.h"
+#include "daemon/run.h"
 
 struct server;
 struct event;
@@ -62,6 +63,7 @@ struct peer {
 
 	struct process *process;
 	struct run *run;
+	struct run_command command; /* PEER_COMMAND */
 	struct control_request control;
 	struct unrecorded *unrecorded; /* PEER_UNRECORDED */
 
@@ -91,7 +93,5 @@ void peer_gone(struct peer *peer);
 
 /* Sends a frame without waiting; a peer that does not read what it is told is bad. */
 void peer_send(struct peer *peer, const Heaptape__Frame *frame);
-
-void peer_run_done(struct peer *peer, int64_t run_id, unsigned still_running);
 
 #endif

@@ -7,18 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/control.h"
 #include "daemon/pidfd.h"
 #include "daemon/run.h"
 #include "daemon/text.h"
-#include "daemon/title.h"
 #include "proto/image.h"
 
 #define FOREIGN_NOTES_MAX 64 /* of one process */
 
 static void process_free(struct process *process)
 {
-	kept_offers_end(&process->daemon->kept, process);
+	kept_offers_end(&process->daemon->kept, &process->kept_user);
 	merge_release(process);
 	chunks_release(process);
 	samples_release(process);
@@ -39,7 +37,8 @@ static int add_row(struct process *process, const Heaptape__Hello *hello)
 {
 	struct writer *writer = &process->daemon->writer;
 	sqlite3_stmt *add;
-	int64_t parent = run_parent(process->run, process, (pid_t)hello->parent_pid);
+	int64_t parent = run_parent(process->run, process->peer_pid, process->identity,
+				    (pid_t)hello->parent_pid);
 	char *command = text_command(hello->command, hello->n_command);
 	int error;
 
@@ -83,6 +82,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 	process->run = run;
 	process->pid = (pid_t)hello->pid;
 	process->peer_pid = peer_pid;
+	process->kept_user = (struct kept_user){ peer_pid, run->started_at };
 	process->pidfd = pidfd;
 	process->identity = pidfd_identity(pidfd);
 	process->ring.fd = -1;
@@ -115,7 +115,7 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 		process->unseen_ticks = 0;
 	}
 	samples_init(process);
-	title_init(process, hello);
+	title_init(&process->title, hello);
 	error = add_row(process, hello);
 	if (error) {
 		*ret_why = "the database cannot be written";
@@ -124,9 +124,17 @@ int process_new(struct daemon *daemon, struct run *run, const Heaptape__Hello *h
 	}
 	process->next = daemon->processes;
 	daemon->processes = process;
-	run_add_process(run, process);
+	run_add_process(run,
+			&(struct run_process){ .pid = process->pid,
+					       .peer_pid = process->peer_pid,
+					       .identity = process->identity,
+					       .process_id = process->process_id,
+					       .parent_process_id = process->parent_process_id,
+					       .running = true,
+					       .pidfd = -1 },
+			process->inherited_ticks != 0);
 	run->unrecorded += hello->unrecorded != 0;
-	control_new_process(process, hello);
+	follow_new_process(process, hello);
 	*ret_process = process;
 	return 0;
 fail:
@@ -325,6 +333,23 @@ void process_cut_all(struct daemon *daemon)
 	}
 }
 
+static void end_in_run(struct process *process, uint64_t ended_ns)
+{
+	struct run_ending ending = { .process_id = process->process_id,
+				     .pid = process->pid,
+				     .pidfd = process->pidfd,
+				     .how = process->how,
+				     .exit_code = process->exit_code,
+				     .ended_ns = ended_ns,
+				     .has_stacks = process->node_count > 1,
+				     .cut = process->cut,
+				     .lost = process_lost_events(process) != 0,
+				     .had_no_memory = process->ring.fd < 0 };
+
+	process->pidfd = -1;
+	run_end_process(process->run, &ending);
+}
+
 /* The last rows. On a full disk the small ones come first, and on their own. */
 static void save_last(struct process *process, uint64_t ended_ns)
 {
@@ -338,7 +363,7 @@ static void save_last(struct process *process, uint64_t ended_ns)
 			writer_retry(&daemon->writer);
 		}
 		save_process_row(process);
-		run_end_process(process->run, process, ended_ns);
+		end_in_run(process, ended_ns);
 		writer_commit(&daemon->writer);
 		snprintf(text, sizeof(text), "recording stopped: %s", daemon->writer.error.text);
 		writer_note(&daemon->writer, process->run->run_id, process->process_id,
@@ -352,7 +377,7 @@ static void save_last(struct process *process, uint64_t ended_ns)
 		return;
 	}
 	save_process(process, true);
-	run_end_process(process->run, process, ended_ns);
+	end_in_run(process, ended_ns);
 }
 
 void process_finish(struct process *process)

@@ -18,35 +18,12 @@
 
 #include "daemon/batch.h"
 #include "daemon/clock.h"
-#include "daemon/kept.h"
+#include "daemon/daemon.h"
 #include "daemon/ring.h"
 #include "daemon/spill.h"
-#include "daemon/stacks.h"
+#include "daemon/title.h"
 #include "daemon/totals.h"
-#include "daemon/writer.h"
 #include "proto/event.pb-c.h"
-
-struct run;
-struct peer;
-
-/* What all recordings share. */
-struct daemon {
-	struct writer writer;
-	struct stacks stacks;
-	struct kept kept; /* modules' files */
-	struct chunk_press *press;
-	struct process *processes; /* running */
-	struct run *runs;	   /* not ended */
-	struct thread *free_threads;
-	unsigned writers_in_use; /* chunk writers that hold events */
-	size_t pending_bytes;	 /* of all processes */
-	uint64_t failures_seen;	 /* of the writer */
-	bool private;		 /* of one command, and ends with it */
-	bool stopping;
-	const char *socket_path; /* absolute where that can be told */
-	/* The run's rows are final and committed. */
-	void (*run_done)(struct daemon *daemon, int64_t run_id, bool has_stacks);
-};
 
 #define THREAD_NAME_BYTES 64
 
@@ -132,11 +109,11 @@ struct process {
 	struct daemon *daemon;
 	struct process *next;
 	struct run *run;
-	struct peer *peer;
 
 	int64_t process_id, parent_process_id;
 	pid_t pid;	/* as it calls itself */
 	pid_t peer_pid; /* as the kernel calls it here; 0 unknown */
+	struct kept_user kept_user;
 	int pidfd;
 	uint64_t identity; /* as pidfd_identity() */
 	bool cycles;
@@ -172,7 +149,7 @@ struct process {
 	struct mapping *mappings; /* by start */
 	uint32_t mapping_count;
 	int64_t jit_module_id;
-	bool jit_news; /* frames were added to it */
+	bool jit_news;		      /* frames were added to it */
 	struct timespec jit_map_time; /* of the map that names its code, when it was checked */
 
 	uint64_t pending_events;
@@ -190,7 +167,7 @@ struct process {
 	uint32_t foreign_heaps;
 	struct totals totals;
 	struct samples samples;
-	uint64_t title_hash; /* of what it is called */
+	struct title title;
 	struct open_chunk chunk;
 	uint64_t last_ns; /* of the latest event taken */
 
@@ -277,6 +254,16 @@ void gap_look(struct process *process);
 /* A block was live; `kept`: it was recorded before. */
 void gap_listed(struct process *process, uint64_t size_bytes, bool kept);
 void gap_save(struct process *process);
+
+/* follow.c */
+/* One that has just said Hello begins as it began, then follows its run. */
+void follow_new_process(struct process *process, const Heaptape__Hello *hello);
+/* Regular work: processes that could not follow at once do so. */
+void follow_tick(struct daemon *daemon);
+/* The run is to be recorded from now on, or not. */
+void follow_switch(struct run *run, bool recording);
+/* Whether the process does so; and whether all blocks that were live when it was switched on are in hand. */
+enum _Heaptape__RunControlState follow_state(const struct process *process);
 
 /* samples.c */
 void samples_init(struct process *process);

@@ -10,9 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/control.h"
+#include "daemon/clock.h"
 #include "daemon/exit_status.h"
-#include "daemon/peer.h"
 #include "daemon/pidfd.h"
 #include "daemon/text.h"
 #include "proto/image.h"
@@ -30,10 +29,8 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 	sqlite3_stmt *add;
 	int error;
 
-	if (writer->failed) {
-		process_cut_all(run->daemon);
-		writer_retry(writer); /* perhaps there is room again */
-	}
+	if (writer->failed)
+		daemon_retry(run->daemon); /* perhaps there is room again */
 	if (writer_begin_soon(writer) != 0)
 		return -EIO;
 	gethostname(host, sizeof(host) - 1);
@@ -78,28 +75,41 @@ static void run_free(struct run *run)
 	free(run);
 }
 
-int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct run **ret_run)
+bool run_dormant(char *const *settings, size_t count)
+{
+	static const char name[] = "HEAPTAPE_DORMANT=";
+	const size_t length = sizeof(name) - 1;
+
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(settings[i], name, length) == 0)
+			return settings[i][length] && strcmp(settings[i] + length, "0") != 0;
+	return false;
+}
+
+int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct run_command *command,
+	      struct run **ret_run)
 {
 	struct run *run = run_new(daemon);
-	char *command = text_command(message->command, message->n_command);
+	char *words = text_command(message->command, message->n_command);
 	char *settings = text_lines(message->settings, message->n_settings);
 	int error = -ENOMEM;
 
-	if (!run || !command || !settings)
+	if (!run || !words || !settings)
 		goto out;
 	while (!(run->token & INT64_MAX))
 		if (getrandom(&run->token, sizeof(run->token), 0) < 0)
 			run->token = run->started_ns;
+	run->command = command;
 	run->token &= INT64_MAX; /* it travels as decimal text */
-	run->recording = !control_dormant(message->settings, message->n_settings);
-	error = add_row(run, message->label, command, message->cwd, settings);
+	run->recording = !run_dormant(message->settings, message->n_settings);
+	error = add_row(run, message->label, words, message->cwd, settings);
 	if (error)
 		goto out;
 	run->next = daemon->runs;
 	daemon->runs = run;
 	*ret_run = run;
 out:
-	free(command);
+	free(words);
 	free(settings);
 	if (error && run)
 		run_free(run);
@@ -138,7 +148,7 @@ int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct r
 	run->token =
 		hello->run_token; /* of a daemon that was killed, or made by the first process */
 	run->ended = true;	  /* nobody will say more */
-	run->recording = !control_dormant(hello->settings, hello->n_settings);
+	run->recording = !run_dormant(hello->settings, hello->n_settings);
 	error = add_row(run, "", *command ? command : hello->executable, "", settings);
 	if (error)
 		goto out;
@@ -190,16 +200,12 @@ void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost)
 	add_lost(run, process_id, lost, "programs that were started and could not be announced");
 }
 
-/* What a process was before it became what it is now; `process`: itself, where it is recorded. A number
- * that is used again is another process. */
-static struct run_process *find_former(struct run *run, const struct process *process,
-				       pid_t peer_pid, uint64_t identity)
+/* What a process was before it became what it is now. A number that is used again is another process. */
+static struct run_process *find_former(struct run *run, pid_t peer_pid, uint64_t identity)
 {
 	for (uint32_t i = run->process_count; i-- > 0;) {
 		struct run_process *former = &run->processes[i];
 
-		if (process && former->process == process)
-			continue;
 		if (former->identity ? former->identity == identity
 				     : peer_pid && former->peer_pid == peer_pid &&
 					       former->how == PROCESS_EXEC)
@@ -225,21 +231,15 @@ static bool remember(struct run *run, const struct run_process *process)
 	return true;
 }
 
-void run_add_process(struct run *run, struct process *process)
+void run_add_process(struct run *run, const struct run_process *process, bool forked)
 {
 	run->running++;
 	run->looked = false;
-	run->forks_seen += process->inherited_ticks != 0;
+	run->forks_seen += forked;
 	/* Nobody announces a run's first process. */
-	run->spawns_seen += process->inherited_ticks == 0 && run->process_count > 0 &&
-			    !find_former(run, process, process->peer_pid, process->identity);
-	remember(run, &(struct run_process){ .pid = process->pid,
-					     .peer_pid = process->peer_pid,
-					     .identity = process->identity,
-					     .process_id = process->process_id,
-					     .parent_process_id = process->parent_process_id,
-					     .process = process,
-					     .pidfd = -1 });
+	run->spawns_seen += !forked && run->process_count > 0 &&
+			    !find_former(run, process->peer_pid, process->identity);
+	remember(run, process);
 }
 
 static struct run_process *find(const struct run *run, pid_t pid)
@@ -320,10 +320,9 @@ static void remove_unrecorded(struct run *run, struct run_process *process)
 }
 
 /* The parent of what a process becomes now; its former program has ended by that. */
-static int64_t parent_of(struct run *run, const struct process *process, pid_t peer_pid,
-			 uint64_t identity, pid_t parent_pid)
+int64_t run_parent(struct run *run, pid_t peer_pid, uint64_t identity, pid_t parent_pid)
 {
-	struct run_process *former = find_former(run, process, peer_pid, identity);
+	struct run_process *former = find_former(run, peer_pid, identity);
 	int64_t parent = run_find_process(run, parent_pid);
 
 	if (!former)
@@ -332,16 +331,11 @@ static int64_t parent_of(struct run *run, const struct process *process, pid_t p
 	former->awaited = false;
 	if (is_still(former))
 		remove_unrecorded(run, former);
-	else if (!former->process)
+	else if (!former->running)
 		save_ending(run, former->process_id, end_of(run, former), PROCESS_EXEC, 0);
 	close_pidfd(former);
 	/* Its parent may be gone by now. */
 	return former->parent_process_id ? former->parent_process_id : parent;
-}
-
-int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid)
-{
-	return parent_of(run, process, process->peer_pid, process->identity, parent_pid);
 }
 
 /* Learns how processes ended that said nothing. False: of some that may still come to light. */
@@ -391,7 +385,7 @@ void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, co
 	run->looked = false;
 	run->quiet_ns = clock_monotonic_ns();
 	process.parent_process_id =
-		parent_of(run, NULL, peer_pid, process.identity, (pid_t)message->parent_pid);
+		run_parent(run, peer_pid, process.identity, (pid_t)message->parent_pid);
 	add = writer_statement(writer, SQL_UNRECORDED_ADD);
 	writer_bind(add, 1,
 		    (uint64_t[]){ (uint64_t)run->run_id, (uint64_t)process.parent_process_id,
@@ -419,45 +413,55 @@ void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, co
 	learn_endings(run);
 }
 
-void run_end_process(struct run *run, struct process *process, uint64_t ended_ns)
+/* The running process of that row. */
+static struct run_process *find_running(struct run *run, int64_t process_id)
 {
-	struct run_process *ended = NULL;
-	bool succeeded; /* by the program it has become */
+	for (uint32_t i = run->process_count; i-- > 0;)
+		if (run->processes[i].running && run->processes[i].process_id == process_id)
+			return &run->processes[i];
+	return NULL;
+}
 
-	for (uint32_t i = run->process_count; i-- > 0 && !ended;)
-		if (run->processes[i].process == process)
-			ended = &run->processes[i];
+void run_end_process(struct run *run, const struct run_ending *ending)
+{
+	struct run_process *ended = find_running(run, ending->process_id);
+	enum process_end how = ending->how;
+	int exit_code = ending->exit_code;
+	bool succeeded, goes_on; /* by the program it has become; or it may */
+
 	run->running--;
 	run->looked = false;
 	run->quiet_ns = clock_monotonic_ns();
-	run->has_stacks = run->has_stacks || process->node_count > 1;
-	if (process->cut || process->how == PROCESS_CUT)
+	run->has_stacks = run->has_stacks || ending->has_stacks;
+	if (ending->cut || how == PROCESS_CUT)
 		run->cut = true;
-	if (process_lost_events(process))
+	if (ending->lost)
 		run->lost = true;
-	if (process->ring.fd < 0 && process->how == PROCESS_VANISHED) {
+	if (ending->had_no_memory && how == PROCESS_VANISHED) {
 		run->lost = true;
 		writer_note(
-			&run->daemon->writer, run->run_id, process->process_id, ended_ns,
+			&run->daemon->writer, run->run_id, ending->process_id, ending->ended_ns,
 			"it shared no memory with heaptaped, so its last events are not recorded");
 	}
-	if (run->status_pid == process->pid && process->how == PROCESS_VANISHED) {
-		process->how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
-		process->exit_code = run->status_signal ? run->status_signal : run->status_code;
+	if (run->status_pid == ending->pid && how == PROCESS_VANISHED) {
+		how = run->status_signal ? PROCESS_SIGNALED : PROCESS_EXITED;
+		exit_code = run->status_signal ? run->status_signal : run->status_code;
 	}
-	if (ended && ended->how == PROCESS_EXEC && process->how == PROCESS_VANISHED)
-		process->how = PROCESS_EXEC;
-	save_ending(run, process->process_id, ended_ns, process->how, process->exit_code);
+	if (ended && ended->how == PROCESS_EXEC && how == PROCESS_VANISHED)
+		how = PROCESS_EXEC;
+	save_ending(run, ending->process_id, ending->ended_ns, how, exit_code);
+	succeeded = ended && ended->how == PROCESS_EXEC;
+	goes_on = ended && how != PROCESS_EXITED && !succeeded && !run->daemon->stopping;
+	if (!goes_on && ending->pidfd >= 0)
+		close(ending->pidfd);
 	if (!ended)
 		return;
-	succeeded = ended->how == PROCESS_EXEC;
-	ended->how = process->how;
-	ended->awaited = process->how == PROCESS_EXEC && process->exit_code && !succeeded;
-	ended->process = NULL;
-	ended->ended_ns = ended_ns;
-	if (process->how != PROCESS_EXITED && !succeeded && !run->daemon->stopping) {
-		ended->pidfd = process->pidfd;
-		process->pidfd = -1;
+	ended->how = how;
+	ended->awaited = how == PROCESS_EXEC && exit_code && !succeeded;
+	ended->running = false;
+	ended->ended_ns = ending->ended_ns;
+	if (goes_on) {
+		ended->pidfd = ending->pidfd;
 		learn_endings(run);
 	}
 }
@@ -519,8 +523,7 @@ static void leave(struct run *run)
 {
 	struct run **link = &run->daemon->runs;
 
-	if (run->daemon->run_done)
-		run->daemon->run_done(run->daemon, run->run_id, run->has_stacks);
+	run->daemon->calls->run_done(run->daemon, run->run_id, run->has_stacks);
 	while (*link != run)
 		link = &(*link)->next;
 	*link = run->next;
@@ -539,10 +542,8 @@ static void finish_again(struct run *run)
 		return;
 	run->retry_ns = clock_monotonic_ns() + RETRY_NS;
 	snprintf(why, sizeof(why), "recording stopped: %s", writer->error.text);
-	if (writer->failed) {
-		process_cut_all(run->daemon);
-		writer_retry(writer);
-	}
+	if (writer->failed)
+		daemon_retry(run->daemon);
 	if (writer_begin(writer) == 0 && recorder_end_run(writer->db, run->run_id, why) != 0)
 		writer_fail(writer, "write to");
 	if (run->status_pid) {
@@ -619,7 +620,7 @@ static void finish(struct run *run)
 	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
 	written = writer_run(&daemon->writer, end) == 0 && writer_commit(&daemon->writer) == 0;
 	if (run->command)
-		peer_run_done(run->command, run->run_id, 0);
+		run->command->done(run->command, run->run_id, 0);
 	run->command = NULL;
 	run->unwritten = !written;
 	run->retry_ns = clock_monotonic_ns() + RETRY_NS;
@@ -665,7 +666,7 @@ bool run_check(struct run *run, bool strangers)
 		if (run->command && !run->told && now - run->ended_ns >= LINGER_NS) {
 			run->told = true;
 			writer_commit(&run->daemon->writer);
-			peer_run_done(run->command, run->run_id, run->running + run->others);
+			run->command->done(run->command, run->run_id, run->running + run->others);
 		}
 		return true;
 	}

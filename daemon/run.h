@@ -15,11 +15,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/daemon.h"
 #include "daemon/pending.h"
-#include "daemon/process.h"
 #include "proto/event.pb-c.h"
 
-struct peer;
+/*
+ * The command that asked for a run, as long as it is connected. Called in run_check(), so outside of
+ * everything that reads from peers; may send, may not end a run.
+ */
+struct run_command {
+	/* The program has ended. So many processes of the run go on; 0: the run is over, about to be freed. */
+	void (*done)(struct run_command *command, int64_t run_id, unsigned still_running);
+};
 
 /* A process the run had, running or not. */
 struct run_process {
@@ -27,9 +34,9 @@ struct run_process {
 	pid_t peer_pid;	   /* as the kernel calls it here; 0 unknown */
 	uint64_t identity; /* as pidfd_identity() */
 	int64_t process_id, parent_process_id;
-	struct process *process; /* NULL: its record has ended, */
-	enum process_end how;	 /* in this way, */
-	uint64_t ended_ns;	 /* then */
+	bool running;	      /* else its record has ended, */
+	enum process_end how; /* in this way, */
+	uint64_t ended_ns;    /* then */
 	int pidfd;    /* of one that may go on, or whose exit status may still be learnt; else -1 */
 	bool awaited; /* it is to say Hello again */
 	bool unrecorded;	/* there is nothing of it but its row, */
@@ -41,14 +48,14 @@ struct run {
 	struct run *next;
 	int64_t run_id;
 	uint64_t token;
-	uint64_t started_ns;  /* CLOCK_MONOTONIC */
-	uint64_t started_at;  /* as its row says */
-	bool recording;	      /* else its processes are dormant, or paused */
-	struct peer *command; /* who started it, while connected */
-	bool by_hand;	      /* no command */
-	bool ended;	      /* RunEnd came, or the command went away */
-	bool told;	      /* RunDone was sent */
-	bool unwritten;	      /* it is over, but the database did not take that */
+	uint64_t started_ns;	     /* CLOCK_MONOTONIC */
+	uint64_t started_at;	     /* as its row says */
+	bool recording;		     /* else its processes are dormant, or paused */
+	struct run_command *command; /* who started it, while connected */
+	bool by_hand;		     /* no command */
+	bool ended;		     /* RunEnd came, or the command went away */
+	bool told;		     /* RunDone was sent */
+	bool unwritten;		     /* it is over, but the database did not take that */
 	uint64_t retry_ns;
 	uint64_t ended_ns; /* CLOCK_MONOTONIC: of RunEnd */
 	uint64_t quiet_ns; /* ... of the last word about how it ends: RunEnd, a process's end */
@@ -74,8 +81,12 @@ struct run {
 	uint32_t process_count, process_capacity;
 };
 
-/* A run asked for by the command. */
-int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct run **ret_run);
+/* HEAPTAPE_DORMANT is among these NAME=value settings and not 0. */
+bool run_dormant(char *const *settings, size_t count);
+
+/* A run asked for by the command, if that is still there (else NULL). */
+int run_start(struct daemon *daemon, const Heaptape__RunStart *message, struct run_command *command,
+	      struct run **ret_run);
 
 /* The run a program belongs to: by its token, else its parent's, else a new one. */
 int run_of_process(struct daemon *daemon, const Heaptape__Hello *hello, struct run **ret_run);
@@ -86,11 +97,25 @@ struct run *run_of(const struct daemon *daemon, uint64_t token, uint32_t pid, ui
 /* A program of the run that cannot be recorded. */
 void run_refused(struct run *run, const Heaptape__Hello *hello, const char *why);
 
-void run_add_process(struct run *run, struct process *process);
+/* A process says Hello: its numbers. `forked`: it is a child that did not exec. */
+void run_add_process(struct run *run, const struct run_process *process, bool forked);
 /* A process that is not recorded gets its row. Takes over `pidfd`, which may be -1. */
 void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, const char *command,
 			uint64_t started_ns, pid_t peer_pid, int pidfd);
-void run_end_process(struct run *run, struct process *process, uint64_t ended_ns);
+/* What the run is told of a process whose record ends. */
+struct run_ending {
+	int64_t process_id;
+	pid_t pid;
+	int pidfd;	      /* the run's from now on; -1 none */
+	enum process_end how; /* as far as the record says */
+	int exit_code;
+	uint64_t ended_ns;
+	bool has_stacks;
+	bool cut;	    /* its events could not be stored to the end */
+	bool lost;	    /* some events are missing */
+	bool had_no_memory; /* it did not share any */
+};
+void run_end_process(struct run *run, const struct run_ending *ending);
 /* Forks that a process has counted, and children that were lost. */
 void run_add_forks(struct run *run, int64_t process_id, uint32_t forks, uint32_t lost);
 /* Programs that it had to start without the shim. */
@@ -98,7 +123,7 @@ void run_add_lost_execs(struct run *run, int64_t process_id, uint32_t lost);
 int64_t run_find_process(const struct run *run, pid_t pid);
 /* The parent of a process that says Hello, 0 unknown. When that is an earlier process of the run
  * which became another program, this is noted. */
-int64_t run_parent(struct run *run, const struct process *process, pid_t parent_pid);
+int64_t run_parent(struct run *run, pid_t peer_pid, uint64_t identity, pid_t parent_pid);
 
 /* RunEnd. */
 void run_end(struct run *run, const Heaptape__RunEnd *message);

@@ -1,6 +1,5 @@
 /* A process's rows: itself, its threads, what its stacks and sizes add up to. */
 #include "daemon/process.h"
-#include "daemon/title.h"
 
 /* Totals may take this part of the time: writing them for a while is paid for by a pause. */
 #define TOTALS_SHARE 10u
@@ -106,6 +105,26 @@ static void save_cuts(struct process *process)
 	}
 }
 
+static void save_title(struct process *process)
+{
+	struct writer *writer = &process->daemon->writer;
+	struct ring ring = process->ring; /* a copy: the merge goes by what the head said */
+	char text[TITLE_BYTES];
+	sqlite3_stmt *set;
+
+	if (!title_read(process->peer_pid, text))
+		return;
+	/* After an exec it is somebody else's. */
+	if (ring_refresh(&ring) != 0 || ring.head.end_how != PROCESS_RUNNING)
+		return;
+	if (!title_set(&process->title, text))
+		return;
+	set = writer_statement(writer, SQL_PROCESS_TITLE);
+	writer_bind(set, 1, (uint64_t[]){ (uint64_t)process->process_id }, 1);
+	writer_bind_text(set, 2, text);
+	writer_run(writer, set);
+}
+
 void save_process_row(struct process *process)
 {
 	const struct totals *totals = &process->totals;
@@ -149,7 +168,7 @@ void save_process(struct process *process, bool final)
 	if (!process->dirty && !final)
 		return;
 	if (!final)
-		title_save(process);
+		save_title(process);
 	process->dirty = false;
 	if (!final && now < process->totals_due_ns) {
 		process->dirty = true; /* the rest later */

@@ -266,7 +266,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	}
 	for (struct process *process = daemon->processes; process; process = process->next)
 		process_poll(process);
-	control_tick(daemon);
+	follow_tick(daemon);
 	for (peer = server->peers; peer; peer = peer->next)
 		if (peer->state == PEER_CONTROL)
 			control_check(peer);
@@ -285,6 +285,8 @@ static void run_done(struct daemon *daemon, int64_t run_id, bool has_stacks)
 	if (has_stacks)
 		resolver_request(&server->resolver, run_id);
 }
+
+static const struct daemon_calls daemon_calls = { .undone = process_cut_all, .run_done = run_done };
 
 static void stop_cb(evutil_socket_t number, short what, void *context)
 {
@@ -445,21 +447,18 @@ int server_run(const struct server_options *options)
 		server.starter = getppid();
 	resolver_init(&server.resolver, &server);
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	daemon->run_done = run_done;
-	daemon->private = options->private;
-	daemon->socket_path = options->socket_path;
 	batch_setup();
 	raise_limits();
 	signal(SIGPIPE, SIG_IGN);
-	if (writer_open(&daemon->writer, options->db_path, &error) != 0) {
+	if (daemon_open(daemon, options->db_path, &daemon_calls, &error) != 0) {
 		fprintf(stderr, "heaptaped: %s\n", error.text[0] ? error.text : "out of memory");
 		return 3;
 	}
+	daemon->private = options->private;
+	daemon->socket_path = options->socket_path;
 	daemon->writer.patience_ms = daemon->writer.usual_patience_ms = options->patience_ms;
-	stacks_init(&daemon->stacks, &daemon->writer);
-	daemon->press = chunk_press_new();
 	server.listen_fd = listen_on(options->socket_path);
-	if (server.listen_fd < 0 || !daemon->press)
+	if (server.listen_fd < 0)
 		goto out;
 	if (realpath(options->socket_path, socket_path))
 		daemon->socket_path = socket_path;
@@ -494,10 +493,7 @@ out:
 	if (server.spare_fd >= 0)
 		close(server.spare_fd);
 	resolver_release(&server.resolver);
-	kept_clear(&daemon->kept);
 	free_events(&server);
-	stacks_release(&daemon->stacks);
-	chunk_press_free(daemon->press);
-	writer_close(&daemon->writer);
+	daemon_close(daemon);
 	return status;
 }

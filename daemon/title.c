@@ -6,10 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/process.h"
-
-#define TITLE_BYTES 1024
-
 /* As ps shows it: words with a space between them, none at the end. Returns the bytes left. */
 static size_t tidy(char *text, size_t bytes)
 {
@@ -22,12 +18,14 @@ static size_t tidy(char *text, size_t bytes)
 	return bytes;
 }
 
-static bool read_title(pid_t pid, char text[TITLE_BYTES])
+bool title_read(pid_t pid, char text[TITLE_BYTES])
 {
 	char path[48];
 	ssize_t bytes;
 	int fd;
 
+	if (pid <= 0)
+		return false;
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -46,7 +44,7 @@ static uint64_t hash(const char *text)
 	return value;
 }
 
-void title_init(struct process *process, const Heaptape__Hello *hello)
+void title_init(struct title *title, const Heaptape__Hello *hello)
 {
 	char text[TITLE_BYTES];
 	size_t bytes = 0;
@@ -59,28 +57,15 @@ void title_init(struct process *process, const Heaptape__Hello *hello)
 		bytes += length + 1;
 	}
 	tidy(text, bytes);
-	process->title_hash = hash(text);
+	title->hash = hash(text);
 }
 
-void title_save(struct process *process)
+bool title_set(struct title *title, const char *text)
 {
-	struct writer *writer = &process->daemon->writer;
-	struct ring ring = process->ring; /* a copy: the merge goes by what the head said */
-	char text[TITLE_BYTES];
-	sqlite3_stmt *set;
-	uint64_t now;
+	uint64_t now = hash(text);
 
-	if (process->peer_pid <= 0 || !read_title(process->peer_pid, text))
-		return;
-	/* After an exec it is somebody else's. */
-	if (ring_refresh(&ring) != 0 || ring.head.end_how != PROCESS_RUNNING)
-		return;
-	now = hash(text);
-	if (now == process->title_hash)
-		return;
-	process->title_hash = now;
-	set = writer_statement(writer, SQL_PROCESS_TITLE);
-	writer_bind(set, 1, (uint64_t[]){ (uint64_t)process->process_id }, 1);
-	writer_bind_text(set, 2, text);
-	writer_run(writer, set);
+	if (now == title->hash)
+		return false;
+	title->hash = now;
+	return true;
 }

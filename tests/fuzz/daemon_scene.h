@@ -49,19 +49,18 @@ static struct event_base *scene_base(void)
 
 static inline void scene_make(void)
 {
+	static const struct daemon_calls calls = { .undone = process_cut_all,
+						   .run_done = scene_run_done };
 	struct store_error error;
 
 	quick_sqlite();
 	batch_setup();
 	server.base = scene_base();
 	server.settle = event_new(server.base, -1, 0, scene_settle_cb, NULL);
-	server.daemon.run_done = scene_run_done;
-	if (writer_open(&server.daemon.writer, scene_options.db_path, &error) != 0)
+	if (daemon_open(&server.daemon, scene_options.db_path, &calls, &error) != 0)
 		abort();
 	/* Nothing is ever rolled back: a write that fails is a find. */
 	sqlite3_exec(server.daemon.writer.db, "PRAGMA journal_mode=OFF", NULL, NULL, NULL);
-	stacks_init(&server.daemon.stacks, &server.daemon.writer);
-	server.daemon.press = chunk_press_new();
 	/* Busy for ever: what is asked of it waits, and no helper is started. */
 	resolver_init(&server.resolver, &server);
 	server.resolver.worker.pid = getpid();

@@ -731,7 +731,7 @@ static void tick(unsigned how)
 	}
 	for (struct process *p = server.daemon.processes; p; p = p->next)
 		process_poll(p);
-	control_tick(&server.daemon);
+	follow_tick(&server.daemon);
 	for (peer = server.peers; peer && how & 64; peer = peer->next)
 		if (peer->is_gone ||
 		    (peer->process && peer->gone && pidfd_has_ended(peer->process->pidfd))) {

@@ -26,6 +26,8 @@ static char db_path[64];
 static int ring_fd;
 static struct ring_head ring_head;
 
+static const struct daemon_calls calls = { .undone = process_cut_all };
+
 static int begin(void **unused)
 {
 	Heaptape__Hello hello = HEAPTAPE__HELLO__INIT;
@@ -35,14 +37,10 @@ static int begin(void **unused)
 
 	(void)unused;
 	batch_setup();
-	memset(&the_daemon, 0, sizeof(the_daemon));
 	memset(&the_run, 0, sizeof(the_run));
 	snprintf(db_path, sizeof(db_path), "/tmp/heaptape-test-%d.db", (int)getpid());
 	unlink(db_path);
-	assert_int_equal(writer_open(&the_daemon.writer, db_path, &error), 0);
-	stacks_init(&the_daemon.stacks, &the_daemon.writer);
-	the_daemon.press = chunk_press_new();
-	assert_non_null(the_daemon.press);
+	assert_int_equal(daemon_open(&the_daemon, db_path, &calls, &error), 0);
 	the_run.daemon = &the_daemon;
 	the_run.run_id = 1;
 
@@ -73,9 +71,7 @@ static int begin(void **unused)
 static int end(void **unused)
 {
 	(void)unused;
-	stacks_release(&the_daemon.stacks);
-	chunk_press_free(the_daemon.press);
-	writer_close(&the_daemon.writer);
+	daemon_close(&the_daemon);
 	free(the_run.processes);
 	close(ring_fd);
 	unlink(db_path);

@@ -23,30 +23,25 @@ static void run_done(struct daemon *daemon, int64_t run_id, bool has_stacks)
 	done_run_id = run_id;
 }
 
+static const struct daemon_calls calls = { .undone = process_cut_all, .run_done = run_done };
+
 static int begin(void **unused)
 {
 	struct store_error error;
 
 	(void)unused;
 	batch_setup();
-	memset(&the_daemon, 0, sizeof(the_daemon));
-	the_daemon.run_done = run_done;
 	done_run_id = 0;
 	snprintf(db_path, sizeof(db_path), "/tmp/heaptape-test-%d.db", (int)getpid());
 	unlink(db_path);
-	assert_int_equal(writer_open(&the_daemon.writer, db_path, &error), 0);
-	stacks_init(&the_daemon.stacks, &the_daemon.writer);
-	the_daemon.press = chunk_press_new();
-	assert_non_null(the_daemon.press);
+	assert_int_equal(daemon_open(&the_daemon, db_path, &calls, &error), 0);
 	return 0;
 }
 
 static int end(void **unused)
 {
 	(void)unused;
-	stacks_release(&the_daemon.stacks);
-	chunk_press_free(the_daemon.press);
-	writer_close(&the_daemon.writer);
+	daemon_close(&the_daemon);
 	unlink(db_path);
 	return 0;
 }
@@ -77,7 +72,7 @@ static struct run *start(void)
 	Heaptape__RunStart message = HEAPTAPE__RUN_START__INIT;
 	struct run *run = NULL;
 
-	assert_int_equal(run_start(&the_daemon, &message, &run), 0);
+	assert_int_equal(run_start(&the_daemon, &message, NULL, &run), 0);
 	return run;
 }
 
