@@ -2,10 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include "daemon/run.h"
-#include "daemon/server.h"
 
 static int option(int fd, int name)
 {
@@ -15,62 +11,51 @@ static int option(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) == 0 ? value : -1;
 }
 
-bool children_take(struct peer *parent, int fd)
+bool children_is_connection(int fd, pid_t *ret_pid)
 {
 	struct ucred ucred = { .pid = 0 };
 	socklen_t bytes = sizeof(ucred);
 
 	if (option(fd, SO_DOMAIN) != AF_UNIX || option(fd, SO_TYPE) != SOCK_STREAM)
 		return false;
-	/* Who made the pair. That its parent is served is enough. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &bytes);
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || peer_new(parent->server, fd, ucred.pid) != 0) {
-		close(fd);
-		children_lost(parent);
-	}
+	*ret_pid = ucred.pid;
 	return true;
 }
 
-void children_lost(struct peer *parent)
+void children_lost(struct run *run)
 {
-	if (parent->run)
-		run_add_forks(parent->run, 0, 0, 1);
+	if (run)
+		run_add_forks(run, 0, 0, 1);
 }
 
-void children_count(struct peer *parent)
+void children_count(struct children *children, struct run *run, struct ring *ring)
 {
-	struct ring *ring = parent->process ? &parent->process->ring : &parent->ring;
-
 	if (ring_refresh(ring) != 0)
 		return;
-	run_add_forks(parent->run, parent->process_id, ring->head.forks - parent->forks,
-		      ring->head.lost_forks - parent->lost_forks);
-	run_add_lost_execs(parent->run, parent->process_id,
-			   ring->head.lost_execs - parent->lost_execs);
-	parent->run->spawns += ring->head.spawns - parent->spawns;
-	parent->forks = ring->head.forks;
-	parent->lost_forks = ring->head.lost_forks;
-	parent->lost_execs = ring->head.lost_execs;
-	parent->spawns = ring->head.spawns;
+	run_add_forks(run, children->process_id, ring->head.forks - children->forks,
+		      ring->head.lost_forks - children->lost_forks);
+	run_add_lost_execs(run, children->process_id, ring->head.lost_execs - children->lost_execs);
+	run->spawns += ring->head.spawns - children->spawns;
+	children->forks = ring->head.forks;
+	children->lost_forks = ring->head.lost_forks;
+	children->lost_execs = ring->head.lost_execs;
+	children->spawns = ring->head.spawns;
 }
 
-void children_await(struct peer *parent)
+void children_await(struct children *children, struct run *run, struct ring *ring)
 {
-	struct ring ring = parent->process->ring;
-
-	children_count(parent);
-	ring.fd = fcntl(ring.fd, F_DUPFD_CLOEXEC, 0);
-	peer_end_process(parent);
-	parent->ring = ring;
-	parent->state = PEER_LEFT;
-	parent->run->left++;
-	parent->run->looked = false;
+	children_count(children, run, ring);
+	children->ring = *ring;
+	children->ring.fd = fcntl(ring->fd, F_DUPFD_CLOEXEC, 0);
+	run->left++;
+	run->looked = false;
 }
 
-void children_done(struct peer *parent)
+void children_done(struct children *children, struct run *run)
 {
-	children_count(parent);
-	ring_close(&parent->ring);
-	parent->run->left--;
-	parent->run->looked = false;
+	children_count(children, run, &children->ring);
+	ring_close(&children->ring);
+	run->left--;
+	run->looked = false;
 }

@@ -11,22 +11,34 @@
 #define HEAPTAPE_DAEMON_CHILDREN_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
-#include "daemon/peer.h"
+#include "daemon/ring.h"
+#include "daemon/run.h"
 
-/* Is a descriptor that came through a connection another one? Then it is a peer now, or closed. */
-bool children_take(struct peer *parent, int fd);
+/* The children of one process. */
+struct children {
+	int64_t process_id;
+	uint32_t forks, lost_forks, lost_execs,
+		spawns;	  /* as its memory says; taken over by the run */
+	struct ring ring; /* its memory, once it has ended; its descriptor is -1 before */
+};
 
-/* One was lost on its way, as there is no descriptor or memory left here. */
-void children_lost(struct peer *parent);
+/* Is a descriptor that came through a connection another one, that a child has sent? And who made it;
+ * that its parent is served is enough. */
+bool children_is_connection(int fd, pid_t *ret_pid);
 
-/* Takes over what the process has counted by now. */
-void children_count(struct peer *parent);
+/* One was lost on its way, as there is no descriptor or memory left here. NULL: of no run. */
+void children_lost(struct run *run);
 
-/* The process has ended: its rows are final now, and its connection is left open to its children. */
-void children_await(struct peer *parent);
+/* Takes over what the process has counted by now in its memory. */
+void children_count(struct children *children, struct run *run, struct ring *ring);
 
-/* It is about to be closed. */
-void children_done(struct peer *parent);
+/* The process ends, and its connection is left open to its children: keeps its memory. */
+void children_await(struct children *children, struct run *run, struct ring *ring);
+
+/* That connection is about to be closed. */
+void children_done(struct children *children, struct run *run);
 
 #endif

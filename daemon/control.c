@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/peer.h"
+#include "daemon/commit.h"
+#include "daemon/process.h"
+#include "daemon/resolver.h"
 #include "daemon/run.h"
-#include "daemon/server.h"
 #include "proto/wire.h"
 
 /* Processes named in a reply, with the most pressing first. */
@@ -25,27 +26,26 @@ static struct run *find_run(struct daemon *daemon, int64_t run_id)
 
 /* -- replies -- */
 
-static void reply(struct peer *peer, Heaptape__RunControlReply *message)
+static void reply(struct control *control, Heaptape__RunControlReply *message)
 {
 	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
 
 	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_CONTROL_REPLY;
 	frame.run_control_reply = message;
-	peer_send(peer, &frame);
-	peer->control.answered = true;
+	control->calls->send(control, &frame);
+	control->answered = true;
 }
 
-static void refuse(struct peer *peer, const char *why)
+static void refuse(struct control *control, const char *why)
 {
 	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
 
 	message.error = (char *)why;
-	reply(peer, &message);
+	reply(control, &message);
 }
 
-static void answer(struct peer *peer, const struct run *run)
+static void answer(struct control *control, const struct run *run)
 {
-	struct control_request *control = &peer->control;
 	Heaptape__RunControlProcess *rows = calloc(REPLY_PROCESSES_MAX, sizeof(*rows));
 	Heaptape__RunControlProcess *pointers[REPLY_PROCESSES_MAX];
 	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
@@ -76,24 +76,29 @@ static void answer(struct peer *peer, const struct run *run)
 	message.recording = run->recording;
 	message.at_ns = control->at_ns;
 	message.label = label;
-	message.symbols_pending = control->stored && peer->server->resolver.worker.pid;
+	message.symbols_pending = control->stored && control->all->resolver->worker.pid;
 	message.processes = pointers;
-	reply(peer, &message);
+	reply(control, &message);
 	free(rows);
 }
 
 /* -- requests -- */
 
-int control_request(struct peer *peer, const Heaptape__RunControl *message)
+int control_request(struct controls *controls, struct control *control,
+		    const struct control_calls *calls, const Heaptape__RunControl *message)
 {
-	struct control_request *control = &peer->control;
-	struct daemon *daemon = &peer->server->daemon;
-	struct run *run = find_run(daemon, (int64_t)message->run_id);
+	struct run *run = find_run(controls->daemon, (int64_t)message->run_id);
+	struct control **end = &controls->first;
 
-	peer->state = PEER_CONTROL;
+	while (*end)
+		end = &(*end)->next;
+	*end = control;
+	control->all = controls;
+	control->calls = calls;
 	if (message->wire_version != WIRE_VERSION) {
-		refuse(peer, "the daemon speaks another version of the protocol; use parts of one "
-			     "release");
+		refuse(control,
+		       "the daemon speaks another version of the protocol; use parts of one "
+		       "release");
 		return 0;
 	}
 	/* Of a run that is over the names may still be missing. */
@@ -104,7 +109,7 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 		return 0;
 	}
 	if (!run || run->started_at != message->started_at) {
-		refuse(peer, "the daemon does not record it any more");
+		refuse(control, "the daemon does not record it any more");
 		return 0;
 	}
 	if (message->action < HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_PAUSE ||
@@ -121,9 +126,9 @@ int control_request(struct peer *peer, const Heaptape__RunControl *message)
 		return 0;
 	}
 	/* What somebody says now counts, not what a snapshot would restore. */
-	for (struct peer *other = peer->server->peers; other; other = other->next)
-		if (other->state == PEER_CONTROL && other->control.run_id == run->run_id)
-			other->control.off_again = false;
+	for (struct control *other = controls->first; other; other = other->next)
+		if (other->run_id == run->run_id)
+			other->off_again = false;
 	follow_switch(run, control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_RESUME);
 	return 0;
 }
@@ -145,9 +150,8 @@ static bool somebody_waits(const struct run *run)
 }
 
 /* Stores everything that is known of the run's processes, and the moment. */
-static void take_snapshot(struct peer *peer, struct run *run)
+static void take_snapshot(struct control *control, struct run *run)
 {
-	struct control_request *control = &peer->control;
 	struct writer *writer = &run->daemon->writer;
 	uint64_t values[6] = { (uint64_t)run->run_id };
 	bool stacks = run->has_stacks;
@@ -187,63 +191,69 @@ static void take_snapshot(struct peer *peer, struct run *run)
 }
 
 /* Names are looked up, and the answer is that it is done, whatever came of it. */
-static void check_names(struct peer *peer, const struct run *run)
+static void check_names(struct control *control, const struct run *run)
 {
-	struct control_request *control = &peer->control;
-	struct server *server = peer->server;
 	Heaptape__RunControlReply message = HEAPTAPE__RUN_CONTROL_REPLY__INIT;
 
 	if (run && !control->stored) {
-		server_commit(server);
-		resolver_request(&server->resolver, run->run_id);
+		commit_all(control->all->daemon);
+		resolver_request(control->all->resolver, run->run_id);
 	}
 	control->stored = true;
-	if (!server->resolver.worker.pid || clock_monotonic_ns() >= control->until_ns)
-		reply(peer, &message);
+	if (!control->all->resolver->worker.pid || clock_monotonic_ns() >= control->until_ns)
+		reply(control, &message);
 }
 
-void control_check(struct peer *peer)
+void control_check(struct control *control)
 {
-	struct control_request *control = &peer->control;
-	const struct writer *writer = &peer->server->daemon.writer;
+	const struct writer *writer = &control->all->daemon->writer;
 	uint64_t now = clock_monotonic_ns(), failures;
 	struct run *run;
 
 	if (control->answered)
 		return;
-	run = find_run(&peer->server->daemon, control->run_id);
+	run = find_run(control->all->daemon, control->run_id);
 	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_NAMES) {
-		check_names(peer, run);
+		check_names(control, run);
 		return;
 	}
 	if (!run) {
-		refuse(peer, "it has ended meanwhile");
+		refuse(control, "it has ended meanwhile");
 		return;
 	}
 	if (control->stored) {
-		if (!peer->server->resolver.worker.pid || now >= control->until_ns)
-			answer(peer, run);
+		if (!control->all->resolver->worker.pid || now >= control->until_ns)
+			answer(control, run);
 		return;
 	}
 	if (now - control->began_ns < SETTLE_NS || (somebody_waits(run) && now < control->until_ns))
 		return;
 	if (control->action != HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
-		server_commit(peer->server); /* who asks next finds the gap */
-		answer(peer, run);
+		commit_all(control->all->daemon); /* who asks next finds the gap */
+		answer(control, run);
 		return;
 	}
 	failures = writer->failures;
-	take_snapshot(peer, run);
-	server_commit(peer->server);
+	take_snapshot(control, run);
+	commit_all(control->all->daemon);
 	if (writer->failures != failures)
-		refuse(peer, writer->error.text);
+		refuse(control, writer->error.text);
 }
 
-void control_gone(struct peer *peer)
+void control_gone(struct control *control)
 {
-	const struct control_request *control = &peer->control;
-	struct run *run = find_run(&peer->server->daemon, control->run_id);
+	struct run *run = find_run(control->all->daemon, control->run_id);
+	struct control **link = &control->all->first;
 
+	while (*link != control)
+		link = &(*link)->next;
+	*link = control->next;
 	if (run && control->off_again && !control->stored)
 		follow_switch(run, false);
+}
+
+void controls_check(struct controls *controls)
+{
+	for (struct control *control = controls->first; control; control = control->next)
+		control_check(control);
 }

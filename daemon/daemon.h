@@ -46,6 +46,10 @@ struct daemon {
 	unsigned writers_in_use;   /* chunk writers that hold events */
 	size_t pending_bytes;	   /* of all processes */
 	uint64_t failures_seen;	   /* of the writer, by process_cut_all() */
+	uint64_t failures_checked; /* by commit_check() */
+	bool failure_told;	   /* and no commit since */
+	uint64_t commit_ns;	   /* of the latest commit with everything in it */
+	uint64_t frames_stored;	   /* of stacks.frames_added, committed */
 	bool private;		   /* of one command, and ends with it */
 	bool stopping;
 	const char *socket_path; /* absolute where that can be told */

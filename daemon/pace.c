@@ -3,8 +3,6 @@
 #include <event2/event.h>
 
 #include "daemon/clock.h"
-#include "daemon/peer.h"
-#include "daemon/server.h"
 
 #define REST_NS 1000000u
 /* What may gather meanwhile: a socket whose program is not root's holds some 400 KiB. */
@@ -13,32 +11,31 @@
 #define LOOKS 8
 
 /* How much would come while it is left alone, going by what came since it was last read. */
-static uint64_t foreseen(const struct peer *peer, uint64_t bytes, uint64_t now)
+static uint64_t foreseen(const struct pace *pace, uint64_t bytes, uint64_t now)
 {
-	uint64_t since_ns = now - peer->read_ns;
+	uint64_t since_ns = now - pace->read_ns;
 
 	return since_ns < REST_NS ? bytes * REST_NS / (since_ns + 1) : bytes;
 }
 
-static void look(struct peer *peer, bool resting)
+static void look(struct pace *pace, bool resting)
 {
 	static const struct timeval rest = { 0, REST_NS / 1000 };
-	uint64_t before = peer->read_bytes, now = clock_monotonic_ns(), bytes;
-	bool rests;
+	uint64_t now = clock_monotonic_ns();
+	bool streams, rests;
+	int64_t bytes = pace->calls->read(pace, &streams);
 
-	if (!peer_read(peer))
+	if (bytes < 0)
 		return;
-	bytes = peer->read_bytes - before;
-	peer->looks = bytes ? LOOKS : peer->looks - (peer->looks != 0);
-	rests = peer->looks && peer->state == PEER_PROGRAM &&
-		foreseen(peer, bytes, now) <= GATHER_BYTES;
-	peer->read_ns = now;
+	pace->looks = bytes ? LOOKS : pace->looks - (pace->looks != 0);
+	rests = pace->looks && streams && foreseen(pace, (uint64_t)bytes, now) <= GATHER_BYTES;
+	pace->read_ns = now;
 	if (rests) {
 		if (!resting)
-			event_del(peer->readable);
-		event_add(peer->rested, &rest);
+			event_del(pace->readable);
+		event_add(pace->rested, &rest);
 	} else if (resting) {
-		event_add(peer->readable, NULL);
+		event_add(pace->readable, NULL);
 	}
 }
 
@@ -56,23 +53,22 @@ static void rested_cb(evutil_socket_t fd, short what, void *context)
 	look(context, true);
 }
 
-bool pace_begin(struct peer *peer)
+bool pace_begin(struct pace *pace, struct event_base *base, int fd, const struct pace_calls *calls)
 {
-	struct event_base *base = peer->server->base;
-
-	peer->readable = event_new(base, peer->fd, EV_READ | EV_PERSIST, readable_cb, peer);
-	peer->rested = event_new(base, -1, 0, rested_cb, peer);
-	if (peer->readable && peer->rested && event_add(peer->readable, NULL) == 0)
+	pace->calls = calls;
+	pace->readable = event_new(base, fd, EV_READ | EV_PERSIST, readable_cb, pace);
+	pace->rested = event_new(base, -1, 0, rested_cb, pace);
+	if (pace->readable && pace->rested && event_add(pace->readable, NULL) == 0)
 		return true;
-	pace_end(peer);
+	pace_end(pace);
 	return false;
 }
 
-void pace_end(struct peer *peer)
+void pace_end(struct pace *pace)
 {
-	if (peer->readable)
-		event_free(peer->readable);
-	if (peer->rested)
-		event_free(peer->rested);
-	peer->readable = peer->rested = NULL;
+	if (pace->readable)
+		event_free(pace->readable);
+	if (pace->rested)
+		event_free(pace->rested);
+	pace->readable = pace->rested = NULL;
 }

@@ -8,13 +8,31 @@
 #define HEAPTAPE_DAEMON_PACE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-struct peer;
+struct event_base;
+struct event;
+struct pace;
+
+/* What the owner of a pace is told, from the loop. */
+struct pace_calls {
+	/* It is time to read. Returns the bytes that came, or a negative errno when the connection is over and
+	 * the pace, freed with pace_end(), is no more. `ret_streams`: more may be left to gather. */
+	int64_t (*read)(struct pace *pace, bool *ret_streams);
+};
+
+struct pace {
+	const struct pace_calls *calls;
+	struct event *readable;
+	struct event *rested; /* while `readable` is off: when it is read again */
+	uint64_t read_ns;     /* when it was last looked, CLOCK_MONOTONIC */
+	unsigned looks;	      /* in vain, that are left before it is to wake us */
+};
 
 /* Begins to read. False: no memory. */
-bool pace_begin(struct peer *peer);
+bool pace_begin(struct pace *pace, struct event_base *base, int fd, const struct pace_calls *calls);
 
 /* Never again. */
-void pace_end(struct peer *peer);
+void pace_end(struct pace *pace);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,12 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/children.h"
-#include "daemon/control.h"
+#include "daemon/commit.h"
 #include "daemon/frame.h"
-#include "daemon/pace.h"
 #include "daemon/pidfd.h"
-#include "daemon/server.h"
 #include "daemon/unrecorded.h"
 
 #define READ_BYTES (256u << 10)
@@ -30,7 +28,7 @@
 /* All peers are read through this: the rest of an unfinished frame first, then what is new. */
 static uint8_t buffer[WIRE_HEADER_BYTES + WIRE_MAX_PAYLOAD + READ_BYTES];
 
-void peer_send(struct peer *peer, const Heaptape__Frame *frame)
+static void send_frame(struct peer *peer, const Heaptape__Frame *frame)
 {
 	static uint8_t out[WIRE_HEADER_BYTES + REPLY_MAX];
 	size_t bytes = heaptape__frame__get_packed_size(frame);
@@ -56,7 +54,7 @@ static void send_control(struct peer *peer, bool recording, const char *message)
 	control.message = (char *)message;
 	frame.body_case = HEAPTAPE__FRAME__BODY_CONTROL;
 	frame.control = &control;
-	peer_send(peer, &frame);
+	send_frame(peer, &frame);
 }
 
 static void send_run_reply(struct peer *peer, const struct run *run, const char *error)
@@ -64,7 +62,7 @@ static void send_run_reply(struct peer *peer, const struct run *run, const char 
 	Heaptape__Frame frame = HEAPTAPE__FRAME__INIT;
 	Heaptape__RunReply reply = HEAPTAPE__RUN_REPLY__INIT;
 	char absolute[PATH_MAX];
-	const char *database = peer->server->options->db_path;
+	const char *database = peer->all->daemon->writer.path;
 
 	if (realpath(database, absolute))
 		database = absolute;
@@ -75,7 +73,7 @@ static void send_run_reply(struct peer *peer, const struct run *run, const char 
 	reply.database = (char *)database;
 	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_REPLY;
 	frame.run_reply = &reply;
-	peer_send(peer, &frame);
+	send_frame(peer, &frame);
 }
 
 static void run_done(struct run_command *command, int64_t run_id, unsigned still_running)
@@ -88,29 +86,42 @@ static void run_done(struct run_command *command, int64_t run_id, unsigned still
 	done.still_running = still_running;
 	frame.body_case = HEAPTAPE__FRAME__BODY_RUN_DONE;
 	frame.run_done = &done;
-	peer_send(peer, &frame);
+	send_frame(peer, &frame);
 	if (!still_running)
 		peer->run = NULL; /* its run is about to be freed */
 }
 
-int peer_new(struct server *server, int fd, pid_t pid)
+void peers_init(struct peers *peers, struct daemon *daemon, struct resolver *resolver,
+		const struct peers_calls *calls, void *context)
 {
-	struct peer *peer = calloc(1, sizeof(*peer)), **end = &server->peers;
+	*peers = (struct peers){ .daemon = daemon,
+				 .calls = calls,
+				 .context = context,
+				 .controls = { .daemon = daemon, .resolver = resolver } };
+}
+
+/* -- the connection -- */
+
+static const struct pace_calls pace_calls;
+
+int peer_new(struct peers *peers, int fd, pid_t pid)
+{
+	struct peer *peer = calloc(1, sizeof(*peer)), **end = &peers->first;
 
 	if (!peer)
 		return -ENOMEM;
-	peer->server = server;
+	peer->all = peers;
 	peer->fd = fd;
 	peer->pid = pid;
 	peer->passed_fd = -1;
 	peer->file_fd = -1;
-	peer->ring.fd = -1;
+	peer->children.ring.fd = -1;
 	peer->connected_ns = clock_monotonic_ns();
-	if (!pace_begin(peer)) {
+	if (!pace_begin(&peer->pace, peers->base, fd, &pace_calls)) {
 		free(peer);
 		return -ENOMEM;
 	}
-	server->had_run = true;
+	peers->had_any = true;
 	while (*end)
 		end = &(*end)->next;
 	*end = peer;
@@ -119,7 +130,7 @@ int peer_new(struct server *server, int fd, pid_t pid)
 
 static void drop_rest(struct peer *peer)
 {
-	peer->server->rest_bytes -= peer->rest_bytes;
+	peer->all->rest_bytes -= peer->rest_bytes;
 	peer->rest_bytes = 0;
 	free(peer->rest);
 	peer->rest = NULL;
@@ -132,7 +143,8 @@ static void drop_file(struct peer *peer)
 	peer->file_fd = -1;
 }
 
-void peer_end_process(struct peer *peer)
+/* Its rows are final. */
+static void end_process(struct peer *peer)
 {
 	struct process *process = peer->process;
 
@@ -145,7 +157,7 @@ void peer_end_process(struct peer *peer)
 
 		snprintf(text, sizeof(text), "connection of process %d ended: %s",
 			 (int)process->pid, peer->bad);
-		writer_note(&peer->server->daemon.writer, peer->run->run_id, process->process_id,
+		writer_note(&peer->all->daemon->writer, peer->run->run_id, process->process_id,
 			    process->last_ns, text);
 	}
 	peer->process = NULL;
@@ -154,37 +166,57 @@ void peer_end_process(struct peer *peer)
 
 void peer_free(struct peer *peer)
 {
-	struct server *server = peer->server;
-	struct peer **link = &server->peers;
+	struct peers *peers = peer->all;
+	struct peer **link = &peers->first;
 
 	while (*link != peer)
 		link = &(*link)->next;
 	*link = peer->next;
-	pace_end(peer);
+	pace_end(&peer->pace);
 	if (peer->state == PEER_PROGRAM) {
-		children_count(peer);
-		peer_end_process(peer);
+		children_count(&peer->children, peer->run, &peer->process->ring);
+		end_process(peer);
 	}
 	if (peer->state == PEER_LEFT)
-		children_done(peer);
+		children_done(&peer->children, peer->run);
 	if (peer->state == PEER_COMMAND && peer->run)
 		run_command_gone(peer->run);
 	if (peer->state == PEER_CONTROL)
-		control_gone(peer);
+		control_gone(&peer->control);
 	if (peer->state == PEER_UNRECORDED)
-		unrecorded_end(peer);
+		unrecorded_end(peer->unrecorded);
 	close(peer->fd);
 	if (peer->passed_fd >= 0)
 		close(peer->passed_fd);
 	drop_file(peer);
 	drop_rest(peer);
 	free(peer);
-	server_changed(server);
+	peers->calls->changed(peers->context);
+}
+
+static void gone_cb(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	peer_gone(context);
+}
+
+/* The event that tells of its process's end; NULL when it cannot be told. */
+static struct event *watch_end(struct peer *peer, int pidfd)
+{
+	struct event *event =
+		pidfd < 0 ? NULL : event_new(peer->all->base, pidfd, EV_READ, gone_cb, peer);
+
+	if (event && event_add(event, NULL) != 0) {
+		event_free(event);
+		return NULL;
+	}
+	return event;
 }
 
 static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 {
-	struct daemon *daemon = &peer->server->daemon;
+	struct daemon *daemon = peer->all->daemon;
 	const char *why = "the database cannot be written";
 	struct run *run = NULL;
 	char text[256];
@@ -219,19 +251,42 @@ static int take_hello(struct peer *peer, const Heaptape__Hello *hello)
 	}
 	if (peer->process->ring.fd >= 0)
 		peer->passed_fd = -1; /* the process's now */
-	peer->process_id = peer->process->process_id;
+	peer->children.process_id = peer->process->process_id;
 	peer->run = run;
 	peer->state = PEER_PROGRAM;
-	peer->gone = server_watch_end(peer->server, peer, peer->process->pidfd);
+	peer->gone = watch_end(peer, peer->process->pidfd);
 	peer->is_gone = peer->process->pidfd < 0 && peer->pid > 0 && kill(peer->pid, 0) != 0 &&
 			errno == ESRCH;
 	send_control(peer, true, "");
 	return 0;
 }
 
+static void send_answer(struct control *control, const Heaptape__Frame *frame)
+{
+	send_frame((struct peer *)((char *)control - offsetof(struct peer, control)), frame);
+}
+
+static int take_control(struct peer *peer, const Heaptape__RunControl *message)
+{
+	static const struct control_calls calls = { .send = send_answer };
+
+	peer->state = PEER_CONTROL;
+	return control_request(&peer->all->controls, &peer->control, &calls, message);
+}
+
+static int take_unrecorded(struct peer *peer, const Heaptape__Unrecorded *message)
+{
+	int error = unrecorded_new(peer->all->daemon, message, peer->fd, peer->pid,
+				   &peer->passed_fd, &peer->unrecorded);
+
+	if (!error)
+		peer->state = PEER_UNRECORDED;
+	return error;
+}
+
 static int take_run_start(struct peer *peer, const Heaptape__RunStart *message)
 {
-	struct daemon *daemon = &peer->server->daemon;
+	struct daemon *daemon = peer->all->daemon;
 	char text[1200];
 
 	if (message->wire_version != WIRE_VERSION) {
@@ -265,13 +320,13 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_START)
 			return take_run_start(peer, frame->run_start);
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_RUN_CONTROL)
-			return control_request(peer, frame->run_control);
+			return take_control(peer, frame->run_control);
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_UNRECORDED)
-			return unrecorded_message(peer, frame->unrecorded);
+			return take_unrecorded(peer, frame->unrecorded);
 		return -EPROTO;
 	case PEER_UNRECORDED:
 		if (frame->body_case == HEAPTAPE__FRAME__BODY_UNRECORDED)
-			return unrecorded_message(peer, frame->unrecorded);
+			return unrecorded_take_back(peer->unrecorded, frame->unrecorded);
 		return -EPROTO;
 	case PEER_LEFT:
 	case PEER_CONTROL:
@@ -285,7 +340,7 @@ static int take_frame(struct peer *peer, const Heaptape__Frame *frame, struct sl
 		    peer->run->ended)
 			return -EPROTO;
 		run_end(peer->run, frame->run_end);
-		server_changed(peer->server);
+		peer->all->calls->changed(peer->all->context);
 		return 0;
 	case PEER_PROGRAM:
 		break;
@@ -358,7 +413,7 @@ static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
 		peer->bad = "sent a first frame that is too long";
 		return;
 	}
-	if (peer->server->rest_bytes + bytes <= REST_BYTES_MAX)
+	if (peer->all->rest_bytes + bytes <= REST_BYTES_MAX)
 		peer->rest = malloc(bytes);
 	if (!peer->rest) {
 		peer->bad = "no memory for its frame";
@@ -366,7 +421,21 @@ static void keep_rest(struct peer *peer, const uint8_t *data, size_t bytes)
 	}
 	memcpy(peer->rest, data, bytes);
 	peer->rest_bytes = bytes;
-	peer->server->rest_bytes += bytes;
+	peer->all->rest_bytes += bytes;
+}
+
+/* A descriptor that came along is another connection: then it is a peer now, or closed. */
+static bool take_child(struct peer *parent, int fd)
+{
+	pid_t pid;
+
+	if (!children_is_connection(fd, &pid))
+		return false;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || peer_new(parent->all, fd, pid) != 0) {
+		close(fd);
+		children_lost(parent->run);
+	}
+	return true;
 }
 
 /* Takes a descriptor that came along: another connection, a module's file, or, before the first frame is
@@ -377,7 +446,7 @@ static size_t take_descriptors(struct peer *peer, struct msghdr *message, uint8_
 	size_t apart = 0;
 
 	if ((message->msg_flags & MSG_CTRUNC) && peer->state != PEER_NEW && !last) {
-		children_lost(peer);
+		children_lost(peer->run);
 		apart = 1;
 	}
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
@@ -391,7 +460,7 @@ static size_t take_descriptors(struct peer *peer, struct msghdr *message, uint8_
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
-			if (children_take(peer, fd))
+			if (take_child(peer, fd))
 				apart = 1;
 			else if (peer->passed_fd < 0 && peer->state == PEER_NEW)
 				peer->passed_fd = fd;
@@ -454,7 +523,7 @@ static bool read_some(struct peer *peer)
 			merge_run(peer->process);
 			samples_rss(peer->process);
 		}
-		server_commit_due(peer->server);
+		commit_due(peer->all->daemon);
 	}
 	if (!closed && !peer->bad)
 		return true;
@@ -464,6 +533,7 @@ static bool read_some(struct peer *peer)
 
 void peer_gone(struct peer *peer)
 {
+	struct peers *peers = peer->all;
 	char byte;
 
 	for (int i = 0; i < READS_OF_THE_DEAD; i++) {
@@ -472,11 +542,14 @@ void peer_gone(struct peer *peer)
 		if (!read_some(peer))
 			return;
 	}
-	if (peer->state == PEER_PROGRAM)
-		children_await(peer);
-	else
+	if (peer->state == PEER_PROGRAM) {
+		children_await(&peer->children, peer->run, &peer->process->ring);
+		end_process(peer);
+		peer->state = PEER_LEFT;
+	} else {
 		peer_free(peer);
-	server_changed(peer->server);
+	}
+	peers->calls->changed(peers->context);
 }
 
 #define ELDERS_NS 1000000000u
@@ -487,7 +560,7 @@ static void hear_elders(const struct peer *peer)
 {
 	struct peer *elder, *next;
 
-	for (elder = peer->server->peers; elder != peer; elder = next) {
+	for (elder = peer->all->first; elder != peer; elder = next) {
 		next = elder->next;
 		if ((elder->state == PEER_NEW || elder->state == PEER_UNRECORDED) &&
 		    peer->connected_ns - elder->connected_ns < ELDERS_NS)
@@ -501,3 +574,16 @@ bool peer_read(struct peer *peer)
 		hear_elders(peer);
 	return read_some(peer);
 }
+
+static int64_t read_cb(struct pace *pace, bool *ret_streams)
+{
+	struct peer *peer = (struct peer *)((char *)pace - offsetof(struct peer, pace));
+	uint64_t before = peer->read_bytes;
+
+	if (!peer_read(peer))
+		return -ECONNRESET;
+	*ret_streams = peer->state == PEER_PROGRAM;
+	return (int64_t)(peer->read_bytes - before);
+}
+
+static const struct pace_calls pace_calls = { .read = read_cb };

@@ -12,11 +12,34 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/children.h"
+#include "daemon/control.h"
+#include "daemon/pace.h"
 #include "daemon/process.h"
 #include "daemon/run.h"
 
-struct server;
+struct event_base;
 struct event;
+struct unrecorded;
+
+/* What the owner of all peers is told. */
+struct peers_calls {
+	/* Somebody left, or a run may be over. Called from the loop, in the midst of reading from peers or
+	 * freeing one: what follows from that is to happen soon, and not at once. */
+	void (*changed)(void *context);
+};
+
+/* All connections. */
+struct peers {
+	struct daemon *daemon;
+	struct event_base *base; /* the owner's */
+	const struct peers_calls *calls;
+	void *context;
+	struct controls controls;
+	struct peer *first; /* in the order in which they came */
+	size_t rest_bytes;  /* that unfinished frames take */
+	bool had_any;	    /* somebody was served */
+};
 
 enum peer_state {
 	PEER_NEW,
@@ -27,29 +50,14 @@ enum peer_state {
 	PEER_UNRECORDED /* announces a program; unrecorded.h */
 };
 
-/* What a RunControl frame asks, until it is answered; control.c. */
-struct control_request {
-	int64_t run_id;
-	enum _Heaptape__RunControlAction action;
-	char label[256];
-	uint64_t began_ns, until_ns; /* CLOCK_MONOTONIC */
-	bool off_again; /* a snapshot of dormant processes: they are so again afterwards */
-	bool stored;	/* the snapshot is taken; symbols are looked up */
-	uint64_t at_ns; /* of the snapshot, since the run began */
-	bool answered;
-};
-
 struct peer {
-	struct server *server;
+	struct peers *all;
 	struct peer *next;
 	int fd;
-	struct event *readable;
-	struct event *rested; /* while `readable` is off: when it is read again; pace.c */
-	uint64_t read_bytes;  /* so far, */
-	uint64_t read_ns;     /* and when it was last looked, CLOCK_MONOTONIC */
-	unsigned looks;	      /* in vain, that are left before it is to wake us */
-	struct event *gone;   /* the process has ended; NULL: that cannot be watched */
-	bool is_gone;	      /* it had when we looked first */
+	struct pace pace;
+	uint64_t read_bytes; /* so far */
+	struct event *gone;  /* the process has ended; NULL: that cannot be watched */
+	bool is_gone;	     /* it had when we looked first */
 	enum peer_state state;
 	const char *bad; /* not NULL: why it is not listened to any more */
 	pid_t pid;	 /* as the kernel says; 0 unknown */
@@ -63,25 +71,20 @@ struct peer {
 
 	struct process *process;
 	struct run *run;
-	struct run_command command; /* PEER_COMMAND */
-	struct control_request control;
+	struct run_command command;    /* PEER_COMMAND */
+	struct control control;	       /* PEER_CONTROL */
 	struct unrecorded *unrecorded; /* PEER_UNRECORDED */
-
-	/* children.c */
-	int64_t process_id;
-	uint32_t forks, lost_forks, lost_execs,
-		spawns;	  /* as its memory says; taken over by the run */
-	struct ring ring; /* PEER_LEFT: its memory */
+	struct children children;      /* of a program */
 };
 
+void peers_init(struct peers *peers, struct daemon *daemon, struct resolver *resolver,
+		const struct peers_calls *calls, void *context);
+
 /* Takes over `fd`. -ENOMEM. */
-int peer_new(struct server *server, int fd, pid_t pid);
+int peer_new(struct peers *peers, int fd, pid_t pid);
 
 /* Ends the connection: a program's process is finished, the command's run goes on without it. */
 void peer_free(struct peer *peer);
-
-/* Its process's rows are final. */
-void peer_end_process(struct peer *peer);
 
 /* Reads what has come, up to a limit that keeps the others waiting shortly. False: it was all, and
  * the peer is gone. */
@@ -90,8 +93,5 @@ bool peer_read(struct peer *peer);
 /* The process has ended. Its connection may be open still, in a child: what is in there is read, then
  * it is over, or left to children on their way. */
 void peer_gone(struct peer *peer);
-
-/* Sends a frame without waiting; a peer that does not read what it is told is bad. */
-void peer_send(struct peer *peer, const Heaptape__Frame *frame);
 
 #endif

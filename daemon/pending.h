@@ -13,8 +13,8 @@
 /* One of them, which is watched so that /proc is searched again only after its end. */
 struct pending {
 	pid_t pid;
-	int pidfd;	/* -1: none is known */
-	unsigned count; /* found together with it */
+	int pidfd;	 /* -1: none is known */
+	unsigned count;	 /* found together with it */
 	unsigned unsure; /* in the middle of exec, when nobody can tell whether they belong to it */
 };
 

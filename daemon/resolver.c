@@ -10,8 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/commit.h"
+#include "daemon/process.h"
 #include "daemon/run.h"
-#include "daemon/server.h"
 
 /* New places in the code gather for so long: a program that starts shows most of them at once. */
 #define GATHER_NS 400000000u
@@ -28,11 +29,11 @@ static void readable_cb(evutil_socket_t fd, short what, void *context);
 
 static void begin(struct resolver *resolver, int64_t run_id, bool low)
 {
-	struct server *server = resolver->server;
-	const struct kept *kept = &server->daemon.kept;
-	int error = symbols_spawn(server->options->db_path, run_id,
-				  low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL, kept->files, kept->count,
-				  &resolver->worker);
+	struct daemon *daemon = resolver->daemon;
+	const struct kept *kept = &daemon->kept;
+	int error =
+		symbols_spawn(daemon->writer.path, run_id, low ? SYMBOLS_TELL_LOW : SYMBOLS_TELL,
+			      kept->files, kept->count, &resolver->worker);
 
 	resolver->began_ns = resolver->heard_ns = clock_monotonic_ns();
 	if (error) {
@@ -45,11 +46,11 @@ static void begin(struct resolver *resolver, int64_t run_id, bool low)
 	}
 	resolver->run_id = run_id;
 	resolver->low = low;
-	if (!run_id || !server->daemon.runs || !server->daemon.runs->next) {
-		resolver->frames_seen = resolver->frames_stored;
+	if (!run_id || !daemon->runs || !daemon->runs->next) {
+		resolver->frames_seen = daemon->frames_stored;
 		resolver->new_ns = 0;
 	}
-	resolver->readable = event_new(server->base, resolver->worker.fd, EV_READ | EV_PERSIST,
+	resolver->readable = event_new(resolver->base, resolver->worker.fd, EV_READ | EV_PERSIST,
 				       readable_cb, resolver);
 	if (resolver->readable)
 		event_add(resolver->readable, NULL);
@@ -70,7 +71,7 @@ static bool end(struct resolver *resolver, bool whole)
 	while (wait4(resolver->worker.pid, &status, 0, &usage) < 0 && errno == EINTR)
 		;
 	symbols_worker_release(&resolver->worker);
-	server_commit(resolver->server); /* who waits for its end finds the names */
+	commit_all(resolver->daemon); /* who waits for its end finds the names */
 	resolver->worker.pid = 0;
 	spent = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u +
 		(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
@@ -92,7 +93,7 @@ static void go_on(struct resolver *resolver)
 		resolver->wanted = false;
 		begin(resolver, resolver->wanted_run, false);
 	}
-	server_changed(resolver->server);
+	resolver->calls->changed(resolver->context);
 }
 
 /* Some of what was asked for may be missing: once more, but no more than that. */
@@ -125,7 +126,7 @@ static void readable_cb(evutil_socket_t fd, short what, void *context)
 
 static bool ready(struct resolver *resolver)
 {
-	struct writer *writer = &resolver->server->daemon.writer;
+	struct writer *writer = &resolver->daemon->writer;
 
 	if (writer_begin(writer) != 0)
 		return false;
@@ -142,7 +143,7 @@ static void answer_cb(struct symbols_sink *sink, size_t index, enum symbol_state
 
 	if (ready(resolver) &&
 	    symbols_store_frame(&resolver->store, (int64_t)index, state, levels, count) != 0)
-		writer_fail(&resolver->server->daemon.writer, "store symbols in");
+		writer_fail(&resolver->daemon->writer, "store symbols in");
 }
 
 static void note_cb(struct symbols_sink *sink, const char *text)
@@ -150,15 +151,18 @@ static void note_cb(struct symbols_sink *sink, const char *text)
 	struct resolver *resolver = (struct resolver *)sink;
 
 	if (ready(resolver) && symbols_store_note(&resolver->store, resolver->run_id, text) != 0)
-		writer_fail(&resolver->server->daemon.writer, "write a note to");
+		writer_fail(&resolver->daemon->writer, "write a note to");
 }
 
 /* -- when -- */
 
-void resolver_init(struct resolver *resolver, struct server *server)
+void resolver_init(struct resolver *resolver, struct daemon *daemon,
+		   const struct resolver_calls *calls, void *context)
 {
 	*resolver = (struct resolver){ .sink = { answer_cb, note_cb },
-				       .server = server,
+				       .daemon = daemon,
+				       .calls = calls,
+				       .context = context,
 				       .worker = { .fd = -1 } };
 }
 
@@ -178,7 +182,7 @@ void resolver_request(struct resolver *resolver, int64_t run_id)
 /* Some process's perf map may name code that has no name yet. */
 static bool maps_grew(struct resolver *resolver)
 {
-	struct daemon *daemon = &resolver->server->daemon;
+	struct daemon *daemon = resolver->daemon;
 	bool grew = false;
 
 	for (struct process *p = daemon->processes; p; p = p->next) {
@@ -197,7 +201,7 @@ static bool maps_grew(struct resolver *resolver)
 
 void resolver_tick(struct resolver *resolver)
 {
-	struct run *runs = resolver->server->daemon.runs;
+	struct run *runs = resolver->daemon->runs;
 	uint64_t now = clock_monotonic_ns();
 	bool grew = false;
 
@@ -209,14 +213,14 @@ void resolver_tick(struct resolver *resolver)
 		return;
 	}
 	if (!runs)
-		kept_clear(&resolver->server->daemon.kept);
+		kept_clear(&resolver->daemon->kept);
 	if (!runs || now < resolver->due_ns)
 		return;
 	if (now - resolver->maps_ns >= MAPS_NS) {
 		resolver->maps_ns = now;
 		grew = maps_grew(resolver);
 	}
-	if (!resolver->new_ns && (grew || resolver->frames_stored != resolver->frames_seen))
+	if (!resolver->new_ns && (grew || resolver->daemon->frames_stored != resolver->frames_seen))
 		resolver->new_ns = now;
 	if (resolver->new_ns && now - resolver->new_ns >= GATHER_NS)
 		begin(resolver, runs->next ? 0 : runs->run_id, true);
@@ -224,14 +228,14 @@ void resolver_tick(struct resolver *resolver)
 
 void resolver_release(struct resolver *resolver)
 {
-	const struct kept *kept = &resolver->server->daemon.kept;
+	const struct kept *kept = &resolver->daemon->kept;
 	bool busy = resolver->worker.pid;
 
 	if (busy)
 		end(resolver, false);
 	symbols_store_release(&resolver->store);
 	if (busy)
-		symbols_spawn(resolver->server->options->db_path, 0, SYMBOLS_ALONE, kept->files,
+		symbols_spawn(resolver->daemon->writer.path, 0, SYMBOLS_ALONE, kept->files,
 			      kept->count, &resolver->worker);
 	resolver->worker.pid = 0;
 }

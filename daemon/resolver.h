@@ -14,14 +14,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/daemon.h"
 #include "daemon/symbols/symbols.h"
 
-struct server;
+struct event_base;
 struct event;
+
+/* What the resolver's owner is told. */
+struct resolver_calls {
+	/* A look-up has ended, and what it found is committed: somebody may wait for that. Called from the
+	 * loop; must not look up anything at once. */
+	void (*changed)(void *context);
+};
 
 struct resolver {
 	struct symbols_sink sink;
-	struct server *server;
+	struct daemon *daemon;
+	struct event_base *base; /* of its owner, before anything is looked up */
+	const struct resolver_calls *calls;
+	void *context;
 	struct symbols_worker worker; /* pid 0: none runs */
 	struct symbols_store store;
 	struct event *readable;
@@ -32,14 +43,14 @@ struct resolver {
 	int64_t wanted_run; /* ... for this run, 0 all */
 	uint64_t began_ns, heard_ns;
 
-	uint64_t frames_stored; /* of stacks.frames_added, committed */
-	uint64_t frames_seen;	/* of those, before the latest look-up began */
-	uint64_t new_ns;	/* there is something new since; 0: there is not */
-	uint64_t due_ns;	/* not at low priority before */
-	uint64_t maps_ns;	/* perf maps were checked */
+	uint64_t frames_seen; /* of daemon.frames_stored, before the latest look-up began */
+	uint64_t new_ns;      /* there is something new since; 0: there is not */
+	uint64_t due_ns;      /* not at low priority before */
+	uint64_t maps_ns;     /* perf maps were checked */
 };
 
-void resolver_init(struct resolver *resolver, struct server *server);
+void resolver_init(struct resolver *resolver, struct daemon *daemon,
+		   const struct resolver_calls *calls, void *context);
 /* Looks up the names of a run, 0: all, at once. */
 void resolver_request(struct resolver *resolver, int64_t run_id);
 /* Regular work. */

@@ -16,13 +16,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/children.h"
-#include "daemon/control.h"
+#include "daemon/commit.h"
 #include "daemon/run.h"
 #include "daemon/unrecorded.h"
 
 #define TICK_MS 50
-#define SAVE_NS 125000000u /* at the tick after so long everything is in the database */
 #define SILENT_NS 10000000000u
 #define ACCEPT_PAUSE_MS 200
 /* Who waits longer for a descriptor to become free is refused, as programs may wait for one another. */
@@ -31,84 +29,15 @@
 /* A daemon that stops reads for so long at most. */
 #define LAST_READS_NS 1000000000u
 
-/* A failed database is said once; recordings go on without being stored. */
-static void check_failure(struct server *server)
+static void changed_cb(void *context)
 {
-	struct daemon *daemon = &server->daemon;
-	if (server->failures_seen == daemon->writer.failures)
-		return;
-	server->failures_seen = daemon->writer.failures;
-	process_cut_all(daemon);
-	if (!server->failure_told)
-		fprintf(stderr,
-			"heaptaped: %s\n"
-			"heaptaped: recording stops here; the programs run on\n",
-			daemon->writer.error.text);
-	server->failure_told = true;
-	writer_retry(&daemon->writer);
-}
+	struct server *server = context;
 
-static void commit(struct server *server)
-{
-	struct daemon *daemon = &server->daemon;
-	uint64_t commits = daemon->writer.commits;
-
-	writer_commit(&daemon->writer);
-	if (daemon->writer.commits != commits) {
-		server->failure_told = false;
-		server->resolver.frames_stored = daemon->stacks.frames_added;
-	}
-	check_failure(server);
-}
-
-/* Events and the numbers beside them are committed together: should we be killed, they agree. */
-void server_commit(struct server *server)
-{
-	struct daemon *daemon = &server->daemon;
-
-	for (struct process *process = daemon->processes; process; process = process->next) {
-		chunks_show(process);
-		save_process(process, false);
-	}
-	commit(server);
-	server->commit_ns = clock_monotonic_ns();
-}
-
-static void save_due(struct server *server)
-{
-	if (clock_monotonic_ns() - server->commit_ns >= SAVE_NS)
-		server_commit(server);
-}
-
-void server_commit_due(struct server *server)
-{
-	check_failure(server);
-	save_due(server);
-}
-
-void server_changed(struct server *server)
-{
 	event_active(server->settle, EV_TIMEOUT, 0);
 }
 
-static void gone_cb(evutil_socket_t fd, short what, void *context)
-{
-	(void)fd;
-	(void)what;
-	peer_gone(context);
-}
-
-struct event *server_watch_end(struct server *server, struct peer *peer, int pidfd)
-{
-	struct event *event =
-		pidfd < 0 ? NULL : event_new(server->base, pidfd, EV_READ, gone_cb, peer);
-
-	if (event && event_add(event, NULL) != 0) {
-		event_free(event);
-		return NULL;
-	}
-	return event;
-}
+static const struct resolver_calls resolver_calls = { .changed = changed_cb };
+static const struct peers_calls peers_calls = { .changed = changed_cb };
 
 /* Same user or root; nobody else is served. */
 static bool welcome(int fd, pid_t *ret_pid)
@@ -124,7 +53,7 @@ static bool welcome(int fd, pid_t *ret_pid)
 
 static bool is_connected(const struct server *server, const struct peer *peer)
 {
-	for (const struct peer *at = server->peers; at; at = at->next)
+	for (const struct peer *at = server->peers.first; at; at = at->next)
 		if (at == peer)
 			return true;
 	return false;
@@ -136,7 +65,7 @@ static bool drop_silent(struct server *server)
 	for (;;) {
 		struct peer *oldest = NULL;
 
-		for (struct peer *peer = server->peers; peer && !oldest; peer = peer->next)
+		for (struct peer *peer = server->peers.first; peer && !oldest; peer = peer->next)
 			if (peer->state == PEER_NEW)
 				oldest = peer;
 		if (!oldest)
@@ -195,7 +124,7 @@ static void accept_cb(evutil_socket_t fd, short what, void *context)
 		if (peer_fd < 0)
 			return;
 		server->full_since_ns = 0;
-		if (!welcome(peer_fd, &pid) || peer_new(server, peer_fd, pid) != 0)
+		if (!welcome(peer_fd, &pid) || peer_new(&server->peers, peer_fd, pid) != 0)
 			close(peer_fd);
 	}
 }
@@ -216,28 +145,29 @@ static void settle_cb(evutil_socket_t fd, short what, void *context)
 	for (run = server->daemon.runs; run; run = run->next)
 		run_look(run);
 	accept_cb(server->listen_fd, EV_READ, server);
-	for (peer = server->peers; peer; peer = next_peer) {
+	for (peer = server->peers.first; peer; peer = next_peer) {
 		next_peer = peer->next;
 		if (peer->is_gone)
 			peer_gone(peer);
 		else if (peer->state == PEER_NEW)
 			peer_read(peer);
 	}
-	for (peer = server->peers; peer; peer = next_peer) {
+	for (peer = server->peers.first; peer; peer = next_peer) {
 		next_peer = peer->next;
-		if (peer->state == PEER_UNRECORDED && peer_read(peer) && unrecorded_is_due(peer))
+		if (peer->state == PEER_UNRECORDED && peer_read(peer) &&
+		    unrecorded_is_due(peer->unrecorded))
 			peer_free(peer);
 	}
-	for (peer = server->peers; peer; peer = peer->next)
+	for (peer = server->peers.first; peer; peer = peer->next)
 		strangers = strangers || peer->state == PEER_NEW;
-	check_failure(server);
+	commit_check(&server->daemon);
 	for (run = server->daemon.runs; run; run = next_run) {
 		next_run = run->next;
 		if (!run_check(run, strangers))
-			server_changed(server);
+			changed_cb(server);
 	}
-	if (server->options->private && server->had_run && !server->peers && !server->daemon.runs &&
-	    !server->resolver.worker.pid)
+	if (server->options->private && server->peers.had_any && !server->peers.first &&
+	    !server->daemon.runs && !server->resolver.worker.pid)
 		event_base_loopbreak(server->base);
 }
 
@@ -259,7 +189,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	for (peer = server->peers; peer; peer = next_peer) {
+	for (peer = server->peers.first; peer; peer = next_peer) {
 		next_peer = peer->next;
 		if (peer->state == PEER_NEW && now - peer->connected_ns > SILENT_NS)
 			peer_free(peer);
@@ -267,14 +197,12 @@ static void tick_cb(evutil_socket_t fd, short what, void *context)
 	for (struct process *process = daemon->processes; process; process = process->next)
 		process_poll(process);
 	follow_tick(daemon);
-	for (peer = server->peers; peer; peer = peer->next)
-		if (peer->state == PEER_CONTROL)
-			control_check(peer);
-	save_due(server);
+	controls_check(&server->peers.controls);
+	commit_due(daemon);
 	resolver_tick(&server->resolver);
 	if (daemon->runs)
-		server_changed(server);
-	if (server->starter && !server->had_run && getppid() != server->starter)
+		changed_cb(server);
+	if (server->starter && !server->peers.had_any && getppid() != server->starter)
 		event_base_loopbreak(server->base);
 }
 
@@ -425,7 +353,7 @@ static void read_all(struct server *server)
 	do {
 		accept_cb(server->listen_fd, EV_READ, server);
 		more = false;
-		for (peer = server->peers; peer; peer = next_peer) {
+		for (peer = server->peers.first; peer; peer = next_peer) {
 			next_peer = peer->next;
 			if (!is_readable(peer))
 				continue;
@@ -445,7 +373,6 @@ int server_run(const struct server_options *options)
 
 	if (options->private && options->ready_fd >= 0)
 		server.starter = getppid();
-	resolver_init(&server.resolver, &server);
 	server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	batch_setup();
 	raise_limits();
@@ -454,6 +381,8 @@ int server_run(const struct server_options *options)
 		fprintf(stderr, "heaptaped: %s\n", error.text[0] ? error.text : "out of memory");
 		return 3;
 	}
+	resolver_init(&server.resolver, daemon, &resolver_calls, &server);
+	peers_init(&server.peers, daemon, &server.resolver, &peers_calls, &server);
 	daemon->private = options->private;
 	daemon->socket_path = options->socket_path;
 	daemon->writer.patience_ms = daemon->writer.usual_patience_ms = options->patience_ms;
@@ -475,6 +404,7 @@ int server_run(const struct server_options *options)
 		if (!awaited && options->private)
 			goto out;
 	}
+	server.resolver.base = server.peers.base = server.base;
 	/* Nobody has looked up the names of functions for them yet. */
 	if (daemon->writer.left_runs > 0)
 		resolver_request(&server.resolver, 0);
@@ -482,8 +412,8 @@ int server_run(const struct server_options *options)
 	status = 0;
 	read_all(&server);
 	daemon->stopping = true;
-	while (server.peers)
-		peer_free(server.peers);
+	while (server.peers.first)
+		peer_free(server.peers.first);
 	settle_cb(-1, 0, &server);
 out:
 	if (server.listen_fd >= 0) {

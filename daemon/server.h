@@ -25,17 +25,12 @@ struct server {
 	const struct server_options *options;
 	struct event_base *base;
 	struct event *acceptable, *tick, *terminate, *interrupt, *accept_again, *settle;
-	struct peer *peers; /* in the order in which they came */
-	size_t rest_bytes;  /* that peers' unfinished frames take */
+	struct peers peers;
 	struct resolver resolver;
 	int listen_fd;
 	int spare_fd;		/* given up to be able to refuse somebody */
 	uint64_t full_since_ns; /* no descriptor is left for those who wait; 0: there is */
-	bool had_run;		/* somebody was served */
-	pid_t starter;		/* whom a private daemon waits for until then; 0: nobody */
-	uint64_t failures_seen; /* of the writer */
-	bool failure_told;	/* and no commit since */
-	uint64_t commit_ns;	/* of the latest commit with everything in it */
+	pid_t starter; /* whom a private daemon waits for until somebody was served; 0: nobody */
 };
 
 /* Runs until it is told to stop. Returns the exit status; has said why on stderr. */
@@ -43,11 +38,4 @@ int server_run(const struct server_options *options);
 
 /* For peer.c: the event that tells of its process's end; NULL when it cannot be told. */
 struct event *server_watch_end(struct server *server, struct peer *peer, int pidfd);
-/* Somebody left, or a run may be done: what follows from that happens soon. */
-void server_changed(struct server *server);
-/* Commits now. */
-void server_commit(struct server *server);
-/* Commits when the open transaction is old enough. */
-void server_commit_due(struct server *server);
-
 #endif

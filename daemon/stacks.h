@@ -25,7 +25,7 @@ struct stacks {
 	struct id_cache frames; /* (module, offset) */
 	struct id_cache trees;	/* (parent stack, frame) */
 	uint64_t failures;
-	uint64_t frames_added; /* rows without names yet */
+	uint64_t frames_added;	/* rows without names yet */
 	uint64_t commits;	/* when these were added: */
 	int64_t first_stack_id; /* the first of the open transaction; 0 none */
 };

@@ -9,12 +9,10 @@
 
 #include "daemon/clock.h"
 #include "daemon/pidfd.h"
-#include "daemon/run.h"
-#include "daemon/server.h"
 #include "daemon/text.h"
 
-/* What was announced on a connection. */
 struct unrecorded {
+	struct daemon *daemon;
 	Heaptape__Unrecorded *message;
 	uint64_t at_ns; /* CLOCK_MONOTONIC */
 	pid_t pid;	/* as the kernel calls it here; 0 unknown */
@@ -35,22 +33,18 @@ static Heaptape__Unrecorded *copy(const Heaptape__Unrecorded *message)
 	return copied;
 }
 
-int unrecorded_message(struct peer *peer, const Heaptape__Unrecorded *message)
+int unrecorded_new(struct daemon *daemon, const Heaptape__Unrecorded *message, int connection,
+		   pid_t pid, int *passed_fd, struct unrecorded **ret_unrecorded)
 {
-	struct unrecorded *unrecorded = peer->unrecorded;
+	struct unrecorded *unrecorded;
 
-	if (peer->state == PEER_UNRECORDED) {
-		if (message->reason)
-			return -EPROTO;
-		unrecorded->message->reason = 0;
-		return 0;
-	}
 	if (!message->reason ||
-	    !run_of(&peer->server->daemon, message->run_token, message->pid, message->parent_pid))
+	    !run_of(daemon, message->run_token, message->pid, message->parent_pid))
 		return -EPROTO;
 	unrecorded = calloc(1, sizeof(*unrecorded));
 	if (!unrecorded)
 		return -ENOMEM;
+	unrecorded->daemon = daemon;
 	unrecorded->message = copy(message);
 	if (!unrecorded->message) {
 		free(unrecorded);
@@ -58,28 +52,35 @@ int unrecorded_message(struct peer *peer, const Heaptape__Unrecorded *message)
 	}
 	unrecorded->at_ns = clock_monotonic_ns();
 	if (message->started) {
-		unrecorded->pidfd = peer->passed_fd;
-		unrecorded->pid = pidfd_pid(peer->passed_fd);
-		peer->passed_fd = -1;
+		unrecorded->pidfd = *passed_fd;
+		unrecorded->pid = pidfd_pid(*passed_fd);
+		*passed_fd = -1;
 	} else {
-		unrecorded->pidfd = pidfd_of_peer(peer->fd, peer->pid);
-		unrecorded->pid = peer->pid;
+		unrecorded->pidfd = pidfd_of_peer(connection, pid);
+		unrecorded->pid = pid;
 	}
-	peer->unrecorded = unrecorded;
-	peer->state = PEER_UNRECORDED;
+	*ret_unrecorded = unrecorded;
 	return 0;
 }
 
-static struct run *run_of_peer(const struct peer *peer)
+int unrecorded_take_back(struct unrecorded *unrecorded, const Heaptape__Unrecorded *message)
 {
-	const Heaptape__Unrecorded *message = peer->unrecorded->message;
-
-	return run_of(&peer->server->daemon, message->run_token, message->pid, message->parent_pid);
+	if (message->reason)
+		return -EPROTO;
+	unrecorded->message->reason = 0;
+	return 0;
 }
 
-bool unrecorded_is_due(const struct peer *peer)
+static struct run *its_run(const struct unrecorded *unrecorded)
 {
-	const struct run *run = run_of_peer(peer);
+	const Heaptape__Unrecorded *message = unrecorded->message;
+
+	return run_of(unrecorded->daemon, message->run_token, message->pid, message->parent_pid);
+}
+
+bool unrecorded_is_due(const struct unrecorded *unrecorded)
+{
+	const struct run *run = its_run(unrecorded);
 
 	return !run || (run->ended && !run->running);
 }
@@ -94,11 +95,10 @@ static void add(struct run *run, const Heaptape__Unrecorded *message, uint64_t a
 	free(command);
 }
 
-void unrecorded_end(struct peer *peer)
+void unrecorded_end(struct unrecorded *unrecorded)
 {
-	struct unrecorded *unrecorded = peer->unrecorded;
 	const Heaptape__Unrecorded *message = unrecorded->message;
-	struct run *run = message->reason ? run_of_peer(peer) : NULL;
+	struct run *run = message->reason ? its_run(unrecorded) : NULL;
 
 	if (run)
 		add(run, message, unrecorded->at_ns, unrecorded->pid, unrecorded->pidfd);
@@ -106,7 +106,6 @@ void unrecorded_end(struct peer *peer)
 		close(unrecorded->pidfd);
 	heaptape__unrecorded__free_unpacked(unrecorded->message, NULL);
 	free(unrecorded);
-	peer->unrecorded = NULL;
 }
 
 void unrecorded_program(struct run *run, const Heaptape__Unrecorded *message)

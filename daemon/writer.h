@@ -71,8 +71,8 @@
 			   "symbol_state='pending' LIMIT 1")                                       \
 	ROW(FRAME_ADD, "INSERT INTO frames(module_id, offset) VALUES(?,?)")                        \
 	ROW(STACK_FIND, "SELECT stack_id FROM stacks WHERE parent_stack_id=? AND frame_id=?")      \
-	ROW(STACK_ADD, "INSERT INTO stacks(parent_stack_id, frame_id, depth, by_frame_pointer) "         \
-			"VALUES(?,?,?,?)")                                                        \
+	ROW(STACK_ADD, "INSERT INTO stacks(parent_stack_id, frame_id, depth, by_frame_pointer) "   \
+		       "VALUES(?,?,?,?)")                                                          \
 	ROW(TOTAL_SET,                                                                             \
 	    "INSERT INTO stack_totals VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) "                 \
 	    "ON CONFLICT(process_id, stack_id) DO UPDATE SET allocations=?3, allocated_bytes=?4, " \

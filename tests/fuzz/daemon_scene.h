@@ -21,10 +21,8 @@
 static struct server_options scene_options = { .db_path = ":memory:" };
 static struct server server = { .options = &scene_options, .listen_fd = -1, .spare_fd = -1 };
 
-static void scene_settle_cb(evutil_socket_t fd, short what, void *context)
+static void scene_changed_cb(void *context)
 {
-	(void)fd;
-	(void)what;
 	(void)context;
 }
 
@@ -51,18 +49,21 @@ static inline void scene_make(void)
 {
 	static const struct daemon_calls calls = { .undone = process_cut_all,
 						   .run_done = scene_run_done };
+	static const struct resolver_calls resolver_calls = { .changed = scene_changed_cb };
+	static const struct peers_calls peers_calls = { .changed = scene_changed_cb };
 	struct store_error error;
 
 	quick_sqlite();
 	batch_setup();
 	server.base = scene_base();
-	server.settle = event_new(server.base, -1, 0, scene_settle_cb, NULL);
 	if (daemon_open(&server.daemon, scene_options.db_path, &calls, &error) != 0)
 		abort();
 	/* Nothing is ever rolled back: a write that fails is a find. */
 	sqlite3_exec(server.daemon.writer.db, "PRAGMA journal_mode=OFF", NULL, NULL, NULL);
 	/* Busy for ever: what is asked of it waits, and no helper is started. */
-	resolver_init(&server.resolver, &server);
+	resolver_init(&server.resolver, &server.daemon, &resolver_calls, NULL);
+	peers_init(&server.peers, &server.daemon, &server.resolver, &peers_calls, NULL);
+	server.peers.base = server.base;
 	server.resolver.worker.pid = getpid();
 }
 
@@ -84,8 +85,8 @@ static inline void scene_clear(void)
 /* All connections are closed: what is left to come is read, and every run ends. */
 static inline void scene_end(void)
 {
-	while (server.peers)
-		peer_read(server.peers);
+	while (server.peers.first)
+		peer_read(server.peers.first);
 	while (server.daemon.runs) {
 		struct run *run = server.daemon.runs;
 

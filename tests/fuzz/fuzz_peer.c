@@ -92,13 +92,13 @@ static void connection(const uint8_t *data, size_t bytes, bool with_memory)
 	int ends[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0 ||
-	    peer_new(&server, ends[0], 0) != 0)
+	    peer_new(&server.peers, ends[0], 0) != 0)
 		abort();
 	scene_send(ends[1], data, bytes / 2, with_memory ? memory_fd : -1);
-	peer_read(server.peers);
+	peer_read(server.peers.first);
 	for (struct process *process = server.daemon.processes; process; process = process->next)
 		process_poll(process);
-	if (server.peers) {
+	if (server.peers.first) {
 		scene_send(ends[1], data + bytes / 2, bytes - bytes / 2, -1);
 		shutdown(ends[1], SHUT_WR);
 	}

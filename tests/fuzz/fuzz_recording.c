@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/commit.h"
 #include "daemon/control.h"
 #include "daemon/server.h"
 #include "daemon/unrecorded.h"
@@ -141,7 +142,7 @@ static uint32_t take_small(struct input *input)
 
 static struct peer *find_peer(int daemon_end)
 {
-	struct peer *peer = server.peers;
+	struct peer *peer = server.peers.first;
 
 	while (peer && peer->fd != daemon_end)
 		peer = peer->next;
@@ -169,7 +170,7 @@ static void connect_to_daemon(int *ret_fd, int *ret_daemon_end, pid_t pid)
 	int ends[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0 ||
-	    peer_new(&server, ends[0], pid) != 0)
+	    peer_new(&server.peers, ends[0], pid) != 0)
 		abort();
 	*ret_daemon_end = ends[0];
 	*ret_fd = ends[1];
@@ -720,7 +721,7 @@ static void tick(unsigned how)
 	if (how & 1)
 		for (struct process *p = server.daemon.processes; p; p = p->next)
 			p->off_ns = p->off_ns ? 1 : 0;
-	for (peer = server.peers; peer; peer = next) {
+	for (peer = server.peers.first; peer; peer = next) {
 		next = peer->next;
 		if (how & 2)
 			peer->control.began_ns = 0;
@@ -732,28 +733,26 @@ static void tick(unsigned how)
 	for (struct process *p = server.daemon.processes; p; p = p->next)
 		process_poll(p);
 	follow_tick(&server.daemon);
-	for (peer = server.peers; peer && how & 64; peer = peer->next)
+	for (peer = server.peers.first; peer && how & 64; peer = peer->next)
 		if (peer->is_gone ||
 		    (peer->process && peer->gone && pidfd_has_ended(peer->process->pidfd))) {
 			peer_gone(peer);
 			break;
 		}
-	for (peer = server.peers; peer; peer = peer->next)
-		if (peer->state == PEER_CONTROL)
-			control_check(peer);
+	controls_check(&server.peers.controls);
 	if (how & 8)
-		server_commit(&server);
-	for (peer = server.peers; peer; peer = next) {
+		commit_all(&server.daemon);
+	for (peer = server.peers.first; peer; peer = next) {
 		next = peer->next;
 		if (peer->state == PEER_LEFT && how & 32)
 			peer_free(peer);
 	}
-	for (peer = server.peers; peer; peer = next) {
+	for (peer = server.peers.first; peer; peer = next) {
 		next = peer->next;
-		if (peer->state == PEER_UNRECORDED && unrecorded_is_due(peer))
+		if (peer->state == PEER_UNRECORDED && unrecorded_is_due(peer->unrecorded))
 			peer_free(peer);
 	}
-	server_commit_due(&server);
+	commit_due(&server.daemon);
 	for (struct run *run = server.daemon.runs, *next_run; run; run = next_run) {
 		next_run = run->next;
 		if (how & 128)
@@ -767,7 +766,7 @@ static void step(struct input *input)
 	unsigned what = take(input);
 	struct program *program = &programs[what >> 4 & 3 ? (what >> 4) % PROGRAMS : 0];
 
-	server.failure_told = true; /* of each that was made up nobody needs to hear */
+	server.daemon.failure_told = true; /* of each that was made up nobody needs to hear */
 
 	switch (what & 15) {
 	case 0:
@@ -1011,9 +1010,9 @@ static void end_all(void)
 	spoil(0);
 	press(0);
 	world.over = true;
-	while (server.peers)
-		peer_read(server.peers);
-	server_commit(&server);
+	while (server.peers.first)
+		peer_read(server.peers.first);
+	commit_all(&server.daemon);
 	for (unsigned tries = 0; server.daemon.runs; tries++) {
 		if (tries == END_TRIES)
 			abort();
@@ -1023,7 +1022,7 @@ static void end_all(void)
 			run_look(run);
 			run_check(run, false);
 		}
-		server_commit(&server);
+		commit_all(&server.daemon);
 	}
 	if (server.daemon.processes || server.daemon.pending_bytes ||
 	    server.daemon.writers_in_use || server.daemon.writer.failed)
@@ -1042,7 +1041,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (++inputs % ROWS_LIVE == 0)
 		scene_clear();
 	world_begin();
-	server.commit_ns = world.now_ns;
+	server.daemon.commit_ns = world.now_ns;
 	failures = server.daemon.writer.failures;
 	after = last_process();
 	for (unsigned steps = 0; steps < STEPS_MAX && input.at < input.end; steps++)
