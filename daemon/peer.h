@@ -94,4 +94,7 @@ bool peer_read(struct peer *peer);
  * it is over, or left to children on their way. */
 void peer_gone(struct peer *peer);
 
+/* peer_frame.c: one frame, whose columns lie in `slabs`. A negative errno: the peer may not go on. */
+int peer_frame(struct peer *peer, const Heaptape__Frame *frame, struct slab **slabs);
+
 #endif

@@ -136,4 +136,18 @@ void run_look(struct run *run);
  * who has not yet said to which run he belongs. False: there must be another look first. */
 bool run_check(struct run *run, bool strangers);
 
+/* -- among run.c, run_process.c and run_end.c -- */
+
+void run_free(struct run *run);
+/* The run is not complete: so many are missing of `what`; none: nothing happens. */
+void run_add_lost(struct run *run, int64_t process_id, uint32_t lost, const char *what);
+void run_save_ending(struct run *run, int64_t process_id, uint64_t ended_ns, enum process_end how,
+		     int code);
+/* Learns how processes ended that said nothing. False: of some that may still come to light. */
+bool run_learn_endings(struct run *run);
+/* How the program ended is known: its process may not have said. */
+void run_tell_status(struct run *run);
+/* Of processes that are not recorded, and whose end nobody tells. */
+void run_give_up_endings(struct run *run);
+
 #endif

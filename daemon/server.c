@@ -12,11 +12,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/commit.h"
+#include "daemon/listen.h"
 #include "daemon/run.h"
 #include "daemon/unrecorded.h"
 
@@ -25,7 +24,6 @@
 #define ACCEPT_PAUSE_MS 200
 /* Who waits longer for a descriptor to become free is refused, as programs may wait for one another. */
 #define FULL_NS 2000000000u
-#define BACKLOG 512
 /* A daemon that stops reads for so long at most. */
 #define LAST_READS_NS 1000000000u
 
@@ -225,74 +223,6 @@ static void stop_cb(evutil_socket_t number, short what, void *context)
 	event_base_loopbreak(server->base);
 }
 
-static int trouble(const char *what, const char *path, const char *why, const char *hint)
-{
-	fprintf(stderr, "heaptaped: cannot %s '%s': %s%s%s\n", what, path, why, hint ? "; " : "",
-		hint ? hint : "");
-	return -1;
-}
-
-/* A socket file nobody listens on is left over from a daemon that was killed. */
-static int remove_stale(const struct sockaddr_un *address)
-{
-	struct stat status;
-	int fd, error = 0;
-
-	if (lstat(address->sun_path, &status) != 0)
-		return 0;
-	if (!S_ISSOCK(status.st_mode))
-		return -ENOTSOCK;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		error = -EADDRINUSE;
-	else if (errno == ECONNREFUSED && unlink(address->sun_path) != 0)
-		error = -errno;
-	close(fd);
-	return error;
-}
-
-static int listen_on(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	mode_t mask;
-	int fd, error;
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		char hint[96];
-
-		snprintf(hint, sizeof(hint), "give a path of at most %zu bytes, in /tmp for one",
-			 sizeof(address.sun_path) - 1);
-		return trouble("listen on", path, "the path is too long for a socket", hint);
-	}
-	strcpy(address.sun_path, path);
-	error = remove_stale(&address);
-	if (error == -EADDRINUSE)
-		return trouble("listen on", path, "another heaptaped listens there",
-			       "use it, or give another --socket");
-	if (error == -ENOTSOCK)
-		return trouble("listen on", path, "a file that is not a socket is in the way",
-			       "give another --socket");
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return trouble("listen on", path, strerror(errno), NULL);
-	mask = umask(0177);
-	error = bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-				listen(fd, BACKLOG) != 0
-			? errno
-			: 0;
-	umask(mask);
-	if (error) {
-		close(fd);
-		return trouble("listen on", path, strerror(error),
-			       error == ENOENT	 ? "make its folder first"
-			       : error == EACCES ? "choose a folder you may write to"
-						 : NULL);
-	}
-	return fd;
-}
-
 static void raise_limits(void)
 {
 	struct rlimit limit;
@@ -392,7 +322,7 @@ int server_run(const struct server_options *options)
 	if (realpath(options->socket_path, socket_path))
 		daemon->socket_path = socket_path;
 	if (!make_events(&server)) {
-		trouble("listen on", options->socket_path, "out of memory", NULL);
+		listen_trouble(options->socket_path, "out of memory", NULL);
 		goto out;
 	}
 	if (options->ready_fd >= 0) {
