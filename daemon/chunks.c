@@ -44,12 +44,12 @@ static void forget_tail(struct open_chunk *chunk)
 static int replace_tail(struct process *process)
 {
 	struct writer *writer = &process->daemon->writer;
-	sqlite3_stmt *remove;
+	struct statement *remove;
 
 	if (!process->chunk.tail_id)
 		return 0;
 	remove = writer_statement(writer, SQL_CHUNK_REMOVE);
-	writer_bind(remove, 1, (uint64_t[]){ (uint64_t)process->chunk.tail_id }, 1);
+	writer_bind(remove, { P_chunk_id, (uint64_t)process->chunk.tail_id });
 	return writer_run(writer, remove);
 }
 

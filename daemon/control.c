@@ -153,9 +153,10 @@ static bool somebody_waits(const struct run *run)
 static void take_snapshot(struct control *control, struct run *run)
 {
 	struct writer *writer = &run->daemon->writer;
-	uint64_t values[6] = { (uint64_t)run->run_id };
+	uint64_t processes = 0, missing = 0, live_blocks = 0, live_bytes = 0;
 	bool stacks = run->has_stacks;
-	sqlite3_stmt *statement;
+	struct statement *statement;
+	int64_t snapshot_id;
 
 	control->at_ns = clock_monotonic_ns() - run->started_ns;
 	for (struct process *p = run->daemon->processes; p; p = p->next) {
@@ -167,21 +168,21 @@ static void take_snapshot(struct control *control, struct run *run)
 		chunks_show(p);
 		save_process(p, true);
 		stacks = stacks || p->node_count > 1;
-		values[2]++;
-		values[3] += p->snapshot_state != HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
-		values[4] += totals_live_blocks(&p->totals);
-		values[5] += totals_live_bytes(&p->totals);
+		processes++;
+		missing += p->snapshot_state != HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
+		live_blocks += totals_live_blocks(&p->totals);
+		live_bytes += totals_live_bytes(&p->totals);
 	}
-	values[1] = control->at_ns;
 	statement = writer_statement(writer, SQL_SNAPSHOT_ADD);
-	writer_bind(statement, 1, values, 6);
-	writer_bind_text(statement, 7, control->label);
-	if (writer_run(writer, statement) == 0) {
-		int64_t snapshot_id = sqlite3_last_insert_rowid(writer->db);
-
+	writer_bind(statement, { P_run_id, (uint64_t)run->run_id }, { P_at_ns, control->at_ns },
+		    { P_processes, processes }, { P_missing, missing },
+		    { P_live_blocks, live_blocks }, { P_live_bytes, live_bytes });
+	writer_bind_text(statement, P_label, control->label);
+	snapshot_id = writer_add(writer, statement);
+	if (snapshot_id > 0) {
 		statement = writer_statement(writer, SQL_SNAPSHOT_LABEL);
-		writer_bind(statement, 1, (uint64_t[]){ (uint64_t)snapshot_id }, 1);
-		writer_text(writer, statement, control->label, sizeof(control->label));
+		writer_bind(statement, { P_snapshot_id, (uint64_t)snapshot_id });
+		writer_text(writer, statement, P_label, control->label, sizeof(control->label));
 	}
 	control->stored = true;
 	if (control->off_again)

@@ -81,16 +81,14 @@ void gap_listed(struct process *process, uint64_t size_bytes, bool kept)
 static bool save(const struct process *process, const struct gap *gap, bool ended)
 {
 	struct writer *writer = &process->daemon->writer;
-	sqlite3_stmt *set = writer_statement(writer, SQL_GAP_SET);
+	struct statement *set = writer_statement(writer, SQL_GAP_SET);
 
-	writer_bind(set, 1,
-		    (uint64_t[]){ (uint64_t)process->process_id, gap->from_ns, gap->to_ns,
-				  gap->known_blocks, gap->known_bytes, gap->kept_blocks,
-				  gap->kept_bytes, gap->listed_blocks, gap->listed_bytes,
-				  gap->complete },
-		    10);
-	if (set && !ended)
-		sqlite3_bind_null(set, 3);
+	writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+		    { P_from_ns, gap->from_ns }, { P_known_blocks, gap->known_blocks },
+		    { P_known_bytes, gap->known_bytes }, { P_kept_blocks, gap->kept_blocks },
+		    { P_kept_bytes, gap->kept_bytes }, { P_listed_blocks, gap->listed_blocks },
+		    { P_listed_bytes, gap->listed_bytes }, { P_complete, gap->complete });
+	writer_bind_known(set, P_to_ns, ended, gap->to_ns);
 	return writer_run(writer, set) == 0;
 }
 

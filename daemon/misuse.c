@@ -20,14 +20,9 @@ static void note_limit(struct process *process, uint64_t at_ns)
 		    text);
 }
 
-static void bind_known(sqlite3_stmt *add, int at, uint64_t value)
+static void bind_known(struct statement *add, enum writer_name name, uint64_t value)
 {
-	if (!add)
-		return;
-	if (value)
-		writer_bind(add, at, &value, 1);
-	else
-		sqlite3_bind_null(add, at);
+	writer_bind_known(add, name, value, value);
 }
 
 static uint64_t stack_of(const struct process *process, uint32_t node)
@@ -39,7 +34,7 @@ int process_misuse(struct process *process, const Heaptape__Misuse *message)
 {
 	struct writer *writer = &process->daemon->writer;
 	uint64_t at_ns = clock_ns(&process->scale, message->ticks);
-	sqlite3_stmt *add;
+	struct statement *add;
 
 	if (message->kind == MISUSE_NONE || message->kind >= MISUSE_KIND_COUNT)
 		return -EPROTO;
@@ -50,19 +45,16 @@ int process_misuse(struct process *process, const Heaptape__Misuse *message)
 		return 0;
 	}
 	add = writer_statement(writer, SQL_MISUSE_ADD);
-	writer_bind(add, 1, (uint64_t[]){ (uint64_t)process->process_id, at_ns }, 2);
-	bind_known(add, 3, message->thread);
-	writer_bind_text(add, 4, misuse_kind_name(message->kind));
-	writer_bind(add, 5, (uint64_t[]){ message->address }, 1);
-	bind_known(add, 6, message->block);
-	if (message->block)
-		writer_bind(add, 7, (uint64_t[]){ message->size_bytes }, 1);
-	else
-		bind_known(add, 7, 0);
-	bind_known(add, 8, stack_of(process, message->allocated_stack));
-	bind_known(add, 9, stack_of(process, message->freed_stack));
-	bind_known(add, 10, stack_of(process, message->stack));
-	writer_bind_text(add, 11, message->text);
+	writer_bind(add, { P_process_id, (uint64_t)process->process_id }, { P_at_ns, at_ns },
+		    { P_address, message->address });
+	writer_bind_text(add, P_kind, misuse_kind_name(message->kind));
+	bind_known(add, P_thread, message->thread);
+	bind_known(add, P_block_address, message->block);
+	writer_bind_known(add, P_size_bytes, message->block, message->size_bytes);
+	bind_known(add, P_allocated_stack_id, stack_of(process, message->allocated_stack));
+	bind_known(add, P_freed_stack_id, stack_of(process, message->freed_stack));
+	bind_known(add, P_stack_id, stack_of(process, message->stack));
+	writer_bind_text(add, P_text, message->text);
 	writer_run(writer, add); /* a failed writer ends the recording in its own way */
 	return 0;
 }

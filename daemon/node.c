@@ -44,16 +44,15 @@ static void unmap(struct process *process, uint64_t start, uint64_t end, uint64_
 
 	for (uint32_t i = 0; i < process->mapping_count; i++) {
 		const struct mapping *mapping = &process->mappings[i];
-		sqlite3_stmt *statement;
+		struct statement *statement;
 
 		if (mapping->end <= start || mapping->start >= end) {
 			process->mappings[kept++] = *mapping;
 			continue;
 		}
 		statement = writer_statement(&process->daemon->writer, SQL_MAPPING_END);
-		writer_bind(statement, 1,
-			    (uint64_t[]){ (uint64_t)process->process_id, mapping->start, at_ns },
-			    3);
+		writer_bind(statement, { P_process_id, (uint64_t)process->process_id },
+			    { P_start, mapping->start }, { P_unmapped_ns, at_ns });
 		writer_run(&process->daemon->writer, statement);
 	}
 	process->mapping_count = kept;
@@ -63,12 +62,11 @@ static void add_mapping(struct process *process, int64_t module_id, const struct
 			uint64_t at_ns)
 {
 	struct writer *writer = &process->daemon->writer;
-	sqlite3_stmt *statement = writer_statement(writer, SQL_MAPPING_ADD);
+	struct statement *statement = writer_statement(writer, SQL_MAPPING_ADD);
 
-	writer_bind(statement, 1,
-		    (uint64_t[]){ (uint64_t)process->process_id, (uint64_t)module_id, mapping->base,
-				  mapping->start, mapping->end, at_ns },
-		    6);
+	writer_bind(statement, { P_process_id, (uint64_t)process->process_id },
+		    { P_module_id, (uint64_t)module_id }, { P_base, mapping->base },
+		    { P_start, mapping->start }, { P_end, mapping->end }, { P_mapped_ns, at_ns });
 	writer_run(writer, statement);
 }
 

@@ -36,31 +36,31 @@ static void process_free(struct process *process)
 static int add_row(struct process *process, const Heaptape__Hello *hello)
 {
 	struct writer *writer = &process->daemon->writer;
-	sqlite3_stmt *add;
+	struct statement *add;
 	int64_t parent = run_parent(process->run, process->peer_pid, process->identity,
 				    (pid_t)hello->parent_pid);
 	char *command = text_command(hello->command, hello->n_command);
+	int64_t process_id;
 	int error;
 
 	add = writer_statement(writer, SQL_PROCESS_ADD);
-	writer_bind(add, 1,
-		    (uint64_t[]){ (uint64_t)process->run->run_id, (uint64_t)parent, hello->pid },
-		    3);
-	if (add && !parent)
-		sqlite3_bind_null(add, 2);
-	writer_bind_text(add, 4, hello->executable);
-	writer_bind_text(add, 5, command ? command : hello->executable);
-	writer_bind(add, 6,
-		    (uint64_t[]){ clock_ns(&process->scale, hello->ticks), hello->forked,
-				  hello->foreign_symbols },
-		    3);
-	writer_bind_text(add, 9, hello->foreign_path);
+	writer_bind(add, { P_run_id, (uint64_t)process->run->run_id }, { P_pid, hello->pid },
+		    { P_started_ns, clock_ns(&process->scale, hello->ticks) },
+		    { P_forked, (uint64_t)hello->forked },
+		    { P_foreign_symbols, hello->foreign_symbols });
+	writer_bind_known(add, P_parent_process_id, parent, (uint64_t)parent);
+	writer_bind_text(add, P_executable, hello->executable);
+	writer_bind_text(add, P_command, command ? command : hello->executable);
+	writer_bind_text(add, P_foreign_path, hello->foreign_path);
 	if (hello->unrecorded)
-		writer_bind_text(add, 10, image_reason_text(hello->unrecorded));
-	error = writer_run(writer, add);
+		writer_bind_text(add, P_unrecorded_reason, image_reason_text(hello->unrecorded));
+	else
+		writer_bind_known(add, P_unrecorded_reason, false, 0);
 	process->parent_process_id = parent;
-	if (!error) {
-		process->process_id = sqlite3_last_insert_rowid(writer->db);
+	process_id = writer_add(writer, add);
+	error = (int)process_id;
+	if (process_id > 0) {
+		process->process_id = process_id;
 		error = writer_commit(writer); /* its number must not be undone */
 	}
 	free(command);
@@ -219,11 +219,12 @@ void process_losses(struct process *process, const Heaptape__Losses *losses)
 void process_foreign(struct process *process, const Heaptape__ForeignHeap *message)
 {
 	struct writer *writer = &process->daemon->writer;
-	sqlite3_stmt *set = writer_statement(writer, SQL_PROCESS_FOREIGN);
+	struct statement *set = writer_statement(writer, SQL_PROCESS_FOREIGN);
 	char text[PATH_MAX + 128];
 
-	writer_bind(set, 1, (uint64_t[]){ (uint64_t)process->process_id, message->symbols }, 2);
-	writer_bind_text(set, 3, message->path);
+	writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+		    { P_foreign_symbols, message->symbols });
+	writer_bind_text(set, P_foreign_path, message->path);
 	writer_run(writer, set);
 	if (process->foreign_heaps++ >= FOREIGN_NOTES_MAX)
 		return;

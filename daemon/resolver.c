@@ -130,7 +130,7 @@ static bool ready(struct resolver *resolver)
 
 	if (writer_begin(writer) != 0)
 		return false;
-	if (resolver->store.update || symbols_store_init(&resolver->store, writer->db) == 0)
+	if (resolver->store.update.sql || symbols_store_init(&resolver->store, writer->db) == 0)
 		return true;
 	writer_fail(writer, "store symbols in");
 	return false;
@@ -186,14 +186,14 @@ static bool maps_grew(struct resolver *resolver)
 	bool grew = false;
 
 	for (struct process *p = daemon->processes; p; p = p->next) {
-		sqlite3_stmt *find;
+		struct statement *find;
 		int64_t pending = 0;
 
 		if (!p->jit_module_id || !process_jit_map_news(p))
 			continue;
 		find = writer_statement(&daemon->writer, SQL_FRAME_PENDING);
-		writer_bind(find, 1, (uint64_t[]){ (uint64_t)p->jit_module_id }, 1);
-		writer_find(&daemon->writer, find, &pending);
+		writer_bind(find, { P_module_id, (uint64_t)p->jit_module_id });
+		writer_find(&daemon->writer, find, P_frame_id, &pending);
 		grew = grew || pending;
 	}
 	return grew;

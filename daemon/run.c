@@ -17,8 +17,8 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 {
 	struct writer *writer = &run->daemon->writer;
 	char host[256] = "";
-	sqlite3_stmt *add;
-	int error;
+	struct statement *add;
+	int64_t run_id;
 
 	if (writer->failed)
 		daemon_retry(run->daemon); /* perhaps there is room again */
@@ -26,22 +26,21 @@ static int add_row(struct run *run, const char *label, const char *command, cons
 		return -EIO;
 	gethostname(host, sizeof(host) - 1);
 	add = writer_statement(writer, SQL_RUN_ADD);
-	writer_bind_text(add, 1, label);
-	writer_bind_text(add, 2, command);
-	writer_bind_text(add, 3, cwd);
-	writer_bind_text(add, 4, host);
 	run->started_at = clock_realtime_ns();
-	writer_bind(add, 5, &run->started_at, 1);
-	writer_bind_text(add, 6, HEAPTAPE_VERSION);
-	writer_bind_text(add, 7, settings);
-	writer_bind_text(add, 8, writer->recorder);
-	writer_bind_text(add, 9, run->daemon->socket_path);
-	error = writer_run(writer, add);
-	if (!error) {
-		run->run_id = sqlite3_last_insert_rowid(writer->db);
-		error = writer_commit(writer);
-	}
-	return error;
+	writer_bind_text(add, P_label, label);
+	writer_bind_text(add, P_command, command);
+	writer_bind_text(add, P_cwd, cwd);
+	writer_bind_text(add, P_host, host);
+	writer_bind(add, { P_started_at, run->started_at });
+	writer_bind_text(add, P_version, HEAPTAPE_VERSION);
+	writer_bind_text(add, P_settings, settings);
+	writer_bind_text(add, P_recorder, writer->recorder);
+	writer_bind_text(add, P_socket, run->daemon->socket_path);
+	run_id = writer_add(writer, add);
+	if (run_id < 0)
+		return (int)run_id;
+	run->run_id = run_id;
+	return writer_commit(writer);
 }
 
 static struct run *run_new(struct daemon *daemon)

@@ -76,6 +76,7 @@ struct run {
 	pid_t status_pid; /* how the program ended, from RunEnd */
 	int status_code;
 	int status_signal;
+	uint64_t status_user_ns, status_system_ns, status_max_rss_bytes;
 
 	struct run_process *processes;
 	uint32_t process_count, process_capacity;

@@ -11,10 +11,30 @@
 #define LINGER_NS 200000000u
 #define RETRY_NS 2000000000u
 
+static void bind_status(struct statement *statement, const struct run *run)
+{
+	writer_bind_known(statement, P_exit_code, !run->status_signal, (uint64_t)run->status_code);
+	writer_bind_known(statement, P_exit_signal, run->status_signal,
+			  (uint32_t)run->status_signal);
+}
+
+/* What the command has said of the program. */
+static void save_program(struct run *run)
+{
+	struct writer *writer = &run->daemon->writer;
+	struct statement *set = writer_statement(writer, SQL_RUN_PROGRAM);
+
+	writer_bind(set, { P_run_id, (uint64_t)run->run_id }, { P_user_ns, run->status_user_ns },
+		    { P_system_ns, run->status_system_ns },
+		    { P_max_rss_bytes, run->status_max_rss_bytes });
+	bind_status(set, run);
+	writer_run(writer, set);
+}
+
 void run_end(struct run *run, const Heaptape__RunEnd *message)
 {
 	struct writer *writer = &run->daemon->writer;
-	sqlite3_stmt *set;
+	struct statement *set;
 
 	run->ended = true;
 	run->looked = false;
@@ -22,27 +42,18 @@ void run_end(struct run *run, const Heaptape__RunEnd *message)
 	run->status_pid = (pid_t)message->pid;
 	run->status_code = message->exit_code;
 	run->status_signal = (int)message->exit_signal;
-	set = writer_statement(writer, SQL_RUN_PROGRAM);
-	writer_bind(set, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
-	writer_bind(set, message->exit_signal ? 3 : 2,
-		    (uint64_t[]){ message->exit_signal ? message->exit_signal
-						       : (uint64_t)message->exit_code },
-		    1);
-	writer_bind(set, 4,
-		    (uint64_t[]){ message->user_ns, message->system_ns, message->max_rss_bytes },
-		    3);
-	writer_run(writer, set);
+	run->status_user_ns = message->user_ns;
+	run->status_system_ns = message->system_ns;
+	run->status_max_rss_bytes = message->max_rss_bytes;
+	save_program(run);
 
 	/* The program's connection may have closed before the command knew why. */
 	set = writer_statement(writer, SQL_PROCESS_STATUS);
-	writer_bind(set, 1, (uint64_t[]){ (uint64_t)run->run_id, message->pid }, 2);
-	writer_bind_text(set, 3,
+	writer_bind(set, { P_run_id, (uint64_t)run->run_id }, { P_pid, message->pid });
+	writer_bind_text(set, P_ending,
 			 store_ending_name(message->exit_signal ? PROCESS_SIGNALED
 								: PROCESS_EXITED));
-	writer_bind(set, message->exit_signal ? 5 : 4,
-		    (uint64_t[]){ message->exit_signal ? message->exit_signal
-						       : (uint64_t)message->exit_code },
-		    1);
+	bind_status(set, run);
 	writer_run(writer, set);
 	run_tell_status(run);
 }
@@ -71,7 +82,6 @@ static void finish_again(struct run *run)
 {
 	struct writer *writer = &run->daemon->writer;
 	char why[sizeof(writer->error.text) + 32];
-	sqlite3_stmt *end;
 
 	if (clock_monotonic_ns() < run->retry_ns)
 		return;
@@ -81,15 +91,8 @@ static void finish_again(struct run *run)
 		daemon_retry(run->daemon);
 	if (writer_begin(writer) == 0 && recorder_end_run(writer->db, run->run_id, why) != 0)
 		writer_fail(writer, "write to");
-	if (run->status_pid) {
-		end = writer_statement(writer, SQL_RUN_PROGRAM);
-		writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
-		writer_bind(end, run->status_signal ? 3 : 2,
-			    (uint64_t[]){ (uint64_t)(run->status_signal ? run->status_signal
-									: run->status_code) },
-			    1);
-		writer_run(writer, end);
-	}
+	if (run->status_pid)
+		save_program(run);
 	if (writer_commit(writer) == 0)
 		leave(run);
 }
@@ -114,11 +117,11 @@ static void count_missing(struct run *run)
 static void cut_unended(struct run *run)
 {
 	struct writer *writer = &run->daemon->writer;
-	sqlite3_stmt *find = writer_statement(writer, SQL_RUN_UNENDED);
+	struct statement *find = writer_statement(writer, SQL_RUN_UNENDED);
 	int64_t unended = 0;
 
-	writer_bind(find, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
-	if (writer_find(writer, find, &unended) != 0 || !unended)
+	writer_bind(find, { P_run_id, (uint64_t)run->run_id });
+	if (writer_find(writer, find, P_processes, &unended) != 0 || !unended)
 		return;
 	run->cut = true;
 	if (recorder_end_run(writer->db, run->run_id,
@@ -129,7 +132,7 @@ static void cut_unended(struct run *run)
 static void finish(struct run *run)
 {
 	struct daemon *daemon = run->daemon;
-	sqlite3_stmt *end;
+	struct statement *end;
 	bool written;
 
 	run_learn_endings(run);
@@ -137,12 +140,11 @@ static void finish(struct run *run)
 	run_give_up_endings(run);
 	cut_unended(run);
 	end = writer_statement(&daemon->writer, SQL_RUN_END);
-	writer_bind(end, 1, (uint64_t[]){ (uint64_t)run->run_id }, 1);
-	writer_bind_text(end, 2,
+	writer_bind(end, { P_run_id, (uint64_t)run->run_id }, { P_ended_at, clock_realtime_ns() });
+	writer_bind_text(end, P_state,
 			 run->cut			? "cut"
 			 : run->lost || run->unrecorded ? "incomplete"
 							: "complete");
-	writer_bind(end, 3, (uint64_t[]){ clock_realtime_ns() }, 1);
 	written = writer_run(&daemon->writer, end) == 0 && writer_commit(&daemon->writer) == 0;
 	if (run->command)
 		run->command->done(run->command, run->run_id, 0);

@@ -74,14 +74,12 @@ void run_save_ending(struct run *run, int64_t process_id, uint64_t ended_ns, enu
 		     int code)
 {
 	struct writer *writer = &run->daemon->writer;
-	sqlite3_stmt *end = writer_statement(writer, SQL_PROCESS_END);
+	struct statement *end = writer_statement(writer, SQL_PROCESS_END);
 
-	writer_bind(end, 1, (uint64_t[]){ (uint64_t)process_id, ended_ns }, 2);
-	writer_bind_text(end, 3, store_ending_name(how));
-	if (how == PROCESS_EXITED)
-		writer_bind(end, 4, (uint64_t[]){ (uint64_t)code }, 1);
-	if (how == PROCESS_SIGNALED)
-		writer_bind(end, 5, (uint64_t[]){ (uint64_t)code }, 1);
+	writer_bind(end, { P_process_id, (uint64_t)process_id }, { P_ended_ns, ended_ns });
+	writer_bind_text(end, P_ending, store_ending_name(how));
+	writer_bind_known(end, P_exit_code, how == PROCESS_EXITED, (uint64_t)code);
+	writer_bind_known(end, P_exit_signal, how == PROCESS_SIGNALED, (uint64_t)code);
 	writer_run(writer, end);
 }
 
@@ -123,9 +121,9 @@ static bool is_still(const struct run_process *former)
 static void remove_unrecorded(struct run *run, struct run_process *process)
 {
 	struct writer *writer = &run->daemon->writer;
-	sqlite3_stmt *remove = writer_statement(writer, SQL_UNRECORDED_REMOVE);
+	struct statement *remove = writer_statement(writer, SQL_UNRECORDED_REMOVE);
 
-	writer_bind(remove, 1, (uint64_t[]){ (uint64_t)process->process_id }, 1);
+	writer_bind(remove, { P_process_id, (uint64_t)process->process_id });
 	writer_run(writer, remove);
 	process->unrecorded = false;
 	process->pid = 0;
@@ -192,7 +190,8 @@ void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, co
 				       .unrecorded = true,
 				       .device = message->device,
 				       .inode = message->inode };
-	sqlite3_stmt *add;
+	struct statement *add;
+	int64_t process_id;
 
 	run->unrecorded++;
 	run->looked = false;
@@ -200,18 +199,16 @@ void run_add_unrecorded(struct run *run, const Heaptape__Unrecorded *message, co
 	process.parent_process_id =
 		run_parent(run, peer_pid, process.identity, (pid_t)message->parent_pid);
 	add = writer_statement(writer, SQL_UNRECORDED_ADD);
-	writer_bind(add, 1,
-		    (uint64_t[]){ (uint64_t)run->run_id, (uint64_t)process.parent_process_id,
-				  message->pid },
-		    3);
-	if (add && !process.parent_process_id)
-		sqlite3_bind_null(add, 2);
-	writer_bind_text(add, 4, message->executable);
-	writer_bind_text(add, 5, command);
-	writer_bind(add, 6, &started_ns, 1);
-	writer_bind_text(add, 7, image_reason_text(message->reason));
-	if (writer_run(writer, add) == 0)
-		process.process_id = sqlite3_last_insert_rowid(writer->db);
+	writer_bind(add, { P_run_id, (uint64_t)run->run_id }, { P_pid, message->pid },
+		    { P_started_ns, started_ns });
+	writer_bind_known(add, P_parent_process_id, process.parent_process_id,
+			  (uint64_t)process.parent_process_id);
+	writer_bind_text(add, P_executable, message->executable);
+	writer_bind_text(add, P_command, command);
+	writer_bind_text(add, P_unrecorded_reason, image_reason_text(message->reason));
+	process_id = writer_add(writer, add);
+	if (process_id > 0)
+		process.process_id = process_id;
 	writer_commit(writer);
 	if (run->status_pid && run->status_pid == process.pid) {
 		run_save_ending(run, process.process_id, end_of(run, &process),

@@ -75,12 +75,10 @@ static void thin(struct process *process)
 				samples->unsaved[unsaved++] = samples->unsaved[i - saved];
 			samples->times[kept++] = samples->times[i];
 		} else if (i < saved) {
-			sqlite3_stmt *remove = writer_statement(writer, SQL_SAMPLE_REMOVE);
+			struct statement *remove = writer_statement(writer, SQL_SAMPLE_REMOVE);
 
-			writer_bind(remove, 1,
-				    (uint64_t[]){ (uint64_t)process->process_id,
-						  samples->times[i] },
-				    2);
+			writer_bind(remove, { P_process_id, (uint64_t)process->process_id },
+				    { P_at_ns, samples->times[i] });
 			writer_run(writer, remove);
 		}
 	}
@@ -128,14 +126,14 @@ void samples_save(struct process *process)
 
 	for (uint32_t i = 0; i < samples->unsaved_count; i++) {
 		const struct sample *sample = &samples->unsaved[i];
-		sqlite3_stmt *set = writer_statement(writer, SQL_SAMPLE_SET);
+		struct statement *set = writer_statement(writer, SQL_SAMPLE_SET);
 
-		writer_bind(set, 1,
-			    (uint64_t[]){ (uint64_t)process->process_id, sample->at_ns,
-					  sample->live_blocks, sample->live_bytes,
-					  sample->held_bytes, sample->rss_bytes,
-					  sample->allocations, sample->frees },
-			    8);
+		writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+			    { P_at_ns, sample->at_ns }, { P_live_blocks, sample->live_blocks },
+			    { P_live_bytes, sample->live_bytes },
+			    { P_held_bytes, sample->held_bytes },
+			    { P_rss_bytes, sample->rss_bytes },
+			    { P_allocations, sample->allocations }, { P_frees, sample->frees });
 		if (writer_run(writer, set) != 0)
 			break;
 	}

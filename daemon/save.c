@@ -10,27 +10,21 @@ static void save_threads(struct process *process)
 
 	for (uint32_t i = 0; i < process->threads_size; i++) {
 		struct thread *thread = process->threads[i];
-		uint64_t values[] = { (uint64_t)process->process_id, 0, 0, 0, 0, 0 };
-		sqlite3_stmt *set;
+		struct statement *set;
 
 		if (!thread || !thread->dirty)
 			continue;
-		values[1] = thread->number;
-		values[2] = thread->tid;
 		set = writer_statement(writer, SQL_THREAD_SET);
-		writer_bind(set, 1, values, 3);
-		writer_bind_text(set, 4, thread->name);
-		values[0] = clock_ns(&process->scale, thread->started_ticks);
-		writer_bind(set, 5, values, 1);
-		if (set && thread->ended_ticks) {
-			values[0] = clock_ns(&process->scale, thread->ended_ticks);
-			writer_bind(set, 6, values, 1);
-		}
-		writer_bind(set, 7,
-			    (uint64_t[]){ thread->events, thread->gaps, thread->allocations,
-					  thread->allocated_bytes, thread->frees,
-					  thread->freed_bytes },
-			    6);
+		writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+			    { P_number, thread->number }, { P_tid, thread->tid },
+			    { P_started_ns, clock_ns(&process->scale, thread->started_ticks) },
+			    { P_events, thread->events }, { P_lost_events, thread->gaps },
+			    { P_allocations, thread->allocations },
+			    { P_allocated_bytes, thread->allocated_bytes },
+			    { P_frees, thread->frees }, { P_freed_bytes, thread->freed_bytes });
+		writer_bind_text(set, P_name, thread->name);
+		writer_bind_known(set, P_ended_ns, thread->ended_ticks,
+				  clock_ns(&process->scale, thread->ended_ticks));
 		if (writer_run(writer, set) != 0)
 			return;
 		thread->dirty = false;
@@ -47,18 +41,19 @@ static void save_stacks(struct process *process)
 		uint64_t blocks = totals_live_blocks(total);
 		uint64_t bytes = totals_live_bytes(total);
 		uint64_t peak_blocks, peak_bytes;
-		sqlite3_stmt *set;
+		struct statement *set;
 
 		if (!total->dirty && !(total->peak_differs && total->epoch != totals->epoch))
 			continue;
 		stack_total_peak(totals, total, &peak_blocks, &peak_bytes);
 		set = writer_statement(writer, SQL_TOTAL_SET);
-		writer_bind(set, 1,
-			    (uint64_t[]){ (uint64_t)process->process_id, total->stack_id,
-					  total->allocations, total->allocated_bytes, total->frees,
-					  total->freed_bytes, total->temporary, peak_blocks,
-					  peak_bytes, blocks, bytes },
-			    11);
+		writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+			    { P_stack_id, total->stack_id }, { P_allocations, total->allocations },
+			    { P_allocated_bytes, total->allocated_bytes },
+			    { P_frees, total->frees }, { P_freed_bytes, total->freed_bytes },
+			    { P_temporary, total->temporary }, { P_peak_blocks, peak_blocks },
+			    { P_peak_bytes, peak_bytes }, { P_live_blocks, blocks },
+			    { P_live_bytes, bytes });
 		if (writer_run(writer, set) != 0)
 			return;
 		total->dirty = false;
@@ -72,16 +67,17 @@ static void save_sizes(struct process *process)
 
 	for (unsigned bucket = 0; bucket < SIZE_BUCKETS; bucket++) {
 		const struct size_total *size = &process->totals.sizes[bucket];
-		sqlite3_stmt *set;
+		struct statement *set;
 
 		if (!(size->allocations | size->frees | size->listed))
 			continue;
 		set = writer_statement(writer, SQL_SIZE_SET);
-		writer_bind(set, 1,
-			    (uint64_t[]){ (uint64_t)process->process_id, size_bucket_limit(bucket),
-					  size->allocations, size->allocated_bytes,
-					  totals_live_blocks(size), totals_live_bytes(size) },
-			    6);
+		writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+			    { P_up_to_bytes, size_bucket_limit(bucket) },
+			    { P_allocations, size->allocations },
+			    { P_allocated_bytes, size->allocated_bytes },
+			    { P_live_blocks, totals_live_blocks(size) },
+			    { P_live_bytes, totals_live_bytes(size) });
 		if (writer_run(writer, set) != 0)
 			return;
 	}
@@ -92,14 +88,14 @@ static void save_cuts(struct process *process)
 	struct writer *writer = &process->daemon->writer;
 
 	for (unsigned reason = 0; reason < STACK_CUT_COUNT; reason++) {
-		uint64_t values[] = { (uint64_t)process->process_id, process->cut_reasons[reason] };
-		sqlite3_stmt *set;
+		struct statement *set;
 
 		if (!process->cut_reasons[reason])
 			continue;
 		set = writer_statement(writer, SQL_CUT_SET);
-		writer_bind(set, 1, values, 2);
-		writer_bind_text(set, 3, store_cut_name((enum stack_cut)reason));
+		writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+			    { P_stacks, process->cut_reasons[reason] });
+		writer_bind_text(set, P_reason, store_cut_name((enum stack_cut)reason));
 		if (writer_run(writer, set) != 0)
 			return;
 	}
@@ -110,7 +106,7 @@ static void save_title(struct process *process)
 	struct writer *writer = &process->daemon->writer;
 	struct ring ring = process->ring; /* a copy: the merge goes by what the head said */
 	char text[TITLE_BYTES];
-	sqlite3_stmt *set;
+	struct statement *set;
 
 	if (!title_read(process->peer_pid, text))
 		return;
@@ -120,8 +116,8 @@ static void save_title(struct process *process)
 	if (!title_set(&process->title, text))
 		return;
 	set = writer_statement(writer, SQL_PROCESS_TITLE);
-	writer_bind(set, 1, (uint64_t[]){ (uint64_t)process->process_id }, 1);
-	writer_bind_text(set, 2, text);
+	writer_bind(set, { P_process_id, (uint64_t)process->process_id });
+	writer_bind_text(set, P_title, text);
 	writer_run(writer, set);
 }
 
@@ -129,34 +125,26 @@ void save_process_row(struct process *process)
 {
 	const struct totals *totals = &process->totals;
 	struct writer *writer = &process->daemon->writer;
-	sqlite3_stmt *set;
+	struct statement *set;
 
 	set = writer_statement(writer, SQL_PROCESS_SET);
-	writer_bind(set, 1,
-		    (uint64_t[]){ (uint64_t)process->process_id,
-				  process->stored_events + process->uncommitted_events,
-				  process_lost_events(process),
-				  process->losses[5],
-				  process->losses[2],
-				  process->losses[3],
-				  totals->allocations,
-				  totals->allocated_bytes,
-				  totals->frees,
-				  totals->freed_bytes,
-				  totals->reallocations,
-				  totals->failed,
-				  totals->temporary,
-				  totals->preexisting_frees,
-				  totals_live_blocks(totals),
-				  totals_live_bytes(totals),
-				  totals->peak_blocks,
-				  totals->peak_bytes,
-				  totals->peak_ns,
-				  totals->held_bytes,
-				  totals->peak_held_bytes,
-				  process->samples.peak_rss_bytes,
-				  totals->late_events },
-		    23);
+	writer_bind(set, { P_process_id, (uint64_t)process->process_id },
+		    { P_events, process->stored_events + process->uncommitted_events },
+		    { P_lost_events, process_lost_events(process) },
+		    { P_foreign_frees, process->losses[5] }, { P_cut_stacks, process->losses[2] },
+		    { P_wait_ns, process->losses[3] }, { P_allocations, totals->allocations },
+		    { P_allocated_bytes, totals->allocated_bytes }, { P_frees, totals->frees },
+		    { P_freed_bytes, totals->freed_bytes },
+		    { P_reallocations, totals->reallocations }, { P_failed, totals->failed },
+		    { P_temporary, totals->temporary },
+		    { P_preexisting_frees, totals->preexisting_frees },
+		    { P_live_blocks, totals_live_blocks(totals) },
+		    { P_live_bytes, totals_live_bytes(totals) },
+		    { P_peak_blocks, totals->peak_blocks }, { P_peak_bytes, totals->peak_bytes },
+		    { P_peak_ns, totals->peak_ns }, { P_held_bytes, totals->held_bytes },
+		    { P_peak_held_bytes, totals->peak_held_bytes },
+		    { P_peak_rss_bytes, process->samples.peak_rss_bytes },
+		    { P_late_events, totals->late_events });
 	writer_run(writer, set);
 	save_cuts(process);
 }

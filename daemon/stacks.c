@@ -108,56 +108,48 @@ int64_t stacks_undone(struct stacks *stacks)
 	return first && stacks->commits == stacks->writer->commits ? first : INT64_MAX;
 }
 
-static int64_t add(struct writer *writer, sqlite3_stmt *statement)
-{
-	int error = writer_run(writer, statement);
-
-	return error ? error : sqlite3_last_insert_rowid(writer->db);
-}
-
 int64_t stacks_module(struct stacks *stacks, const char *path, const char *build_id)
 {
 	struct writer *writer = stacks->writer;
-	sqlite3_stmt *statement = writer_statement(writer, SQL_MODULE_FIND);
+	struct statement *statement = writer_statement(writer, SQL_MODULE_FIND);
 	int64_t id;
 	int error;
 
-	writer_bind_text(statement, 1, path);
-	writer_bind_text(statement, 2, build_id);
-	error = writer_find(writer, statement, &id);
+	writer_bind_text(statement, P_path, path);
+	writer_bind_text(statement, P_build_id, build_id);
+	error = writer_find(writer, statement, P_module_id, &id);
 	if (error || id)
 		return error ? error : id;
 	statement = writer_statement(writer, SQL_MODULE_ADD);
-	writer_bind_text(statement, 1, path);
-	writer_bind_text(statement, 2, build_id);
-	return add(writer, statement);
+	writer_bind_text(statement, P_path, path);
+	writer_bind_text(statement, P_build_id, build_id);
+	return writer_add(writer, statement);
 }
 
 int64_t stacks_frame(struct stacks *stacks, int64_t module_id, uint64_t offset)
 {
 	struct writer *writer = stacks->writer;
-	uint64_t values[] = { (uint64_t)module_id, offset };
 	struct id_entry *known;
-	sqlite3_stmt *statement;
+	struct statement *statement;
 	int64_t id;
 	int error;
 
 	forget_undone(stacks);
-	known = cache_slot(&stacks->frames, values[0], values[1]);
+	known = cache_slot(&stacks->frames, (uint64_t)module_id, offset);
 	if (known && known->id)
 		return known->id;
 	statement = writer_statement(writer, SQL_FRAME_FIND);
-	writer_bind(statement, 1, values, 2);
-	error = writer_find(writer, statement, &id);
+	writer_bind(statement, { P_module_id, (uint64_t)module_id }, { P_offset, offset });
+	error = writer_find(writer, statement, P_frame_id, &id);
 	if (!error && !id) {
 		statement = writer_statement(writer, SQL_FRAME_ADD);
-		writer_bind(statement, 1, values, 2);
-		id = add(writer, statement);
+		writer_bind(statement, { P_module_id, (uint64_t)module_id }, { P_offset, offset });
+		id = writer_add(writer, statement);
 		stacks->frames_added++;
 	}
 	if (error || id < 0)
 		return error ? error : id;
-	cache_put(&stacks->frames, values[0], values[1], id);
+	cache_put(&stacks->frames, (uint64_t)module_id, offset, id);
 	return id;
 }
 
@@ -165,29 +157,29 @@ int64_t stacks_stack(struct stacks *stacks, int64_t parent_stack_id, int64_t fra
 		     unsigned depth, bool by_frame_pointer)
 {
 	struct writer *writer = stacks->writer;
-	uint64_t values[] = { (uint64_t)parent_stack_id, (uint64_t)frame_id, depth,
-			      by_frame_pointer };
+	const uint64_t parent = (uint64_t)parent_stack_id, frame = (uint64_t)frame_id;
 	struct id_entry *known;
-	sqlite3_stmt *statement;
+	struct statement *statement;
 	int64_t id;
 	int error;
 
 	forget_undone(stacks);
-	known = cache_slot(&stacks->trees, values[0], values[1]);
+	known = cache_slot(&stacks->trees, parent, frame);
 	if (known && known->id)
 		return known->id;
 	statement = writer_statement(writer, SQL_STACK_FIND);
-	writer_bind(statement, 1, values, 2);
-	error = writer_find(writer, statement, &id);
+	writer_bind(statement, { P_parent_stack_id, parent }, { P_frame_id, frame });
+	error = writer_find(writer, statement, P_stack_id, &id);
 	if (!error && !id) {
 		statement = writer_statement(writer, SQL_STACK_ADD);
-		writer_bind(statement, 1, values, 4);
-		id = add(writer, statement);
+		writer_bind(statement, { P_parent_stack_id, parent }, { P_frame_id, frame },
+			    { P_depth, depth }, { P_by_frame_pointer, by_frame_pointer });
+		id = writer_add(writer, statement);
 		if (id > 0)
 			note_new_stack(stacks, id);
 	}
 	if (error || id < 0)
 		return error ? error : id;
-	cache_put(&stacks->trees, values[0], values[1], id);
+	cache_put(&stacks->trees, parent, frame, id);
 	return id;
 }

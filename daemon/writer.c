@@ -1,5 +1,6 @@
 #include "daemon/writer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,6 +26,12 @@ static const char *const statement_sql[SQL_COUNT] = {
 #define ROW(NAME, sql) [SQL_##NAME] = sql,
 	WRITER_STATEMENTS(ROW)
 #undef ROW
+};
+
+static const char *const names[P_COUNT] = {
+#define N(name) #name,
+	WRITER_NAMES(N)
+#undef N
 };
 
 static bool contended;
@@ -74,6 +81,26 @@ static int reserve_open(const char *path)
 	return fd;
 }
 
+/* Every statement, and every name is one of some statement's. */
+static int prepare(struct writer *writer, struct store_error *ret_error)
+{
+	bool used[P_COUNT] = { false };
+
+	for (int i = 0; i < SQL_COUNT; i++) {
+		int error = statement_prepare(&writer->statements[i], writer->db, statement_sql[i],
+					      names, P_COUNT);
+
+		if (error == -EIO)
+			return store_error_set(ret_error, writer->db, "prepare to write to");
+		assert(!error && "all names of the statement are in WRITER_NAMES");
+		for (unsigned name = 0; name < P_COUNT; name++)
+			used[name] = used[name] || statement_has(&writer->statements[i], name);
+	}
+	for (unsigned name = 0; name < P_COUNT; name++)
+		assert(used[name] && "no name of WRITER_NAMES is left over");
+	return 0;
+}
+
 int writer_open(struct writer *writer, const char *path, struct store_error *ret_error)
 {
 	int error;
@@ -88,13 +115,9 @@ int writer_open(struct writer *writer, const char *path, struct store_error *ret
 		goto fail;
 	recorder_self(writer->recorder);
 	writer->left_runs = recorder_end_left(writer->db);
-	for (int i = 0; i < SQL_COUNT; i++) {
-		if (sqlite3_prepare_v3(writer->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-				       &writer->statements[i], NULL) != SQLITE_OK) {
-			error = store_error_set(ret_error, writer->db, "prepare to write to");
-			goto fail;
-		}
-	}
+	error = prepare(writer, ret_error);
+	if (error)
+		goto fail;
 	writer->patience_ms = writer->usual_patience_ms = WRITER_PATIENCE_MS;
 	sqlite3_busy_handler(writer->db, busy_cb, writer);
 	/* A power cut may cost the last moments, never the file. */
@@ -112,8 +135,8 @@ fail:
 void writer_close(struct writer *writer)
 {
 	for (int i = 0; i < SQL_COUNT; i++)
-		sqlite3_finalize(writer->statements[i]);
-	sqlite3_finalize(writer->put_chunk);
+		statement_release(&writer->statements[i]);
+	statement_release(&writer->put_chunk);
 	if (writer->reserve_fd >= 0)
 		close(writer->reserve_fd);
 	if (writer->db)
@@ -214,67 +237,79 @@ void writer_retry(struct writer *writer)
 	writer->failed = false;
 }
 
-sqlite3_stmt *writer_statement(struct writer *writer, enum writer_statement which)
+struct statement *writer_statement(struct writer *writer, enum writer_statement which)
 {
-	return writer_begin(writer) == 0 ? writer->statements[which] : NULL;
+	return writer_begin(writer) == 0 ? &writer->statements[which] : NULL;
 }
 
-void writer_bind(sqlite3_stmt *statement, int first, const uint64_t *values, unsigned count)
-{
-	for (unsigned i = 0; statement && i < count; i++)
-		sqlite3_bind_int64(statement, first + (int)i, (sqlite3_int64)values[i]);
-}
-
-void writer_bind_text(sqlite3_stmt *statement, int at, const char *text)
+void writer_bind_known(struct statement *statement, enum writer_name name, bool known,
+		       uint64_t value)
 {
 	if (statement)
-		sqlite3_bind_text(statement, at, text ? text : "", -1, SQLITE_STATIC);
+		statement_bind_known(statement, name, known, value);
 }
 
-int writer_find(struct writer *writer, sqlite3_stmt *statement, int64_t *ret_value)
+void writer_bind_text(struct statement *statement, enum writer_name name, const char *text)
+{
+	if (statement)
+		statement_bind_text(statement, name, text ? text : "");
+}
+
+/* Whether there is a row. The writer may have failed after it. */
+static bool step(struct writer *writer, struct statement *statement, const char *what)
+{
+	int result = statement_step(statement);
+
+	if (result != SQLITE_ROW && result != SQLITE_DONE)
+		writer_fail(writer, what);
+	return result == SQLITE_ROW;
+}
+
+int writer_run(struct writer *writer, struct statement *statement)
+{
+	if (!statement)
+		return -EIO;
+	step(writer, statement, "write to");
+	statement_reset(statement);
+	return writer->failed ? -EIO : 0;
+}
+
+int64_t writer_add(struct writer *writer, struct statement *statement)
+{
+	int error = writer_run(writer, statement);
+
+	return error ? error : sqlite3_last_insert_rowid(writer->db);
+}
+
+int writer_find(struct writer *writer, struct statement *statement, enum writer_name name,
+		int64_t *ret_value)
 {
 	int64_t value = 0;
-	int result;
 
 	if (!statement)
 		return -EIO;
-	result = sqlite3_step(statement);
-	if (result == SQLITE_ROW)
-		value = sqlite3_column_int64(statement, 0);
-	else if (result != SQLITE_DONE)
-		writer_fail(writer, "write to");
-	sqlite3_reset(statement);
-	sqlite3_clear_bindings(statement);
+	if (step(writer, statement, "write to"))
+		value = statement_number(statement, name);
+	statement_reset(statement);
 	if (writer->failed)
 		return -EIO;
 	*ret_value = value;
 	return 0;
 }
 
-int writer_text(struct writer *writer, sqlite3_stmt *statement, char *to, size_t room)
+int writer_text(struct writer *writer, struct statement *statement, enum writer_name name, char *to,
+		size_t room)
 {
-	const unsigned char *text = NULL;
-	int result;
+	const char *text = NULL;
 
 	*to = '\0';
 	if (!statement)
 		return -EIO;
-	result = sqlite3_step(statement);
-	if (result == SQLITE_ROW)
-		text = sqlite3_column_text(statement, 0);
-	else if (result != SQLITE_DONE)
-		writer_fail(writer, "read");
-	snprintf(to, room, "%s", text ? (const char *)text : "");
-	sqlite3_reset(statement);
-	sqlite3_clear_bindings(statement);
+	if (step(writer, statement, "read"))
+		text = statement_text(statement, name);
+	snprintf(to, room, "%s", text ? text : "");
+	statement_reset(statement);
 	return writer->failed ? -EIO : 0;
-}
-
-int writer_run(struct writer *writer, sqlite3_stmt *statement)
-{
-	int64_t ignored;
-
-	return writer_find(writer, statement, &ignored);
 }
 
 int writer_put_chunk(struct writer *writer, int64_t process_id, const void *blob, size_t bytes,
@@ -294,11 +329,10 @@ int writer_put_chunk(struct writer *writer, int64_t process_id, const void *blob
 void writer_note(struct writer *writer, int64_t run_id, int64_t process_id, uint64_t at_ns,
 		 const char *text)
 {
-	sqlite3_stmt *add = writer_statement(writer, SQL_NOTE_ADD);
+	struct statement *add = writer_statement(writer, SQL_NOTE_ADD);
 
-	if (!add)
-		return;
-	writer_bind(add, 1, (uint64_t[]){ (uint64_t)run_id, (uint64_t)process_id, at_ns }, 3);
-	writer_bind_text(add, 4, text);
+	writer_bind(add, { P_run_id, (uint64_t)run_id }, { P_process_id, (uint64_t)process_id },
+		    { P_at_ns, at_ns });
+	writer_bind_text(add, P_text, text);
 	writer_run(writer, add);
 }

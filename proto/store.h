@@ -14,6 +14,7 @@
 
 #include "proto/chunk.h"
 #include "proto/event.h"
+#include "proto/statement.h"
 
 /* The format this build reads and writes; equals PRAGMA user_version in proto/schema.sql. */
 #define STORE_VERSION 1
@@ -56,8 +57,8 @@ int store_begin(sqlite3 *db, struct store_error *ret_error);
 int store_commit(sqlite3 *db, struct store_error *ret_error);
 void store_rollback(sqlite3 *db);
 
-/* Appends one chunk; `*insert` is a statement cached by the caller: NULL at first, finalised by it. */
-int store_put_chunk(sqlite3 *db, sqlite3_stmt **insert, int64_t process_id, const void *blob,
+/* Appends one chunk; `*insert` is a statement kept by the caller: zero at first, released by it. */
+int store_put_chunk(sqlite3 *db, struct statement *insert, int64_t process_id, const void *blob,
 		    size_t bytes, const struct chunk_bounds *bounds, int64_t *ret_chunk_id);
 
 /* proto/schema.sql, whose comments explain every column. */

@@ -326,18 +326,27 @@ static void job_run(struct job *job, symbols_progress_fn *progress, void *contex
 		progress(context, job->done, job->result.pending);
 }
 
-static char *column_text(sqlite3_stmt *statement, int column)
-{
-	const char *text = (const char *)sqlite3_column_text(statement, column);
-
-	return strdup(text ? text : "");
-}
+/* What is looked for, and what it is asked by. */
+#define NAMES(N)                                                                               \
+	N(first_run)                                                                           \
+	N(last_run) N(module_id) N(frame_id) N(offset) N(path) N(build_id) N(cwd) N(mapped_at) \
+		N(running)
+enum name_place {
+#define N(name) P_##name,
+	NAMES(N)
+#undef N
+		P_COUNT
+};
+static const char *const names[P_COUNT] = {
+#define N(name) #name,
+	NAMES(N)
+#undef N
+};
 
 /* A module's path as this process can open it: libraries may be loaded by a relative name. */
-static char *module_path(sqlite3_stmt *statement)
+static char *module_path(const struct statement *row)
 {
-	const char *path = (const char *)sqlite3_column_text(statement, 3);
-	const char *cwd = (const char *)sqlite3_column_text(statement, 5);
+	const char *path = statement_text(row, P_path), *cwd = statement_text(row, P_cwd);
 	char *joined;
 
 	if (!path || path[0] == '/' || !cwd || !cwd[0] ||
@@ -346,9 +355,10 @@ static char *module_path(sqlite3_stmt *statement)
 	return asprintf(&joined, "%s/%s", cwd, path) < 0 ? NULL : joined;
 }
 
-static int work_add(struct job *job, sqlite3_stmt *statement)
+static int work_add(struct job *job, const struct statement *row)
 {
-	int64_t module_id = sqlite3_column_int64(statement, 0);
+	const char *build_id = statement_text(row, P_build_id);
+	int64_t module_id = statement_number(row, P_module_id);
 	struct module_work *module =
 		job->module_count ? &job->modules[job->module_count - 1] : NULL;
 
@@ -372,16 +382,16 @@ static int work_add(struct job *job, sqlite3_stmt *statement)
 		job->modules = module;
 		module += job->module_count++;
 		*module = (struct module_work){ .module_id = module_id,
-						.path = module_path(statement),
-						.build_id = column_text(statement, 4),
-						.mapped_at = sqlite3_column_int64(statement, 6),
-						.running = sqlite3_column_int(statement, 7),
+						.path = module_path(row),
+						.build_id = strdup(build_id ? build_id : ""),
+						.mapped_at = statement_number(row, P_mapped_at),
+						.running = statement_number(row, P_running),
 						.first = job->frame_count };
 		if (!module->path || !module->build_id)
 			return -ENOMEM;
 	}
-	job->frames[job->frame_count] = (struct frame){ sqlite3_column_int64(statement, 1), false };
-	job->offsets[job->frame_count++] = (uint64_t)sqlite3_column_int64(statement, 2);
+	job->frames[job->frame_count] = (struct frame){ statement_number(row, P_frame_id), false };
+	job->offsets[job->frame_count++] = (uint64_t)statement_number(row, P_offset);
 	module->count++;
 	return 0;
 }
@@ -392,9 +402,10 @@ static int work_add(struct job *job, sqlite3_stmt *statement)
 	"WITH used AS (SELECT m.module_id, max(r.started_at + m.mapped_ns) AS mapped_at,"         \
 	"  max(r.cwd) AS cwd, max(p.ended_ns IS NULL) AS running"                                 \
 	"  FROM processes p JOIN mappings m USING(process_id) JOIN runs r USING(run_id)"          \
-	"  WHERE p.run_id BETWEEN ?1 AND ?2 GROUP BY m.module_id)"                                \
-	"SELECT f.module_id, f.frame_id, f.offset, m.path, m.build_id, u.cwd, u.mapped_at,"       \
-	"  u.running"                                                                             \
+	"  WHERE p.run_id BETWEEN :first_run AND :last_run GROUP BY m.module_id)"                 \
+	"SELECT f.module_id AS module_id, f.frame_id AS frame_id, f.offset AS offset,"            \
+	"  m.path AS path, m.build_id AS build_id, u.cwd AS cwd, u.mapped_at AS mapped_at,"       \
+	"  u.running AS running"                                                                  \
 	" FROM used u CROSS JOIN modules m USING(module_id) CROSS JOIN frames f USING(module_id)" \
 	" WHERE f.inline_depth = 0 AND " STATES " ORDER BY f.module_id, f.offset < 0, f.offset"
 
@@ -403,20 +414,21 @@ static int work_load(struct job *job)
 	const char *sql = job->flags & SYMBOLS_AGAIN
 				  ? WORK_SQL("f.symbol_state IN ('pending', 'unknown', 'symbol')")
 				  : WORK_SQL("f.symbol_state = 'pending'");
-	sqlite3_stmt *statement;
+	struct statement work;
 	int status = 0;
 
-	if (sqlite3_prepare_v2(job->db, sql, -1, &statement, NULL) != SQLITE_OK)
+	if (statement_prepare(&work, job->db, sql, names, P_COUNT) != 0)
 		return store_error_set(job->error, job->db, "look for symbols to resolve in");
-	sqlite3_bind_int64(statement, 1, job->run_id);
-	sqlite3_bind_int64(statement, 2, job->run_id ? job->run_id : INT64_MAX);
-	while (!status && sqlite3_step(statement) == SQLITE_ROW)
-		status = work_add(job, statement);
+	statement_bind(&work, { P_first_run, (uint64_t)job->run_id },
+		       { P_last_run, job->run_id ? (uint64_t)job->run_id : INT64_MAX });
+	while (!status && statement_step(&work) == SQLITE_ROW)
+		status = work_add(job, &work);
 	if (status)
 		snprintf(job->error->text, sizeof(job->error->text),
 			 "cannot resolve symbols: out of memory");
-	if (sqlite3_finalize(statement) != SQLITE_OK && !status)
+	if (statement_reset(&work) != SQLITE_OK && !status)
 		status = store_error_set(job->error, job->db, "look for symbols to resolve in");
+	statement_release(&work);
 	job->result.pending = job->frame_count;
 	return status;
 }

@@ -133,7 +133,7 @@ struct symbols_sink {
 
 /* symbols_store.c: answers become rows. 0, or -1 as SQLite says. */
 struct symbols_store {
-	sqlite3_stmt *update, *insert, *note;
+	struct statement update, insert, note;
 };
 int symbols_store_init(struct symbols_store *store, sqlite3 *db);
 void symbols_store_release(struct symbols_store *store);

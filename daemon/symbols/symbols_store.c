@@ -3,50 +3,68 @@
 
 #include <string.h>
 
+#define NAMES(N)                                                                           \
+	N(frame_id)                                                                        \
+	N(function) N(file) N(line) N(inlined) N(outer_frame_id) N(symbol_state) N(symbol) \
+		N(full_name) N(name_key) N(inline_depth) N(run_id) N(text)
+enum name_place {
+#define N(name) P_##name,
+	NAMES(N)
+#undef N
+		P_COUNT
+};
+
 int symbols_store_init(struct symbols_store *store, sqlite3 *db)
 {
+	static const char *const names[P_COUNT] = {
+#define N(name) #name,
+		NAMES(N)
+#undef N
+	};
 	static const char update[] =
-		"UPDATE frames SET function = ?1, file = ?2, line = ?3, inlined = ?4,"
-		" outer_frame_id = ?5, symbol_state = ?6, symbol = ?9, full_name = ?10, name_key = "
-		"?11"
-		" WHERE frame_id = ?7";
+		"UPDATE frames SET function = :function, file = :file, line = :line,"
+		" inlined = :inlined, outer_frame_id = :outer_frame_id,"
+		" symbol_state = :symbol_state, symbol = :symbol, full_name = :full_name,"
+		" name_key = :name_key WHERE frame_id = :frame_id";
 	static const char insert[] =
 		"INSERT INTO frames(function, file, line, inlined, outer_frame_id, symbol_state,"
 		"  symbol, full_name, name_key, module_id, offset, inline_depth)"
-		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?9, ?10, ?11, module_id, offset, ?8 FROM frames"
-		" WHERE frame_id = ?7"
-		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = ?1,"
-		"  file = ?2, line = ?3, inlined = ?4, outer_frame_id = ?5, symbol_state = ?6,"
-		"  symbol = ?9, full_name = ?10, name_key = ?11"
-		" RETURNING frame_id";
-	static const char note[] = "INSERT INTO notes(run_id, text) VALUES(?1, ?2)";
+		" SELECT :function, :file, :line, :inlined, :outer_frame_id, :symbol_state, "
+		":symbol,"
+		"  :full_name, :name_key, module_id, offset, :inline_depth FROM frames"
+		" WHERE frame_id = :frame_id"
+		" ON CONFLICT(module_id, offset, inline_depth) DO UPDATE SET function = :function,"
+		"  file = :file, line = :line, inlined = :inlined, outer_frame_id = "
+		":outer_frame_id,"
+		"  symbol_state = :symbol_state, symbol = :symbol, full_name = :full_name,"
+		"  name_key = :name_key"
+		" RETURNING frame_id AS frame_id";
+	static const char note[] = "INSERT INTO notes(run_id, text) VALUES(:run_id, :text)";
 
 	*store = (struct symbols_store){ 0 };
-	if (sqlite3_prepare_v3(db, update, -1, SQLITE_PREPARE_PERSISTENT, &store->update, NULL) ||
-	    sqlite3_prepare_v3(db, insert, -1, SQLITE_PREPARE_PERSISTENT, &store->insert, NULL) ||
-	    sqlite3_prepare_v3(db, note, -1, SQLITE_PREPARE_PERSISTENT, &store->note, NULL)) {
-		symbols_store_release(store);
-		return -1;
-	}
-	return 0;
+	if (statement_prepare(&store->update, db, update, names, P_COUNT) == 0 &&
+	    statement_prepare(&store->insert, db, insert, names, P_COUNT) == 0 &&
+	    statement_prepare(&store->note, db, note, names, P_COUNT) == 0)
+		return 0;
+	symbols_store_release(store);
+	return -1;
 }
 
 void symbols_store_release(struct symbols_store *store)
 {
-	sqlite3_finalize(store->update);
-	sqlite3_finalize(store->insert);
-	sqlite3_finalize(store->note);
-	*store = (struct symbols_store){ 0 };
+	statement_release(&store->update);
+	statement_release(&store->insert);
+	statement_release(&store->note);
 }
 
 /* Binds text from a file of unknown origin: control characters and what is not UTF-8 become '?'. */
-static void bind_name(sqlite3_stmt *statement, int column, const char *text)
+static void bind_name(struct statement *statement, enum name_place name, const char *text)
 {
 	static char clean[SYMBOL_NAME_MAX + 1];
 	size_t used = 0;
 
 	if (!text) {
-		sqlite3_bind_null(statement, column);
+		statement_bind_text(statement, name, NULL);
 		return;
 	}
 	for (const unsigned char *at = (const unsigned char *)text;
@@ -69,28 +87,21 @@ static void bind_name(sqlite3_stmt *statement, int column, const char *text)
 			at++;
 		}
 	}
-	sqlite3_bind_text(statement, column, clean, (int)used, SQLITE_TRANSIENT);
+	statement_bind_copy(statement, name, clean, used);
 }
 
-static void bind_level(sqlite3_stmt *statement, const struct symbol_level *level, bool inlined,
+static void bind_level(struct statement *statement, const struct symbol_level *level, bool inlined,
 		       int64_t outer, const char *state, int64_t frame_id)
 {
-	bind_name(statement, 1, level->function);
-	bind_name(statement, 2, level->file);
-	if (level->line)
-		sqlite3_bind_int64(statement, 3, level->line);
-	else
-		sqlite3_bind_null(statement, 3);
-	sqlite3_bind_int(statement, 4, inlined);
-	if (outer)
-		sqlite3_bind_int64(statement, 5, outer);
-	else
-		sqlite3_bind_null(statement, 5);
-	sqlite3_bind_text(statement, 6, state, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 7, frame_id);
-	bind_name(statement, 9, level->symbol);
-	bind_name(statement, 10, level->full_name);
-	bind_name(statement, 11, level->name_key);
+	statement_bind(statement, { P_frame_id, (uint64_t)frame_id }, { P_inlined, inlined });
+	statement_bind_text(statement, P_symbol_state, state);
+	statement_bind_known(statement, P_line, level->line, level->line);
+	statement_bind_known(statement, P_outer_frame_id, outer, (uint64_t)outer);
+	bind_name(statement, P_function, level->function);
+	bind_name(statement, P_file, level->file);
+	bind_name(statement, P_symbol, level->symbol);
+	bind_name(statement, P_full_name, level->full_name);
+	bind_name(statement, P_name_key, level->name_key);
 }
 
 /* The outermost level first, so that each can name the one around it. */
@@ -102,24 +113,24 @@ int symbols_store_frame(struct symbols_store *store, int64_t frame_id, enum symb
 	int64_t outer = 0;
 
 	for (unsigned depth = count; depth-- > 1;) {
-		bind_level(store->insert, &levels[depth], depth < count - 1, outer, names[state],
+		bind_level(&store->insert, &levels[depth], depth < count - 1, outer, names[state],
 			   frame_id);
-		sqlite3_bind_int(store->insert, 8, (int)depth);
-		if (sqlite3_step(store->insert) == SQLITE_ROW)
-			outer = sqlite3_column_int64(store->insert, 0);
-		if (sqlite3_reset(store->insert) != SQLITE_OK)
+		statement_bind(&store->insert, { P_inline_depth, depth });
+		if (statement_step(&store->insert) == SQLITE_ROW)
+			outer = statement_number(&store->insert, P_frame_id);
+		if (statement_reset(&store->insert) != SQLITE_OK)
 			return -1;
 	}
-	bind_level(store->update, count ? &levels[0] : &nothing, count > 1, outer, names[state],
+	bind_level(&store->update, count ? &levels[0] : &nothing, count > 1, outer, names[state],
 		   frame_id);
-	sqlite3_step(store->update);
-	return sqlite3_reset(store->update) == SQLITE_OK ? 0 : -1;
+	statement_step(&store->update);
+	return statement_reset(&store->update) == SQLITE_OK ? 0 : -1;
 }
 
 int symbols_store_note(struct symbols_store *store, int64_t run_id, const char *text)
 {
-	sqlite3_bind_int64(store->note, 1, run_id);
-	bind_name(store->note, 2, text);
-	sqlite3_step(store->note);
-	return sqlite3_reset(store->note) == SQLITE_OK ? 0 : -1;
+	statement_bind(&store->note, { P_run_id, (uint64_t)run_id });
+	bind_name(&store->note, P_text, text);
+	statement_step(&store->note);
+	return statement_reset(&store->note) == SQLITE_OK ? 0 : -1;
 }

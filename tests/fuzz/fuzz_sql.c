@@ -116,7 +116,7 @@ static void put_process(unsigned process, struct chunk_writer *writer, struct ch
 {
 	static struct event_row rows[EVENTS];
 	struct chunk_bounds bounds;
-	sqlite3_stmt *insert = NULL;
+	struct statement insert = { 0 };
 	const void *blob;
 	size_t bytes;
 	char sql[600];
@@ -152,7 +152,7 @@ static void put_process(unsigned process, struct chunk_writer *writer, struct ch
 		    store_put_chunk(db, &insert, process, blob, bytes, &bounds, NULL) != 0)
 			abort();
 	}
-	sqlite3_finalize(insert);
+	statement_release(&insert);
 }
 
 static void make(void)

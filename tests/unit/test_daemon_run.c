@@ -180,6 +180,34 @@ static void test_end_unwritten(void **unused)
 	assert_int_equal(ask("SELECT count(*) FROM processes WHERE ending = 'running'"), 0);
 }
 
+/* What the command said of the program is not lost when the run's end has to be written again. */
+static void test_figures_unwritten(void **unused)
+{
+	Heaptape__RunEnd message = HEAPTAPE__RUN_END__INIT;
+	struct run *run = start();
+
+	(void)unused;
+	finish(hello(run, 1, false));
+	message.pid = 1;
+	message.exit_signal = 6;
+	message.user_ns = 5;
+	message.system_ns = 7;
+	message.max_rss_bytes = 11;
+	run_end(run, &message);
+	run->quiet_ns = 0;
+	writable(false);
+	check(run);
+	assert_true(run->unwritten);
+	writable(true);
+	run->retry_ns = 0;
+	check(run);
+	assert_null(the_daemon.runs);
+	assert_int_equal(
+		ask("SELECT count(*) FROM runs WHERE exit_signal = 6 AND exit_code IS NULL "
+		    "AND user_ns = 5 AND system_ns = 7 AND max_rss_bytes = 11"),
+		1);
+}
+
 /* The end of a process was not written, and then the database can be written again. */
 static void test_process_unwritten(void **unused)
 {
@@ -368,6 +396,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_end_unwritten, begin, end),
+		cmocka_unit_test_setup_teardown(test_figures_unwritten, begin, end),
 		cmocka_unit_test_setup_teardown(test_process_unwritten, begin, end),
 		cmocka_unit_test_setup_teardown(test_ids_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_forks_missing, begin, end),

@@ -89,12 +89,12 @@ static int64_t number(sqlite3 *db, const char *sql)
 static void put_some_chunk(sqlite3 *db, int64_t process_id)
 {
 	struct chunk_bounds bounds = { .events = 3, .first_ns = 10, .last_ns = 20 };
-	sqlite3_stmt *insert = NULL;
+	struct statement insert = { 0 };
 	int64_t chunk_id = 0;
 
 	assert_int_equal(store_put_chunk(db, &insert, process_id, "abc", 3, &bounds, &chunk_id), 0);
 	assert_true(chunk_id > 0);
-	sqlite3_finalize(insert);
+	statement_release(&insert);
 }
 
 static void test_made(void **state)

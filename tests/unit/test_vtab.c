@@ -91,7 +91,7 @@ static void put_chunk(int64_t process_id, const struct event_row *rows, unsigned
 	struct chunk_press *press = chunk_press_new();
 	struct chunk_writer *writer = chunk_writer_new();
 	struct chunk_bounds bounds;
-	sqlite3_stmt *insert = NULL;
+	struct statement insert = { 0 };
 	const void *blob;
 	size_t bytes;
 
@@ -99,7 +99,7 @@ static void put_chunk(int64_t process_id, const struct event_row *rows, unsigned
 		assert_int_equal(chunk_writer_add(writer, &rows[i]), 0);
 	assert_int_equal(chunk_writer_finish(writer, press, &blob, &bytes, &bounds), 0);
 	assert_int_equal(store_put_chunk(db, &insert, process_id, blob, bytes, &bounds, NULL), 0);
-	sqlite3_finalize(insert);
+	statement_release(&insert);
 	chunk_writer_free(writer);
 	chunk_press_free(press);
 }
