@@ -176,9 +176,19 @@ static void take_pages(struct process *process, struct event_row *row, uint32_t 
 	case EVENT_UNSPAN:
 		row->size_bytes = details[0];
 		break;
-	default: /* madvise, span */
+	case EVENT_MADVISE:
+	case EVENT_SPAN:
 		row->size_bytes = details[0];
 		row->usable_bytes = details[1];
+		break;
+	case EVENT_NONE:
+	case EVENT_MALLOC:
+	case EVENT_CALLOC:
+	case EVENT_REALLOC:
+	case EVENT_MEMALIGN:
+	case EVENT_FREE:
+	case EVENT_LIVE:
+	case EVENT_RESUME: /* not about pages */
 		break;
 	}
 }
@@ -261,8 +271,17 @@ void take_events(struct process *process, struct thread *thread, struct batch *b
 		case EVENT_RESUME:
 			take_resume(process, &row, details);
 			break;
-		default:
+		case EVENT_SBRK:
+		case EVENT_BRK:
+		case EVENT_MMAP:
+		case EVENT_MUNMAP:
+		case EVENT_MREMAP:
+		case EVENT_MADVISE:
+		case EVENT_SPAN:
+		case EVENT_UNSPAN:
 			take_pages(process, &row, batch->stacks[i], details);
+			break;
+		case EVENT_NONE:
 			break;
 		}
 		details += words;

@@ -21,7 +21,7 @@
  * An event takes from the streams what its OP byte says. A varint has 7 bits a byte, lowest
  * first; "z" is a signed difference, zigzag coded, as varint.
  *
- *   OP          1 byte an event: kind (bits 0-3), flags OP_* (chunk_format.h)
+ *   OP          1 byte an event: kind (bits 0-3; 0: 16 more than bits 4-6), flags OP_* (chunk_format.h)
  *   ODD         1 byte where OP_ODD is set: ODD_*, what is out of the ordinary
  *   THREAD      varint where ODD_THREAD: number of the thread; else that of the event before
  *   GAP         z where ODD_GAP: sequence number less the one expected (the thread's last in this

@@ -55,9 +55,30 @@ enum chunk_stream {
 
 #define CHUNK_DATA_OFFSET (CHUNK_HEADER_BYTES + 8 * CHUNK_STREAM_COUNT)
 
-/* Bits of an OP byte above the kind (bits 0 to 3). */
+/*
+ * The kind lies in bits 0 to 3 of an OP byte. An event that is not about a block has no use for the flags
+ * in bits 4 to 6: where bits 0 to 3 are 0, they say how much its kind is above 16.
+ */
 #define OP_KIND 0x0fu
-_Static_assert(EVENT_KIND_COUNT <= OP_KIND + 1, "a kind has four bits");
+#define OP_HIGH_KIND 0x70u
+#define OP_HIGH_SHIFT 4
+_Static_assert(EVENT_KIND_COUNT <= OP_KIND + 1 + (OP_HIGH_KIND >> OP_HIGH_SHIFT) + 1,
+	       "a kind fits");
+_Static_assert(EVENT_BLOCK_KINDS >> (OP_KIND + 1) == 0, "kinds about blocks have four bits");
+
+static inline unsigned op_of_kind(unsigned kind)
+{
+	return kind <= OP_KIND ? kind : (kind - OP_KIND - 1) << OP_HIGH_SHIFT;
+}
+
+static inline unsigned op_kind(unsigned op)
+{
+	unsigned low = op & OP_KIND;
+
+	return low ? low : OP_KIND + 1 + ((op & OP_HIGH_KIND) >> OP_HIGH_SHIFT);
+}
+
+/* Bits above the kind. */
 #define OP_ODD 0x80u	       /* a byte in ODD */
 #define OP_STACK_FOLLOWS 0x10u /* blocks: the stack that followed the last one's before */
 #define OP_SIZE_SAME 0x20u     /* blocks: size and usable size as last time from this stack */

@@ -211,7 +211,7 @@ static inline __attribute__((always_inline)) int decode_core(struct chunk_reader
 			continue;
 		}
 		if (!event_is_block((uint8_t)kind)) {
-			if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT)
+			if (op_kind(op) >= EVENT_KIND_COUNT)
 				return bad_event(reader, i, "an unknown kind");
 			get_pages(reader, i, &last_page);
 			continue;
@@ -257,7 +257,7 @@ static void decode_kinds(struct chunk_reader *reader, const uint8_t *ops)
 	const uint8_t *odd = CURSOR(ODD)->at;
 
 	for (unsigned i = 0; i < reader->events; i++)
-		reader->kind[i] = ops[i] & OP_KIND;
+		reader->kind[i] = (uint8_t)op_kind(ops[i]);
 	if (CURSOR(ODD)->at == CURSOR(ODD)->end)
 		return;
 	for (unsigned i = 0; i < reader->events; i++) {

@@ -329,7 +329,7 @@ static int make_room(struct chunk_writer *writer, const struct event_row *row)
 
 int chunk_writer_add(struct chunk_writer *writer, const struct event_row *row)
 {
-	unsigned kind = event_kind_of(row->kind), op = kind, odd = 0;
+	unsigned kind = event_kind_of(row->kind), op = op_of_kind(kind), odd = 0;
 	uint64_t step;
 
 	if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT ||

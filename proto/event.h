@@ -45,8 +45,17 @@
  * allocated_ticks 0: the block was live before recording began (its stack and thread are 0 too).
  * allocated_by: number of the thread that allocated it, 0 unknown.
  *
- * Changing this table: kinds are only ever added at the end; bump WIRE_VERSION when an old reader
- * would miscount details.
+ * A new kind is a row at the end of EVENT_KINDS and its words above. What else it touches:
+ *
+ *   WIRE_VERSION (proto/wire.h)     bumped when an old reader would miscount details
+ *   where it is recorded            shim/record/record.h, by ht_record_pages_at() or like it
+ *   take_event() in daemon/take.c   what it adds to totals; the compiler asks for it (-Wswitch)
+ *   viewer/sqlite/pages.c           what it does to pages; the compiler asks for it
+ *   tests/tools/invariants.c        what must hold of it; the compiler asks for it
+ *   a kind about blocks             must be one of the first 15 (proto/chunk_format.h), and
+ *                                   viewer/sqlite/allocations.c says whether a block begins or ends
+ *
+ * Chunks, the command's and SQL's names of it, and the fuzzers follow from the table.
  */
 #ifndef HEAPTAPE_PROTO_EVENT_H
 #define HEAPTAPE_PROTO_EVENT_H
@@ -77,7 +86,15 @@ enum event_kind {
 #define ROW(NAME, text, details, block) EVENT_##NAME,
 	EVENT_KINDS(ROW)
 #undef ROW
-		EVENT_KIND_COUNT
+};
+
+enum {
+#define ROW(NAME, text, details, block) +1
+	EVENT_KIND_COUNT = 1 EVENT_KINDS(ROW),
+#undef ROW
+#define ROW(NAME, text, details, block) | (uint32_t)block << EVENT_##NAME
+	EVENT_BLOCK_KINDS = 0u EVENT_KINDS(ROW) /* bit k: kind k is about one block */
+#undef ROW
 };
 
 #define EVENT_BY_ALLOCATOR 0x80u
@@ -86,9 +103,9 @@ enum event_kind {
 /* The most detail words an event can have (realloc of a large block: 5 + 2). */
 #define EVENT_MAX_DETAILS 7
 
-static inline unsigned event_kind_of(uint8_t kind_byte)
+static inline enum event_kind event_kind_of(uint8_t kind_byte)
 {
-	return kind_byte & EVENT_KIND_MASK;
+	return (enum event_kind)(kind_byte & EVENT_KIND_MASK);
 }
 
 /* Detail words of an event with this kind byte and class; -1 when the kind does not exist. */
@@ -99,25 +116,18 @@ static inline int event_details(uint8_t kind_byte, uint8_t class)
 							  EVENT_KINDS(ROW)
 #undef ROW
 	};
-	static const uint8_t is_block[EVENT_KIND_COUNT] = { 0,
-#define ROW(NAME, text, details, block) block,
-							    EVENT_KINDS(ROW)
-#undef ROW
-	};
 	unsigned kind = event_kind_of(kind_byte);
 
 	if (kind == EVENT_NONE || kind >= EVENT_KIND_COUNT ||
 	    (kind_byte & ~(EVENT_KIND_MASK | EVENT_BY_ALLOCATOR)))
 		return -1;
-	return details[kind] + (class == 0 && is_block[kind] ? 2 : 0);
+	return details[kind] + (class == 0 && EVENT_BLOCK_KINDS >> kind & 1 ? 2 : 0);
 }
 
-/* True for events about one block: malloc, calloc, realloc, memalign, free, live. */
+/* True for events about one block, as the table says. */
 static inline bool event_is_block(uint8_t kind_byte)
 {
-	unsigned kind = event_kind_of(kind_byte);
-
-	return (kind >= EVENT_MALLOC && kind <= EVENT_FREE) || kind == EVENT_LIVE;
+	return EVENT_BLOCK_KINDS >> event_kind_of(kind_byte) & 1;
 }
 
 /* The kind's name as SQL and reports show it; "?" when there is none. */

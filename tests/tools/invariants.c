@@ -375,7 +375,16 @@ static void pages_change(struct sums *sums, const struct event_row *row)
 		if (sums->resumed)
 			held_add(heap, address, row->size_bytes);
 		break;
-	default:
+	case EVENT_MADVISE:
+		break;
+	case EVENT_NONE:
+	case EVENT_MALLOC:
+	case EVENT_CALLOC:
+	case EVENT_REALLOC:
+	case EVENT_MEMALIGN:
+	case EVENT_FREE:
+	case EVENT_LIVE:
+	case EVENT_RESUME: /* not about pages */
 		break;
 	}
 }
@@ -433,8 +442,18 @@ static void one_event(struct sums *sums, const struct event_row *row)
 	case EVENT_RESUME:
 		resume(sums, row);
 		break;
-	default:
+	case EVENT_SBRK:
+	case EVENT_BRK:
+	case EVENT_MMAP:
+	case EVENT_MUNMAP:
+	case EVENT_MREMAP:
+	case EVENT_MADVISE:
+	case EVENT_SPAN:
+	case EVENT_UNSPAN:
 		pages_change(sums, row);
+		break;
+	case EVENT_NONE:
+		violation("thread %u seq %" PRIu64 ": no kind", row->thread, row->seq);
 		break;
 	}
 }

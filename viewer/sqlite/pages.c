@@ -145,7 +145,7 @@ static int take_pages(struct cursor *cursor, const struct event_row *row)
 	}
 	if (!(row->kind & EVENT_BY_ALLOCATOR))
 		return 0;
-	switch ((enum event_kind)event_kind_of(row->kind)) {
+	switch (event_kind_of(row->kind)) {
 	case EVENT_SBRK:
 	case EVENT_BRK:
 		if ((int64_t)row->size_bytes < 0) {
@@ -182,9 +182,17 @@ static int take_pages(struct cursor *cursor, const struct event_row *row)
 		return page_set_assign(&cursor->set, &run);
 	case EVENT_UNSPAN:
 		return page_set_change(&cursor->set, PAGES_SPAN, &run);
-	default:
-		return 0;
+	case EVENT_NONE:
+	case EVENT_MALLOC:
+	case EVENT_CALLOC:
+	case EVENT_REALLOC:
+	case EVENT_MEMALIGN:
+	case EVENT_FREE:
+	case EVENT_LIVE:
+	case EVENT_RESUME: /* not about pages */
+		break;
 	}
+	return 0;
 }
 
 /* One live block, spread over the pages it lies in; it is counted where it begins. */
