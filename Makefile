@@ -36,7 +36,7 @@ CPPFLAGS = -D_GNU_SOURCE -DHEAPTAPE_VERSION='"$(VERSION)"' $(if $(DEBUG),-DHT_DE
 BASE = -std=gnu17 $(WARNINGS) $(OPTIMIZE) -pthread $(CFLAGS)
 # -Wl,--as-needed: a program depends on what it uses, whatever is listed here.
 LINK = -pthread -Wl,--as-needed $(LDFLAGS)
-STORE_LIBS = -lsqlite3 -lzstd -lprotobuf-c
+STORE_LIBS = -lsqlite3 -lzstd -lz -lprotobuf-c
 DAEMON_LIBS = $(STORE_LIBS) -levent_core -ldw -lelf -lsupc++ -lm
 VIEWER_LIBS = $(STORE_LIBS) -levent_core -lncursesw -ledit -ldw -lelf -lsupc++ -lm
 
@@ -171,7 +171,7 @@ $(B)/heaptaped: $(B)/obj/daemon/main.o $(B)/libdaemon.a $(B)/libproto.a
 $(B)/heaptape: $(B)/obj/viewer/main.o $(B)/libviewer.a $(B)/libproto.a
 	$(CC) $(BASE) $(SANFLAGS) $(LINK) -o $@ $^ $(VIEWER_LIBS) $(LDLIBS)
 $(B)/heaptape_sqlite.so: $(sqlite_obj) $(B)/libproto-ext.a
-	$(CC) $(BASE) -shared -Wl,-z,defs -Wl,--exclude-libs,ALL $(LINK) -o $@ $^ -lzstd -lm
+	$(CC) $(BASE) -shared -Wl,-z,defs -Wl,--exclude-libs,ALL $(LINK) -o $@ $^ -lzstd -lz -lm
 
 # Tests
 test_depend = -MMD -MP -MF $@.d

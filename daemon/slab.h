@@ -1,6 +1,7 @@
 /*
  * Memory of messages: slabs that a bump pointer fills and that are given back as a whole. A
  * message's slabs belong to whoever holds the message. A few empty ones are kept for the next.
+ * Not glibc's obstack: that ends the process when there is no memory.
  */
 #ifndef HEAPTAPE_DAEMON_SLAB_H
 #define HEAPTAPE_DAEMON_SLAB_H

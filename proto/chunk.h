@@ -13,7 +13,8 @@
  *   7       1     0
  *   8       4     number of events
  *   12      4     0
- *   16      8     checksum of bytes 0..15 and of all from 24 on (chunk_sum in chunk_format.h)
+ *   16      4     CRC-32 (zlib's) of bytes 0..15 and of all from 24 on
+ *   20      4     0
  *   24      8 n   of each stream: bytes when unpacked, bytes stored
  *   24+8n         the streams one after another: as they are when both sizes agree, else one
  *                 zstd frame each

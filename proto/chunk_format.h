@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "proto/chunk.h"
 #include "proto/event.h"
@@ -131,27 +132,11 @@ static inline int64_t unzigzag(uint64_t value)
  * this mark and zigzag(difference). */
 #define ADDRESS_ODD 1u
 
-/* Detects damage: a mixing sum over 8-byte words. */
-static inline uint64_t chunk_checksum(const uint8_t *data, size_t bytes)
-{
-	uint64_t sum = bytes * 0x9e3779b97f4a7c15ull, word;
-
-	for (; bytes >= 8; data += 8, bytes -= 8) {
-		memcpy(&word, data, 8);
-		sum = (sum ^ word) * 0xff51afd7ed558ccdull;
-		sum ^= sum >> 32;
-	}
-	word = 0;
-	memcpy(&word, data, bytes);
-	sum = (sum ^ word) * 0xff51afd7ed558ccdull;
-	return sum ^ sum >> 29;
-}
-
-/* What stands at CHUNK_SUM_OFFSET: a sum over everything else. */
+/* What stands at CHUNK_SUM_OFFSET, against damage: the CRC-32 of everything else, and four zeros. */
 static inline uint64_t chunk_sum(const uint8_t *blob, size_t bytes)
 {
-	return chunk_checksum(blob, CHUNK_SUM_OFFSET) ^
-	       chunk_checksum(blob + CHUNK_HEADER_BYTES, bytes - CHUNK_HEADER_BYTES);
+	return crc32_z(crc32(0, blob, CHUNK_SUM_OFFSET), blob + CHUNK_HEADER_BYTES,
+		       bytes - CHUNK_HEADER_BYTES);
 }
 
 static inline void chunk_seal(uint8_t *blob, size_t bytes)

@@ -1,7 +1,7 @@
 /*
  * What a file begins with, as one number: a mapped object and a descriptor of the file it was mapped from
  * have the same. The shim computes it of the memory, the daemon of the file (messages Module and
- * ModuleFile).
+ * ModuleFile). A sum of our own: the shim has no library to take one from.
  */
 #ifndef HEAPTAPE_PROTO_FIRST_PAGE_H
 #define HEAPTAPE_PROTO_FIRST_PAGE_H

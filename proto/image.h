@@ -2,7 +2,8 @@
  * What a program file is, before it is executed: can the shim be loaded into it and be its allocator?
  * The command asks this of the program it starts, the shim of those that the program starts in turn.
  *
- * No C library function is called: the shim asks in vfork children, and programs replace such.
+ * No C library function is called: the shim asks in vfork children, and programs replace such. Hence by
+ * hand and not with libelf, which the shim could not bring into a program either.
  * Files that cannot be read get the benefit of the doubt.
  */
 #ifndef HEAPTAPE_PROTO_IMAGE_H

@@ -16,6 +16,7 @@ build libprotobuf-c-dev
 build libevent-dev
 build libsqlite3-dev
 build libzstd-dev
+build zlib1g-dev
 build libdw-dev
 build libelf-dev
 build libncurses-dev

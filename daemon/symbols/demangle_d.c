@@ -1,6 +1,9 @@
 /*
  * D names: _D, a qualified name whose functions carry the types of their parameters, and a type.
  * The grammar is the one of D's ABI; a Q points back to an identifier or a type already seen.
+ *
+ * By hand, although libiberty has a demangler: that one crashes on a long name, and names come from files
+ * that may be hostile.
  */
 #include "daemon/symbols/demangle_d.h"
 

@@ -1,4 +1,4 @@
-/* Types of D, and functions among them. */
+/* Types of D, and functions among them. Why by hand: demangle_d.c. */
 #include "daemon/symbols/demangle_d.h"
 
 #include <ctype.h>

@@ -1,4 +1,4 @@
-/* Values among the parameters of D templates. */
+/* Values among the parameters of D templates. Why by hand: demangle_d.c. */
 #include "daemon/symbols/demangle_d.h"
 
 #include <ctype.h>

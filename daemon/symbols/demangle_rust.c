@@ -3,6 +3,9 @@
  * characters are spelled out; the newer one ("v0", RFC 2603) begins with _R and is a grammar of
  * its own: paths, types, constants, and references back to text already seen. Hashes and crate
  * numbers are left out, so that a function has the same name in two builds of a program.
+ *
+ * By hand, although libiberty has a demangler: that one does not come back from _RIC1aFGzzzzzzzz_EuE, and
+ * names come from files that may be hostile.
  */
 #include "daemon/symbols/demangle_rust.h"
 #include "daemon/symbols/symbols.h"

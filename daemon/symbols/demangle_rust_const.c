@@ -1,4 +1,4 @@
-/* Constants among the generic parameters of Rust's newer names. */
+/* Constants among the generic parameters of Rust's newer names. Why by hand: demangle_rust.c. */
 #include "daemon/symbols/demangle_rust.h"
 
 #include <ctype.h>

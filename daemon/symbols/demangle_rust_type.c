@@ -1,4 +1,4 @@
-/* Paths and types of Rust's newer names. */
+/* Paths and types of Rust's newer names. Why by hand: demangle_rust.c. */
 #include "daemon/symbols/demangle_rust.h"
 
 #include <ctype.h>

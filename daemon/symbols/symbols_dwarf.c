@@ -2,6 +2,8 @@
  * DWARF: many addresses of one file in one pass. Units are matched to addresses first, by their
  * own ranges (.debug_aranges is optional and some compilers leave it out); only units that cover
  * an address are read further, and of those only the functions that do.
+ *
+ * Over libdw, and not by its dwarf_getscopes() and dwfl_module_getsrc(): these begin again for each address.
  */
 #include "daemon/symbols/name.h"
 #include "daemon/symbols/symbols.h"

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define DEBUG_ROOT "/usr/lib/debug"
 
@@ -81,28 +82,19 @@ int symbols_build_id(int fd, char *ret_hex, size_t hex_bytes)
 	return 0;
 }
 
-/* The checksum .gnu_debuglink holds: CRC-32 of the whole file, as in ISO 3309. */
+/* The checksum .gnu_debuglink holds: CRC-32 of the whole file. */
 static bool file_has_crc(int fd, uint32_t want)
 {
-	static uint32_t table[256];
 	unsigned char buffer[65536];
-	uint32_t crc = 0xffffffff;
+	uLong crc = 0;
 	off_t at = 0;
 	ssize_t n;
 
-	for (unsigned i = 0; i < 256 && !table[255]; i++) {
-		uint32_t c = i;
-
-		for (int bit = 0; bit < 8; bit++)
-			c = c & 1 ? 0xedb88320 ^ c >> 1 : c >> 1;
-		table[i] = c;
-	}
 	while ((n = pread(fd, buffer, sizeof(buffer), at)) > 0) {
-		for (ssize_t i = 0; i < n; i++)
-			crc = table[(crc ^ buffer[i]) & 0xff] ^ crc >> 8;
+		crc = crc32_z(crc, buffer, (size_t)n);
 		at += n;
 	}
-	return n == 0 && ~crc == want;
+	return n == 0 && crc == want;
 }
 
 /* Opens `path` if it is the debug file that belongs to the module. */

@@ -1,7 +1,7 @@
 /*
  * Debug sections compressed with zstd, which not every libelf can read: a copy of the file without
  * them compressed, in memory. The unpacked sections lie behind the file's own bytes, and the copy's
- * section headers point there.
+ * section headers point there. By hand, as libelf reads them only from 0.189 on, built with zstd.
  */
 #include "daemon/symbols/symbols.h"
 

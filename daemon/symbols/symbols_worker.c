@@ -12,7 +12,8 @@
  *   14      2     0
  *   16            the texts
  *
- * What comes is checked: the child has read files that may be hostile.
+ * What comes is checked: the child has read files that may be hostile. Not protobuf, whose decoder makes a
+ * tree of allocations of each answer.
  */
 #include "daemon/symbols/name.h"
 #include "daemon/symbols/symbols.h"

@@ -113,6 +113,7 @@ static void test_rust_new(void **state)
 		  "utf8_idents::\u10e1\u10d0\u10ed\u10db\u10d4\u10da\u10d0\u10d3_"
 		  "\u10d2\u10d4\u10db\u10e0"
 		  "\u10d8\u10d4\u10da\u10d8_\u10e1\u10d0\u10d3\u10d8\u10da\u10d8" },
+		{ "_RIC1aFGzzzzzzzz_EuE", NULL }, /* more lifetimes than anybody could name */
 		{ "_R", NULL },
 		{ "_RNvC1a", NULL },
 		{ "_R1NvC1a1b", NULL },
