@@ -1,4 +1,5 @@
-/* The reader's state, shared by chunk_open.c (header, streams) and chunk_read.c (events). */
+/* The reader's state, shared by chunk_open.c (header, streams), chunk_read.c (events) and
+ * chunk_columns.c. */
 #ifndef HEAPTAPE_PROTO_CHUNK_READER_H
 #define HEAPTAPE_PROTO_CHUNK_READER_H
 
@@ -57,5 +58,9 @@ int chunk_reader_streams(struct chunk_reader *reader, const uint8_t *blob, size_
 
 /* Notes what is wrong and returns -EBADMSG. */
 int chunk_reader_bad(struct chunk_reader *reader, const char *what);
+
+/* Those columns of the events that have been decoded. */
+void chunk_reader_columns(const struct chunk_reader *reader, bool sorted, unsigned wanted,
+			  struct chunk_columns *ret_columns);
 
 #endif
