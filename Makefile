@@ -275,13 +275,15 @@ lint:
 
 bindir = $(DESTDIR)$(PREFIX)/bin
 libdir = $(DESTDIR)$(PREFIX)/lib/heaptape
+includedir = $(DESTDIR)$(PREFIX)/include
 install: all
-	install -d $(bindir) $(libdir)
+	install -d $(bindir) $(libdir) $(includedir)
+	install -m 644 shim/api/heaptape.h $(includedir)
 	install -m 755 $(B)/heaptape $(B)/heaptaped $(bindir)
 	install -m 755 $(B)/libheaptape.so $(B)/heaptape_sqlite.so $(libdir)
 
 uninstall:
-	rm -f $(bindir)/heaptape $(bindir)/heaptaped
+	rm -f $(bindir)/heaptape $(bindir)/heaptaped $(includedir)/heaptape.h
 	rm -f $(libdir)/libheaptape.so $(libdir)/heaptape_sqlite.so
 	-rmdir $(libdir) 2>/dev/null
 

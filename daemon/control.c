@@ -65,7 +65,7 @@ static void answer(struct control *control, const struct run *run)
 		heaptape__run_control_process__init(row);
 		row->process_id = (uint64_t)p->process_id;
 		row->pid = (uint32_t)p->pid;
-		row->state = asked ? p->snapshot_state : follow_state(p);
+		row->state = asked ? p->marked_state : follow_state(p);
 		row->listed_blocks = p->gap.listed_blocks;
 		row->listed_bytes = p->gap.listed_bytes;
 		row->live_blocks = totals_live_blocks(&p->totals);
@@ -113,19 +113,19 @@ int control_request(struct controls *controls, struct control *control,
 		return 0;
 	}
 	if (message->action < HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_PAUSE ||
-	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT)
+	    message->action > HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_MARK)
 		return -EPROTO;
 	control->run_id = run->run_id;
 	control->action = message->action;
 	snprintf(control->label, sizeof(control->label), "%s", message->label);
 	control->began_ns = clock_monotonic_ns();
 	control->until_ns = control->began_ns + message->wait_ms * UINT64_C(1000000);
-	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
+	if (control->action == HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_MARK) {
 		control->off_again = !run->recording;
 		follow_switch(run, true);
 		return 0;
 	}
-	/* What somebody says now counts, not what a snapshot would restore. */
+	/* What somebody says now counts, not what a mark would restore. */
 	for (struct control *other = controls->first; other; other = other->next)
 		if (other->run_id == run->run_id)
 			other->off_again = false;
@@ -150,38 +150,39 @@ static bool somebody_waits(const struct run *run)
 }
 
 /* Stores everything that is known of the run's processes, and the moment. */
-static void take_snapshot(struct control *control, struct run *run)
+static void set_mark(struct control *control, struct run *run)
 {
 	struct writer *writer = &run->daemon->writer;
 	uint64_t processes = 0, missing = 0, live_blocks = 0, live_bytes = 0;
 	bool stacks = run->has_stacks;
 	struct statement *statement;
-	int64_t snapshot_id;
+	int64_t mark_id;
 
 	control->at_ns = clock_monotonic_ns() - run->started_ns;
 	for (struct process *p = run->daemon->processes; p; p = p->next) {
 		if (p->run != run)
 			continue;
 		process_poll(p);
-		p->snapshot_state = follow_state(p);
+		p->marked_state = follow_state(p);
 		samples_add(p, p->last_ns > control->at_ns ? p->last_ns : control->at_ns);
 		chunks_show(p);
 		save_process(p, true);
 		stacks = stacks || p->node_count > 1;
 		processes++;
-		missing += p->snapshot_state != HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
+		missing += p->marked_state != HEAPTAPE__RUN_CONTROL_STATE__RUN_CONTROL_FOLLOWS;
 		live_blocks += totals_live_blocks(&p->totals);
 		live_bytes += totals_live_bytes(&p->totals);
 	}
-	statement = writer_statement(writer, SQL_SNAPSHOT_ADD);
+	statement = writer_statement(writer, SQL_MARK_ADD);
+	writer_bind_known(statement, P_process_id, false, 0);
 	writer_bind(statement, { P_run_id, (uint64_t)run->run_id }, { P_at_ns, control->at_ns },
 		    { P_processes, processes }, { P_missing, missing },
 		    { P_live_blocks, live_blocks }, { P_live_bytes, live_bytes });
 	writer_bind_text(statement, P_label, control->label);
-	snapshot_id = writer_add(writer, statement);
-	if (snapshot_id > 0) {
-		statement = writer_statement(writer, SQL_SNAPSHOT_LABEL);
-		writer_bind(statement, { P_snapshot_id, (uint64_t)snapshot_id });
+	mark_id = writer_add(writer, statement);
+	if (mark_id > 0) {
+		statement = writer_statement(writer, SQL_MARK_LABEL);
+		writer_bind(statement, { P_mark_id, (uint64_t)mark_id });
 		writer_text(writer, statement, P_label, control->label, sizeof(control->label));
 	}
 	control->stored = true;
@@ -229,13 +230,13 @@ void control_check(struct control *control)
 	}
 	if (now - control->began_ns < SETTLE_NS || (somebody_waits(run) && now < control->until_ns))
 		return;
-	if (control->action != HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_SNAPSHOT) {
+	if (control->action != HEAPTAPE__RUN_CONTROL_ACTION__RUN_CONTROL_MARK) {
 		commit_all(control->all->daemon); /* who asks next finds the gap */
 		answer(control, run);
 		return;
 	}
 	failures = writer->failures;
-	take_snapshot(control, run);
+	set_mark(control, run);
 	commit_all(control->all->daemon);
 	if (writer->failures != failures)
 		refuse(control, writer->error.text);

@@ -1,5 +1,5 @@
 /*
- * Switching the recording of a run that goes on, and snapshots of it: what the command asks with a
+ * Switching the recording of a run that goes on, and marks in it: what the command asks with a
  * RunControl frame. A run says whether it is recorded; its processes follow (follow.c).
  */
 #ifndef HEAPTAPE_DAEMON_CONTROL_H
@@ -37,9 +37,9 @@ struct control {
 	enum _Heaptape__RunControlAction action;
 	char label[256];
 	uint64_t began_ns, until_ns; /* CLOCK_MONOTONIC */
-	bool off_again; /* a snapshot of dormant processes: they are so again afterwards */
-	bool stored;	/* the snapshot is taken; symbols are looked up */
-	uint64_t at_ns; /* of the snapshot, since the run began */
+	bool off_again; /* a mark amid dormant processes: they are so again afterwards */
+	bool stored;	/* the mark is set; symbols are looked up */
+	uint64_t at_ns; /* of the mark, since the run began */
 	bool answered;
 };
 

@@ -253,6 +253,8 @@ int peer_frame(struct peer *peer, const Heaptape__Frame *frame, struct slab **sl
 		return 0;
 	case HEAPTAPE__FRAME__BODY_MISUSE:
 		return process_misuse(process, frame->misuse);
+	case HEAPTAPE__FRAME__BODY_MARK:
+		return mark_name(process, frame->mark);
 	case HEAPTAPE__FRAME__BODY_FOREIGN_HEAP:
 		process_foreign(process, frame->foreign_heap);
 		return 0;

@@ -24,6 +24,7 @@ static void process_free(struct process *process)
 	ring_close(&process->ring);
 	if (process->pidfd >= 0)
 		close(process->pidfd);
+	marks_free(process);
 	free(process->threads);
 	free(process->active);
 	free(process->heap);

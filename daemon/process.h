@@ -129,7 +129,7 @@ struct process {
 	bool recording;	 /* as its control word says; control.c */
 	uint64_t off_ns; /* CLOCK_MONOTONIC: recording went off, or the process was stopped since */
 	uint32_t turn;
-	enum _Heaptape__RunControlState snapshot_state; /* at the latest snapshot */
+	enum _Heaptape__RunControlState marked_state; /* at the latest mark */
 	struct gap gap;
 	struct off offs[OFFS_MAX]; /* since then */
 	unsigned off_count;
@@ -164,6 +164,9 @@ struct process {
 	uint64_t emitted_ticks; /* highest so far */
 
 	uint32_t misuses;
+	uint32_t marks;
+	struct mark_name *mark_names; /* of marks whose events are still to come */
+	uint32_t mark_names_waiting;
 	uint32_t foreign_heaps;
 	struct totals totals;
 	struct samples samples;
@@ -198,6 +201,11 @@ void process_losses(struct process *process, const Heaptape__Losses *losses);
 void process_end_message(struct process *process, const Heaptape__ProcessEnd *message);
 /* misuse.c */
 int process_misuse(struct process *process, const Heaptape__Misuse *message);
+/* marks.c */
+int mark_name(struct process *process, const Heaptape__Mark *message);
+/* Its event has its turn. */
+void mark_set(struct process *process, uint64_t at_ns, uint32_t number);
+void marks_free(struct process *process);
 /* The connection is over: takes what the shared memory still holds, writes everything, frees. */
 void process_finish(struct process *process);
 /* Tells events that have been committed from those that may still be undone. */

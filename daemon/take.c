@@ -188,7 +188,8 @@ static void take_pages(struct process *process, struct event_row *row, uint32_t 
 	case EVENT_MEMALIGN:
 	case EVENT_FREE:
 	case EVENT_LIVE:
-	case EVENT_RESUME: /* not about pages */
+	case EVENT_RESUME:
+	case EVENT_MARK: /* not about pages */
 		break;
 	}
 }
@@ -270,6 +271,11 @@ void take_events(struct process *process, struct thread *thread, struct batch *b
 			break;
 		case EVENT_RESUME:
 			take_resume(process, &row, details);
+			break;
+		case EVENT_MARK:
+			row.stack_id = node_of(process, batch->stacks[i])->stack_id;
+			row.usable_bytes = details[0];
+			mark_set(process, row.at_ns, (uint32_t)details[0]);
 			break;
 		case EVENT_SBRK:
 		case EVENT_BRK:

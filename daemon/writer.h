@@ -121,12 +121,13 @@
 	    "kept_blocks, kept_bytes, listed_blocks, listed_bytes, complete) VALUES(:process_id, " \
 	    ":from_ns, :to_ns, :known_blocks, :known_bytes, :kept_blocks, :kept_bytes, "           \
 	    ":listed_blocks, :listed_bytes, :complete)")                                           \
-	ROW(SNAPSHOT_ADD,                                                                          \
-	    "INSERT INTO snapshots(run_id, at_ns, processes, missing, live_blocks, live_bytes, "   \
-	    "label) VALUES(:run_id, :at_ns, :processes, :missing, :live_blocks, :live_bytes, "     \
-	    "iif(:label <> '', :label, 'snapshot ' || (SELECT count(*) + 1 FROM snapshots WHERE "  \
-	    "run_id = :run_id)))")                                                                 \
-	ROW(SNAPSHOT_LABEL, "SELECT label AS label FROM snapshots WHERE snapshot_id=:snapshot_id") \
+	ROW(MARK_ADD,                                                                              \
+	    "INSERT INTO marks(run_id, process_id, at_ns, processes, missing, live_blocks, "       \
+	    "live_bytes, label) VALUES(:run_id, :process_id, :at_ns, :processes, :missing, "       \
+	    ":live_blocks, :live_bytes, iif(:label <> '', :label, 'mark ' || (SELECT count(*) + "  \
+	    "1 "                                                                                   \
+	    "FROM marks WHERE run_id = :run_id)))")                                                \
+	ROW(MARK_LABEL, "SELECT label AS label FROM marks WHERE mark_id=:mark_id")                 \
 	ROW(CHUNK_REMOVE, "DELETE FROM chunks WHERE chunk_id=:chunk_id")                           \
 	ROW(MISUSE_ADD,                                                                            \
 	    "INSERT INTO misuses(process_id, at_ns, thread, kind, address, block_address, "        \
@@ -137,33 +138,34 @@
 	    "INSERT INTO notes(run_id, process_id, at_ns, text) VALUES(:run_id, :process_id, "     \
 	    ":at_ns, :text)")
 
-/* All names in them. */
+/* All names in them. clang-format off */
 #define WRITER_NAMES(N)                                                                                             \
 	N(label)                                                                                                    \
 	N(command) N(cwd) N(host) N(started_at) N(version) N(settings) N(recorder) N(socket) N(exit_code) N(        \
 		exit_signal) N(user_ns) N(system_ns) N(max_rss_bytes) N(run_id) N(state) N(ended_at)                \
 		N(parent_process_id) N(pid) N(executable) N(started_ns) N(forked) N(foreign_symbols) N(             \
-			foreign_path) N(unrecorded_reason) N(process_id) N(events) N(lost_events) N(foreign_frees)  \
-			N(cut_stacks) N(wait_ns) N(allocations) N(allocated_bytes) N(frees) N(freed_bytes) N(       \
-				reallocations) N(failed) N(temporary) N(preexisting_frees) N(live_blocks)           \
-				N(live_bytes) N(peak_blocks) N(peak_bytes) N(peak_ns) N(held_bytes) N(              \
-					peak_held_bytes) N(peak_rss_bytes) N(late_events) N(title) N(reason)        \
-					N(stacks) N(ended_ns) N(ending) N(number) N(tid) N(name) N(path) N(         \
-						build_id) N(module_id) N(base) N(start) N(end) N(mapped_ns)         \
-						N(unmapped_ns) N(offset) N(parent_stack_id) N(frame_id) N(          \
-							depth) N(by_frame_pointer) N(stack_id) N(up_to_bytes)       \
-							N(at_ns) N(rss_bytes) N(from_ns) N(to_ns) N(                \
-								known_blocks) N(known_bytes) N(kept_blocks)         \
-								N(kept_bytes) N(listed_blocks) N(                   \
-									listed_bytes) N(complete) N(processes)      \
-									N(missing) N(snapshot_id) N(                \
-										chunk_id) N(thread)                 \
-										N(kind) N(address) N(               \
-											block_address)              \
+			foreign_path) N(unrecorded_reason) N(process_id) N(events) N(lost_events)                   \
+			N(foreign_frees) N(cut_stacks) N(wait_ns) N(allocations) N(allocated_bytes) N(              \
+				frees) N(freed_bytes) N(reallocations) N(failed) N(temporary) N(preexisting_frees)  \
+				N(live_blocks) N(live_bytes) N(peak_blocks) N(peak_bytes) N(peak_ns) N(             \
+					held_bytes) N(peak_held_bytes) N(peak_rss_bytes) N(late_events)             \
+					N(title) N(reason) N(stacks) N(ended_ns) N(ending) N(number) N(             \
+						tid) N(name) N(path) N(build_id) N(module_id) N(base)               \
+						N(start) N(end) N(mapped_ns) N(unmapped_ns) N(offset) N(            \
+							parent_stack_id) N(frame_id) N(depth) N(by_frame_pointer)   \
+							N(stack_id) N(up_to_bytes) N(at_ns) N(rss_bytes) N(         \
+								from_ns) N(to_ns) N(known_blocks) N(known_bytes)    \
+								N(kept_blocks) N(kept_bytes) N(                     \
+									listed_blocks) N(listed_bytes)              \
+									N(complete) N(processes) N(                 \
+										missing) N(mark_id) N(chunk_id)     \
+										N(thread) N(kind) N(                \
+											address) N(block_address)   \
 											N(size_bytes) N(            \
 												allocated_stack_id) \
 												N(freed_stack_id)   \
 													N(text)
+/* clang-format on */
 
 enum writer_name {
 #define N(name) P_##name,

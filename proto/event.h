@@ -41,6 +41,8 @@
  *                                blocks and pages is void, and what there is follows as span, unspan
  *                                and live events, mixed with what happens meanwhile. held_bytes:
  *                                pages the allocator holds
+ *   mark                         { number }  the program names this moment (shim/api/heaptape.h).
+ *                                address 0. What it is called came before, in a Mark message
  *
  * allocated_ticks 0: the block was live before recording began (its stack and thread are 0 too).
  * allocated_by: number of the thread that allocated it, 0 unknown.
@@ -79,7 +81,8 @@
 	ROW(SPAN, "span", 2, false)        \
 	ROW(UNSPAN, "unspan", 1, false)    \
 	ROW(LIVE, "live", 2, true)         \
-	ROW(RESUME, "resume", 2, false)
+	ROW(RESUME, "resume", 2, false)    \
+	ROW(MARK, "mark", 1, false)
 
 enum event_kind {
 	EVENT_NONE, /* no event has kind 0: a zeroed entry is never mistaken for one */

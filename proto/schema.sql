@@ -223,18 +223,20 @@ CREATE TABLE gaps(
   PRIMARY KEY(process_id, from_ns)
 ) WITHOUT ROWID;
 
--- `heaptape snapshot`: moments at which everything was stored; samples has a row for each process.
-CREATE TABLE snapshots(
-  snapshot_id INTEGER PRIMARY KEY,
+-- Marks: moments that have a name. Of `heaptape mark`, when everything was stored and samples has a row for
+-- each process; or of the program itself, by heaptape_mark() (shim/api/heaptape.h).
+CREATE TABLE marks(
+  mark_id     INTEGER PRIMARY KEY,
   run_id      INTEGER NOT NULL REFERENCES runs,
+  process_id  INTEGER REFERENCES processes, -- the program that set it; NULL: `heaptape mark`, of the whole run
   at_ns       INTEGER NOT NULL,          -- since the run began
-  label       TEXT NOT NULL,             -- as given, else 'snapshot 1', 'snapshot 2', ...
-  processes   INTEGER NOT NULL,          -- running at that moment
+  label       TEXT NOT NULL,             -- as given, else 'mark 1', 'mark 2', ...
+  processes   INTEGER NOT NULL,          -- running at that moment; of a program's own mark: 1
   missing     INTEGER NOT NULL,          -- of those, dormant ones whose live blocks are not all listed
-  live_blocks INTEGER NOT NULL,          -- of the running processes together
+  live_blocks INTEGER NOT NULL,          -- of these processes together
   live_bytes  INTEGER NOT NULL
 );
-CREATE INDEX snapshots_run ON snapshots(run_id, at_ns);
+CREATE INDEX marks_run ON marks(run_id, at_ns);
 
 -- The events themselves, in order of time within a process. What the blob holds is described in
 -- proto/chunk.h. The bounds let a query pass over a chunk without opening it.

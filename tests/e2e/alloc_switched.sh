@@ -30,7 +30,7 @@ while kill -0 $command 2>/dev/null && ! rests; do
 	1) "$heaptape" resume ;;
 	2) "$heaptape" resume --wait 0 ;;
 	3) "$heaptape" pause --wait 0 && "$heaptape" resume --wait 0 ;;
-	4) "$heaptape" snapshot --wait 1 ;;
+	4) "$heaptape" mark --wait 1 ;;
 	esac >>said 2>&1
 	switches=$((switches + 1))
 done

@@ -76,7 +76,7 @@ cp second.db "it's one.db"
 has "a name that a shell takes apart" o "heaptape peak --db 'it'.''s one.db' "
 
 # Commands that write no file say what to use instead.
-for command in runs leaks peak diff sql pause resume snapshot; do
+for command in runs leaks peak diff sql pause resume mark; do
 	code=0
 	"$heaptape" $command -o second.db >o 2>e || code=$?
 	is "$command -o: status" $code 2

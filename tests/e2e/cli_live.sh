@@ -17,14 +17,14 @@ for run in one two; do
 	"$heaptape" leaks $run >o 2>e || fail "leaks $run: $(cat e)"
 	has "leaks $run" o 'live now'
 done
-# A snapshot says of each process what it has stored.
-"$heaptape" snapshot --json --label now one >o 2>e || fail "snapshot: $(cat e)"
-is "snapshot" "$(jq -r '.processes[] | [.process_id, .pid, .listed_blocks, .listed_bytes, .live_blocks,
+# A mark says of each process what it has stored.
+"$heaptape" mark --json one now >o 2>e || fail "mark: $(cat e)"
+is "mark" "$(jq -r '.processes[] | [.process_id, .pid, .listed_blocks, .listed_bytes, .live_blocks,
 	.live_bytes, .peak_bytes, .state] | @csv' o | tr -d '"')" "$(query "SELECT process_id, pid, 0, 0 AS bytes,
 	live_blocks, live_bytes, peak_bytes, 'follows' FROM processes JOIN runs USING (run_id) WHERE label = 'one'")"
-is "snapshot: row" "$(query "SELECT live_blocks >= 50, s.live_blocks = (SELECT live_blocks FROM processes p WHERE
-	p.run_id = s.run_id) AS same, s.label, processes FROM snapshots s")" 1,1,now,1
-is "snapshot without a name" "$("$heaptape" snapshot --json one | jq -r .label)" 'snapshot 2'
+is "mark: row" "$(query "SELECT live_blocks >= 50, s.live_blocks = (SELECT live_blocks FROM processes p WHERE
+	p.run_id = s.run_id) AS same, s.label, processes FROM marks s")" 1,1,now,1
+is "mark without a name" "$("$heaptape" mark --json one '' | jq -r .label)" 'mark 2'
 touch end
 wait $one
 is "one" $? 0

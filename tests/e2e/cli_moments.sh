@@ -1,5 +1,5 @@
 #!/bin/sh
-# A moment is named by a time with its unit, a percentage, 'peak', 'end' or a snapshot's label.
+# A moment is named by a time with its unit, a percentage, 'peak', 'end' or a mark's label.
 . "$(dirname "$0")/lib.sh"
 need jq gcc
 
@@ -70,9 +70,9 @@ done
 for word in ns us ms min '%' "'peak'" "'end'"; do
 	has "leaks --help" o "$word"
 done
-# These mean a moment of every run, so no snapshot takes their name.
+# These mean a moment of every run, so no mark takes their name.
 for label in peak end 12s 40% 500; do
-	refused 'already means a moment' snapshot --label "$label"
+	refused 'already means a moment' mark "$label"
 done
 # Nothing was allocated.
 cat >idle.c <<'EOT'

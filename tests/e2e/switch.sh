@@ -44,7 +44,7 @@ has_live() {
 		*) echo "$row" >>printed ;;
 		esac
 	done
-	"$heaptape" snapshot --json >snapshot.json 2>snapshot.err || fail "$what: snapshot: $(cat snapshot.err)"
+	"$heaptape" mark --json >mark.json 2>mark.err || fail "$what: mark: $(cat mark.err)"
 	sort -t, -k1,1n printed >expected
 	query "SELECT address, size_bytes FROM allocations WHERE freed_at_ns IS NULL AND
 		(size_bytes IN (16, 48, 112, 1024, 4096) OR size_bytes >= 40960) AND process_id =
@@ -137,34 +137,34 @@ has_live "the parent, again" "$parent"
 has_live "the child, again" "$child" c
 finish_run "children"
 
-# A snapshot of a dormant program lists once; the program is dormant again.
+# A mark of a dormant program lists once; the program is dormant again.
 begin --dormant
 ask aft
 pid=$(pid_of 0)
 { sleep 0.4; ask n; } &
-"$heaptape" snapshot --label once >said 2>said.err || fail "snapshot: $(cat said.err)"
+"$heaptape" mark once >said 2>said.err || fail "mark: $(cat said.err)"
 wait $!
-has "snapshot" said "'once' at"
+has "mark" said "'once' at"
 has "dormant again" said 'nothing is recorded from here on, as before'
 before=$(query "SELECT sum(events) FROM processes WHERE run_id = $last_run")
 ask af
 is "as dormant as before" "$(query "SELECT sum(events) FROM processes WHERE run_id = $last_run")" "$before"
 is "the row" "$(query "SELECT label, processes, missing, live_blocks = (SELECT listed_blocks FROM gaps
 	JOIN processes USING (process_id) WHERE run_id = $last_run ORDER BY from_ns LIMIT 1) AS n
-	FROM snapshots WHERE run_id = $last_run")" "once,1,0,1"
-finish_run "snapshot"
+	FROM marks WHERE run_id = $last_run")" "once,1,0,1"
+finish_run "mark"
 
-# What came after a snapshot and is still live.
+# What came after a mark and is still live.
 begin
 ask a
-control snapshot --label base
+control mark base
 ask atf
-control snapshot --label later
+control mark later
 "$heaptape" leaks --all --since base --json >leaks.json
 is "younger" "$(jq '[.[].live_blocks] | add' leaks.json)" \
 	"$(query "SELECT count(*) FROM allocations WHERE run_id = $last_run AND freed_at_ns IS NULL AND
-	allocated_at_ns > (SELECT at_ns FROM snapshots WHERE label = 'base')")"
-"$heaptape" snapshot --label base >o 2>&1
+	allocated_at_ns > (SELECT at_ns FROM marks WHERE label = 'base')")"
+"$heaptape" mark base >o 2>&1
 is "twice the same label" $? 2
 finish_run "since"
 
@@ -175,7 +175,7 @@ has "ended" o 'has ended'
 "$heaptape" resume 77 >o 2>&1
 is "no such run: status" $? 3
 has "no such run" o "no run '77'"
-"$heaptape" snapshot --wait nine >o 2>&1
+"$heaptape" mark --wait nine >o 2>&1
 is "wrong use" $? 2
 begin
 daemon=$(query "SELECT socket FROM runs WHERE run_id = $last_run")

@@ -73,7 +73,7 @@ static inline void scene_clear(void)
 				  "DELETE FROM modules; DELETE FROM mappings; DELETE FROM frames;"
 				  "DELETE FROM stacks; DELETE FROM stack_totals; DELETE FROM notes;"
 				  "DELETE FROM size_histogram; DELETE FROM samples;"
-				  "DELETE FROM stack_cuts; DELETE FROM gaps; DELETE FROM snapshots;"
+				  "DELETE FROM stack_cuts; DELETE FROM gaps; DELETE FROM marks;"
 				  "DELETE FROM chunks; DELETE FROM misuses";
 
 	stacks_release(&server.daemon.stacks);

@@ -85,7 +85,7 @@ struct sums {
 	uint64_t last_ns;
 	uint64_t started_ns;
 	uint64_t events, allocations, allocated_bytes, frees, freed_bytes, reallocations, failed;
-	uint64_t temporary, preexisting_frees;
+	uint64_t temporary, preexisting_frees, marks;
 	uint64_t live_blocks, live_bytes, peak_bytes, peak_blocks, epoch;
 	/* Of the latest resume event. */
 	struct heap_model before; /* was live until recording went off, and is not listed since */
@@ -384,7 +384,8 @@ static void pages_change(struct sums *sums, const struct event_row *row)
 	case EVENT_MEMALIGN:
 	case EVENT_FREE:
 	case EVENT_LIVE:
-	case EVENT_RESUME: /* not about pages */
+	case EVENT_RESUME:
+	case EVENT_MARK: /* not about pages */
 		break;
 	}
 }
@@ -441,6 +442,9 @@ static void one_event(struct sums *sums, const struct event_row *row)
 		break;
 	case EVENT_RESUME:
 		resume(sums, row);
+		break;
+	case EVENT_MARK:
+		sums->marks++;
 		break;
 	case EVENT_SBRK:
 	case EVENT_BRK:

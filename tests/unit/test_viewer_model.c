@@ -68,7 +68,7 @@ static void make_good(void)
 	     "INSERT INTO size_histogram VALUES (1, 128, 4, 400, 1, 100);"
 	     "INSERT INTO samples VALUES (1, 40, 1, 100, 4096, 0, 4, 3);"
 	     "INSERT INTO gaps(process_id, from_ns, to_ns) VALUES (1, 10, 20), (1, 45, NULL);"
-	     "INSERT INTO snapshots VALUES (1, 1, 25, 'noon', 1, 0, 1, 100);"
+	     "INSERT INTO marks VALUES (1, 1, NULL, 25, 'noon', 1, 0, 1, 100);"
 	     "INSERT INTO misuses VALUES (1, 33, 1, 'double free', 4096, NULL, 100, 1, NULL, "
 	     "77777, 'freed twice');"
 	     "INSERT INTO notes(run_id, text) VALUES (1, 'a note');");

@@ -8,7 +8,7 @@
 	ROW(run)      \
 	ROW(pause)    \
 	ROW(resume)   \
-	ROW(snapshot) \
+	ROW(mark)     \
 	ROW(report)   \
 	ROW(runs) ROW(leaks) ROW(peak) ROW(flame) ROW(diff) ROW(sql) ROW(export)
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "viewer/command/recording.h"
-#include "viewer/model/moment.h"
 #include "viewer/print/format.h"
 #include "viewer/print/json.h"
 #include "viewer/record/control.h"
@@ -29,7 +28,7 @@ static const struct {
 };
 #define STATES (sizeof(states) / sizeof(*states))
 
-static void print_json(const struct run *run, const Heaptape__RunControlReply *reply, bool snapshot)
+static void print_json(const struct run *run, const Heaptape__RunControlReply *reply, bool mark)
 {
 	struct json json;
 
@@ -37,7 +36,7 @@ static void print_json(const struct run *run, const Heaptape__RunControlReply *r
 	json_object(&json, NULL);
 	json_number(&json, "run_id", run->run_id);
 	json_bool(&json, "recording", reply->recording);
-	if (snapshot) {
+	if (mark) {
 		json_text(&json, "label", reply->label);
 		json_number(&json, "at_ns", (int64_t)reply->at_ns);
 		json_bool(&json, "symbols_pending", reply->symbols_pending);
@@ -64,7 +63,7 @@ static void print_json(const struct run *run, const Heaptape__RunControlReply *r
 	json_end(&json);
 }
 
-void control_print_processes(const Heaptape__RunControlReply *reply, bool snapshot)
+void control_print_processes(const Heaptape__RunControlReply *reply, bool mark)
 {
 	if (!reply->n_processes)
 		puts("  no process of it runs at the moment; those to come will follow");
@@ -80,7 +79,7 @@ void control_print_processes(const Heaptape__RunControlReply *reply, bool snapsh
 		if (!text)
 			printf(": %s in %s live", format_bytes((int64_t)process->live_bytes),
 			       format_plural((int64_t)process->live_blocks, "block", "blocks"));
-		if (!text && snapshot)
+		if (!text && mark)
 			printf(", peak so far %s", format_bytes((int64_t)process->peak_bytes));
 		putchar('\n');
 	}
@@ -89,32 +88,28 @@ void control_print_processes(const Heaptape__RunControlReply *reply, bool snapsh
 		       format_plural(reply->more_processes, "process", "processes"));
 }
 
-/* *ret_taken: it has a snapshot of the label already. */
-static int find_run(const char *name, const char *label, struct run *ret_run, bool *ret_taken,
-		    struct error *error)
+static int find_run(const char *name, struct run *ret_run, struct error *error)
 {
 	struct db db = { NULL, NULL };
 	int64_t run_id = 0;
-	bool taken = false;
 	int result = recording_open_db(cli_database(), &db, error);
 
 	if (!result)
 		result = run_select(&db, name, &run_id, error);
-	if (!result && label)
-		result = moment_is_taken(&db, run_id, label, &taken, error);
 	if (!result)
 		result = run_load(&db, run_id, ret_run, error);
-	if (!result)
-		*ret_taken = taken;
 	db_close(&db);
 	return result;
 }
 
-static int ask(const struct control *control, const struct run *run)
+int control_run(const struct control *control, const struct run *run)
 {
 	Heaptape__Frame *reply;
 	struct error error;
 
+	if (control_wait_s < 0 || control_wait_s > WAIT_MOST_S)
+		return usage_error(control->command, "--wait is a number of seconds, at most %d",
+				   WAIT_MOST_S);
 	if (strcmp(run->state, "running") != 0) {
 		complain("run %s has ended; there is nothing to %s. 'heaptape runs' says which go "
 			 "on.",
@@ -125,7 +120,7 @@ static int ask(const struct control *control, const struct run *run)
 			&reply, &error))
 		return cli_failed(&error);
 	if (shared.json)
-		print_json(run, reply->run_control_reply, control->snapshot);
+		print_json(run, reply->run_control_reply, control->mark);
 	else
 		control->print(run, reply->run_control_reply);
 	heaptape__frame__free_unpacked(reply, NULL);
@@ -134,29 +129,15 @@ static int ask(const struct control *control, const struct run *run)
 
 int control_main(const struct control *control, int argc, char **argv)
 {
-	const char *name = control->command, *label = control->label;
 	struct error error;
 	struct run run;
-	bool taken;
 	int status;
 
 	if (argc > 1)
-		return usage_error(name, "'%s' is one argument too many", argv[1]);
-	if (control_wait_s < 0 || control_wait_s > WAIT_MOST_S)
-		return usage_error(name, "--wait is a number of seconds, at most %d", WAIT_MOST_S);
-	if (label && (!*label || strlen(label) > 200))
-		return usage_error(name, "a label has 1 to 200 bytes");
-	if (label && moment_is_word(label))
-		return usage_error(name,
-				   "'%s' already means a moment of every run; choose another label",
-				   label);
-	if (find_run(argc ? argv[0] : NULL, label, &run, &taken, &error))
+		return usage_error(control->command, "'%s' is one argument too many", argv[1]);
+	if (find_run(argc ? argv[0] : NULL, &run, &error))
 		return cli_failed(&error);
-	if (taken)
-		status = usage_error(name, "run %s has a snapshot '%s' already",
-				     format_plain(run.run_id), label);
-	else
-		status = ask(control, &run);
+	status = control_run(control, &run);
 	run_release(&run);
 	return status;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "viewer/model/marks.h"
+
 static const struct {
 	const char *name;
 	double ns;
@@ -54,32 +56,11 @@ static int whole_of(struct db *db, int64_t run_id, int64_t *ret_ns, struct error
 			   "i", run_id);
 }
 
-/* -1: the run has no such snapshot. */
-static int snapshot_of(struct db *db, int64_t run_id, const char *name, int64_t *ret_ns,
-		       struct error *error)
-{
-	return rows_number(ret_ns, db, error,
-			   "SELECT coalesce((SELECT at_ns FROM snapshots WHERE run_id = ? AND "
-			   "label = ? ORDER BY at_ns DESC LIMIT 1), -1) AS number",
-			   "is", run_id, name);
-}
-
-int moment_is_taken(struct db *db, int64_t run_id, const char *label, bool *ret_taken,
-		    struct error *error)
-{
-	int64_t at_ns;
-	int result = snapshot_of(db, run_id, label, &at_ns, error);
-
-	if (!result)
-		*ret_taken = at_ns >= 0;
-	return result;
-}
-
 int moment_select(struct db *db, const struct run *run, const char *name, int64_t *ret_at_ns,
 		  struct error *error)
 {
 	int64_t at_ns = -1, whole_ns = 0;
-	int result = snapshot_of(db, run->run_id, name, &at_ns, error);
+	int result = mark_find(db, run->run_id, name, &at_ns, error);
 
 	if (!result && at_ns < 0)
 		result = whole_of(db, run->run_id, &whole_ns, error);
@@ -104,11 +85,9 @@ int moment_select(struct db *db, const struct run *run, const char *name, int64_
 	} else {
 		return error_set(
 			error, -ENOENT,
-			"run %" PRId64 " has no snapshot '%s'. A moment is a snapshot's label, a "
-			"time since the run began such as 12.5s, 'peak', 'end', or a percentage of "
-			"the run such as 40%%. 'heaptape sql \"SELECT * FROM snapshots\"' lists "
-			"the "
-			"snapshots",
+			"run %" PRId64 " has no mark '%s'. A moment is a mark, a time since the "
+			"run began such as 12.5s, 'peak', 'end', or a percentage of the run such "
+			"as 40%%. 'heaptape mark --list' shows the marks",
 			run->run_id, name);
 	}
 	return 0;

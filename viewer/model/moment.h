@@ -1,5 +1,5 @@
 /*
- * A moment of a run as people name it: a snapshot's label, a time since the run began with its
+ * A moment of a run as people name it: a mark, a time since the run began with its
  * unit ("12.5s"), a percentage of the run ("40%"), "peak" or "end".
  */
 #ifndef HEAPTAPE_VIEWER_MODEL_MOMENT_H
@@ -12,7 +12,7 @@
 
 /* What a command's help says of it; continues "A MOMENT is". */
 #define MOMENT_HELP                                                                          \
-	"a snapshot's label ('heaptape snapshot'), a time since the run\n"                   \
+	"a mark ('heaptape mark'), a time since the run\n"                                   \
 	"began such as 12.5s (units: ns, us, ms, s, min, h), a percentage of the run such\n" \
 	"as 40%, 'peak' (of the process with the highest) or 'end'."
 
@@ -20,11 +20,7 @@
 int moment_select(struct db *db, const struct run *run, const char *name, int64_t *ret_at_ns,
 		  struct error *error);
 
-/* Whether the run has a snapshot of that label. */
-int moment_is_taken(struct db *db, int64_t run_id, const char *label, bool *ret_taken,
-		    struct error *error);
-
-/* Whether `name` means a moment by itself, so that no snapshot may be called so. */
+/* Whether `name` means a moment by itself, so that no mark may be called so. */
 bool moment_is_word(const char *name);
 
 #endif

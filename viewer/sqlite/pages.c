@@ -189,7 +189,8 @@ static int take_pages(struct cursor *cursor, const struct event_row *row)
 	case EVENT_MEMALIGN:
 	case EVENT_FREE:
 	case EVENT_LIVE:
-	case EVENT_RESUME: /* not about pages */
+	case EVENT_RESUME:
+	case EVENT_MARK: /* not about pages */
 		break;
 	}
 	return 0;

@@ -35,14 +35,15 @@ enum { CHUNK_ROW(PLACE) };
 	"AND address_high >= ?8 AND oldest_ns <= ?9 AND last_ns >= ?10 ORDER BY "
 
 static const char *const statement_sql[SCAN_STATEMENTS] = {
-	[SCAN_PROCESSES] = SELECT(
-		PROCESS_ROW) "FROM processes "
-			     "WHERE process_id BETWEEN ?1 AND ?2 AND run_id BETWEEN ?3 AND ?4 "
-			     "ORDER BY CASE WHEN ?5 THEN -process_id ELSE process_id END",
-	[SCAN_THREADS] = SELECT(THREAD_ROW) "FROM threads WHERE process_id = ?1 "
-					    "ORDER BY number DESC",
-	[SCAN_CHUNKS] = CHUNKS_SQL "first_ns, chunk_id",
-	[SCAN_CHUNKS_LATEST_FIRST] = CHUNKS_SQL "last_ns DESC, chunk_id DESC",
+	/* In parentheses: clang takes texts side by side for a comma that was forgotten. */
+	[SCAN_PROCESSES] = (SELECT(PROCESS_ROW) "FROM processes WHERE process_id BETWEEN ?1 AND ?2 "
+						"AND run_id BETWEEN ?3 AND ?4 ORDER BY "
+						"CASE WHEN ?5 THEN -process_id ELSE process_id "
+						"END"),
+	[SCAN_THREADS] = (SELECT(THREAD_ROW) "FROM threads WHERE process_id = ?1 "
+					     "ORDER BY number DESC"),
+	[SCAN_CHUNKS] = (CHUNKS_SQL "first_ns, chunk_id"),
+	[SCAN_CHUNKS_LATEST_FIRST] = (CHUNKS_SQL "last_ns DESC, chunk_id DESC"),
 	[SCAN_GAPS] = "SELECT to_ns FROM gaps WHERE process_id = ?1 AND to_ns IS NOT NULL "
 		      "ORDER BY to_ns",
 	[SCAN_ANY_GAP] = "SELECT 1 FROM gaps WHERE to_ns IS NOT NULL LIMIT 1",
