@@ -4,13 +4,21 @@
 
 #include "viewer/command/cli.h"
 
+/* clang-format off */
 #define COMMANDS(ROW) \
-	ROW(run)      \
-	ROW(pause)    \
-	ROW(resume)   \
-	ROW(mark)     \
-	ROW(report)   \
-	ROW(runs) ROW(leaks) ROW(peak) ROW(flame) ROW(diff) ROW(sql) ROW(export)
+	ROW(run) \
+	ROW(pause) \
+	ROW(resume) \
+	ROW(mark) \
+	ROW(report) \
+	ROW(runs) \
+	ROW(leaks) \
+	ROW(peak) \
+	ROW(flame) \
+	ROW(diff) \
+	ROW(sql) \
+	ROW(export)
+/* clang-format on */
 
 #define ROW(name) extern const struct command command_##name;
 COMMANDS(ROW)

@@ -54,12 +54,10 @@ void sites_free(struct site *sites, size_t count)
 	free(sites);
 }
 
-static unsigned sort_metric;
-
-static int compare_sites(const void *a, const void *b)
+static int compare_sites(const void *a, const void *b, void *metric)
 {
 	const struct site *left = a, *right = b;
-	int64_t one = left->values[sort_metric], other = right->values[sort_metric];
+	int64_t one = left->values[*(unsigned *)metric], other = right->values[*(unsigned *)metric];
 
 	if (one != other)
 		return one < other ? 1 : -1;
@@ -68,9 +66,8 @@ static int compare_sites(const void *a, const void *b)
 
 void sites_sort(struct site *sites, size_t count, unsigned metric)
 {
-	sort_metric = metric;
 	if (count)
-		qsort(sites, count, sizeof(*sites), compare_sites);
+		qsort_r(sites, count, sizeof(*sites), compare_sites, &metric);
 }
 
 #define SITE(member, type)                                                    \

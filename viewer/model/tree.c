@@ -173,24 +173,22 @@ const char *tree_label(const struct tree *tree, uint32_t node)
 	return node ? intern_text(tree->labels, tree->nodes[node].label) : "all";
 }
 
-static const struct tree *sort_tree;
-
-static int compare_nodes(const void *a, const void *b)
+static int compare_nodes(const void *a, const void *b, void *context)
 {
+	const struct tree *tree = context;
 	uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
-	int64_t left = sort_tree->nodes[one].values[sort_tree->sort],
-		right = sort_tree->nodes[other].values[sort_tree->sort];
+	int64_t left = tree->nodes[one].values[tree->sort],
+		right = tree->nodes[other].values[tree->sort];
 
 	if (left != right)
 		return left < right ? 1 : -1;
-	return strcmp(tree_label(sort_tree, one), tree_label(sort_tree, other));
+	return strcmp(tree_label(tree, one), tree_label(tree, other));
 }
 
 void tree_sort(struct tree *tree)
 {
 	uint32_t *children = memory_alloc(tree->count * sizeof(*children));
 
-	sort_tree = tree;
 	for (uint32_t parent = 0; parent < tree->count; parent++) {
 		uint32_t count = 0, *link = &tree->nodes[parent].first_child;
 
@@ -198,7 +196,7 @@ void tree_sort(struct tree *tree)
 			children[count++] = at;
 		if (count < 2)
 			continue;
-		qsort(children, count, sizeof(*children), compare_nodes);
+		qsort_r(children, count, sizeof(*children), compare_nodes, tree);
 		for (uint32_t i = 0; i < count; i++) {
 			*link = children[i];
 			link = &tree->nodes[children[i]].next;
