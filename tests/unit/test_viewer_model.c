@@ -405,6 +405,7 @@ static void test_columns(void **state)
 		  "nothing reads a query's column 'third'" },
 		{ "SELECT 1 AS one, 2 AS other, 3 AS one", "nothing reads a query's column 'one'" },
 		{ "SELECT no_such FROM runs", "no such column" },
+		{ "SELECT ? AS one, ? AS other", "2 parameters, and 0 values" },
 	};
 	struct error error;
 	struct rows rows;

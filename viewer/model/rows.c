@@ -57,6 +57,17 @@ static int rows_bind(struct rows *rows, int from, struct error *error)
 			 sqlite3_sql(rows->statement));
 }
 
+/* Each parameter has its value, and no value is left over. */
+static int rows_check(const struct rows *rows, const char *types, struct error *error)
+{
+	int wanted = sqlite3_bind_parameter_count(rows->statement);
+
+	if (wanted == (int)strlen(types))
+		return 0;
+	return error_set(error, -EBADMSG, "a query has %d parameters, and %zu values are given: %s",
+			 wanted, strlen(types), sqlite3_sql(rows->statement));
+}
+
 static int rows_open_list(struct rows *ret_rows, struct db *db, const struct row_field *fields,
 			  int from, struct error *error, const char *sql, const char *types,
 			  va_list list)
@@ -66,13 +77,15 @@ static int rows_open_list(struct rows *ret_rows, struct db *db, const struct row
 
 	if (sqlite3_prepare_v2(db->connection, sql, -1, &rows.statement, NULL) != SQLITE_OK)
 		return db_error(db, error);
-	for (int i = 0; types[i]; i++)
+	result = rows_check(&rows, types, error);
+	for (int i = 0; types[i] && !result; i++)
 		if (types[i] == 'i')
 			sqlite3_bind_int64(rows.statement, i + 1, va_arg(list, int64_t));
 		else
 			sqlite3_bind_text(rows.statement, i + 1, va_arg(list, const char *), -1,
 					  SQLITE_STATIC);
-	result = rows_bind(&rows, from, error);
+	if (!result)
+		result = rows_bind(&rows, from, error);
 	if (result)
 		rows_close(&rows);
 	else

@@ -7,6 +7,7 @@
 #include "viewer/model/profile.h"
 #include "viewer/model/site.h"
 
+/* After an error, what is written is not whole. */
 int report_json(FILE *out, struct db *db, const struct run *run, const struct profile *profile,
 		const struct site *sites, size_t count, struct error *error);
 
