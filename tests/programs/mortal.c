@@ -44,6 +44,7 @@
 
 struct counts {
 	_Atomic uint32_t used;
+	_Atomic uint32_t begun; /* processes whose records have */
 	struct {
 		uint32_t tid;
 		_Atomic uint64_t calls;
@@ -252,11 +253,14 @@ static void limit_memory(int resource, const char *name)
 }
 
 /* A child kills the group from outside of it. */
-static void kill_group(void)
+static void kill_group(uint32_t processes)
 {
 	struct timespec time = { amount / 1000000, amount % 1000000 * 1000 };
 	pid_t group = getpid();
 
+	/* A child that ends before its record begins makes the run incomplete, and rightly so. */
+	while (counts->begun < processes)
+		sched_yield();
 	if (fork())
 		return;
 	setpgid(0, 0);
@@ -275,6 +279,7 @@ static int print_counts(void)
 int main(int argc, char **argv)
 {
 	long threads = argc > 3 ? atol(argv[3]) : 1, children = argc > 4 ? atol(argv[4]) : 0;
+	uint32_t processes = (uint32_t)children + 1;
 	int fd = open(argc > 2 ? argv[1] : "", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct rlimit none = { 0, 0 };
 	pthread_t id;
@@ -301,6 +306,7 @@ int main(int argc, char **argv)
 		signal(SIGCHLD, SIG_IGN);
 	while (children-- > 0 && fork())
 		;
+	counts->begun++;
 	if (is("kill"))
 		die_after(amount);
 	for (long i = 1; i < threads; i++)
@@ -309,7 +315,7 @@ int main(int argc, char **argv)
 	while (ready + 1 < threads)
 		sched_yield();
 	if ((is("group") || is("forks")) && getpgrp() == getpid())
-		kill_group();
+		kill_group(processes);
 	work(&id);
 	return 0;
 }
