@@ -2,9 +2,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shim/libc.h"
 #include "shim/prim.h"
 #include "shim/sys.h"
-#include "shim/libc.h"
 #include "shim/tell.h"
 
 struct line {

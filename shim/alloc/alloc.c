@@ -1,5 +1,5 @@
-#include "shim/control.h"
 #include "shim/alloc/alloc.h"
+#include "shim/control.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -5,9 +5,9 @@
 
 #include "shim/alloc/alloc.h"
 #include "shim/alloc/heap.h"
-#include "shim/libc.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/span.h"
+#include "shim/libc.h"
 
 __attribute__((noreturn)) static void broken(const char *what)
 {

@@ -1,5 +1,5 @@
-#include "shim/alloc/size_class.h"
 #include "shim/alloc/heap.h"
+#include "shim/alloc/size_class.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -6,9 +6,9 @@
 #include "shim/alloc/altered.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/page_map.h"
-#include "shim/prim.h"
 #include "shim/alloc/watch.h"
 #include "shim/control.h"
+#include "shim/prim.h"
 
 /* The kernel moves the pages of so many bytes at once when old and new place lie alike in them. */
 #define TABLE_BYTES ((size_t)2 << 20)

@@ -1,14 +1,14 @@
-#include "shim/alloc/page_map.h"
-#include "shim/alloc/watch.h"
-#include "shim/control.h"
 #include "shim/alloc/page_heap.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
-#include "shim/alloc/block.h"
 #include "shim/alloc/altered.h"
+#include "shim/alloc/block.h"
+#include "shim/alloc/free_run.h"
+#include "shim/alloc/page_map.h"
+#include "shim/alloc/watch.h"
+#include "shim/control.h"
 
 /* Steps of growth, in pages. */
 #define GROW_LEAST HEAP_FIRST_PAGES
@@ -33,13 +33,8 @@
 /* Free runs from mmap of at least this many pages are unmapped rather than purged. */
 #define UNMAP_LEAST ((size_t)256)
 
-/* The first records come from here, so that a small program needs no mapping for them. */
-#define FIRST_RECORD_BYTES ((size_t)32768)
-#define MORE_RECORD_BYTES ((size_t)262144)
-
 struct page_heap ht_page_heap;
 __thread bool ht_page_heap_held;
-static char first_records[FIRST_RECORD_BYTES] __attribute__((aligned(64)));
 
 static size_t least(size_t a, size_t b)
 {
@@ -50,206 +45,6 @@ static size_t least(size_t a, size_t b)
 static size_t beyond(size_t a, size_t b)
 {
 	return a > b ? a - b : 0;
-}
-
-/* Records, span structs */
-
-void *ht_records_locked(size_t bytes)
-{
-	struct page_heap *heap = &ht_page_heap;
-	void *record;
-
-	bytes = (bytes + 63) & ~(size_t)63;
-	if (heap->record_left < bytes) {
-		size_t more = MORE_RECORD_BYTES;
-		char *start = first_records;
-
-		if (heap->record_bytes == 0)
-			more = sizeof(first_records);
-		else
-			start = prim_map(more);
-		if (!start || bytes > more)
-			return NULL;
-		heap->record_next = start;
-		heap->record_left = more;
-		heap->record_bytes += more;
-	}
-	record = heap->record_next;
-	heap->record_next += bytes;
-	heap->record_left -= bytes;
-	return record;
-}
-
-struct span *ht_span_struct_locked(void)
-{
-	struct span *span = ht_page_heap.span_structs;
-
-	if (!span)
-		return ht_records_locked(sizeof(*span));
-	ht_page_heap.span_structs = span->next;
-	memset(span, 0, sizeof(*span));
-	return span;
-}
-
-void ht_span_struct_free_locked(struct span *span)
-{
-	span->state = SPAN_HUSK;
-	span->reciprocal = 0;
-	span->fast_owner = NULL;
-	span->owner = NULL;
-	span->next = ht_page_heap.span_structs;
-	ht_page_heap.span_structs = span;
-}
-
-/* Bins of free runs */
-
-static unsigned bin_of(size_t pages)
-{
-	unsigned shift, bin;
-
-	if (pages <= PAGE_BIN_EXACT)
-		return (unsigned)pages - 1;
-	shift = 63 - (unsigned)__builtin_clzl(pages); /* >= 5 */
-	bin = PAGE_BIN_EXACT + (shift - 5) * 4 + (unsigned)(pages >> (shift - 2) & 3);
-	return bin < PAGE_BIN_COUNT ? bin : PAGE_BIN_COUNT - 1;
-}
-
-/* A free run's touched pages, as far as is known: those of two runs that are joined are taken for
- * one piece with all that lies between. */
-static size_t run_dirty(const struct span *run)
-{
-	return run->zero_from - run->dirty_from;
-}
-
-static void bin_add(struct span *run)
-{
-	unsigned bin = bin_of(run->pages);
-	struct span **first = &ht_page_heap.bins[bin];
-
-	run->prev = NULL;
-	run->next = *first;
-	if (*first)
-		(*first)->prev = run;
-	*first = run;
-	ht_page_heap.bins_used[bin / 64] |= 1ull << bin % 64;
-	ht_page_heap.free_pages += run->pages;
-	ht_page_heap.free_dirty_pages += run_dirty(run);
-}
-
-static void bin_remove(struct span *run)
-{
-	unsigned bin = bin_of(run->pages);
-
-	if (run->next)
-		run->next->prev = run->prev;
-	if (run->prev)
-		run->prev->next = run->next;
-	else
-		ht_page_heap.bins[bin] = run->next;
-	if (!ht_page_heap.bins[bin])
-		ht_page_heap.bins_used[bin / 64] &= ~(1ull << bin % 64);
-	ht_page_heap.free_pages -= run->pages;
-	ht_page_heap.free_dirty_pages -= run_dirty(run);
-}
-
-/* The first bin at or above `bin` that has a run; PAGE_BIN_COUNT: none. */
-static unsigned bin_from(unsigned bin)
-{
-	for (unsigned word = bin / 64; word < PAGE_BIN_COUNT / 64; word++) {
-		uint64_t bits = ht_page_heap.bins_used[word];
-
-		if (word == bin / 64)
-			bits &= ~0ull << bin % 64;
-		if (bits)
-			return word * 64 + (unsigned)__builtin_ctzll(bits);
-	}
-	return PAGE_BIN_COUNT;
-}
-
-static struct span *best_of_bin(unsigned bin, size_t pages)
-{
-	struct span *best = NULL;
-	unsigned looks = 0;
-
-	for (struct span *run = ht_page_heap.bins[bin]; run; run = run->next) {
-		if (run->pages >= pages && (!best || run->pages < best->pages))
-			best = run;
-		if (best && ++looks >= 16)
-			break;
-	}
-	return best;
-}
-
-static struct span *find_run(size_t pages)
-{
-	unsigned bin = bin_of(pages);
-	struct span *run = best_of_bin(bin, pages);
-
-	if (run)
-		return run;
-	bin = bin_from(bin + 1);
-	return bin < PAGE_BIN_COUNT ? best_of_bin(bin, pages) : NULL;
-}
-
-/* Enters a free run: of its pages, the map knows the first and the last. */
-static void run_enter(struct span *run)
-{
-	uintptr_t last = run->start + (run->pages - 1) * PAGE_BYTES;
-
-	run->state = SPAN_FREE;
-	run->reciprocal = 0;
-	run->fast_owner = NULL;
-	run->owner = NULL;
-	run->class = 0;
-	ht_page_map_set(run->start, 1, run);
-	ht_page_map_set(last, 1, run);
-	bin_add(run);
-}
-
-static void run_leave(struct span *run)
-{
-	bin_remove(run);
-	ht_page_map_set(run->start, 1, NULL);
-	ht_page_map_set(run->start + (run->pages - 1) * PAGE_BYTES, 1, NULL);
-}
-
-static struct span *free_run_at(uintptr_t address, bool from_break)
-{
-	struct span *run = span_of((void *)address);
-
-	return run && run->state == SPAN_FREE && run->from_break == from_break ? run : NULL;
-}
-
-/* The run becomes longer by the one behind it, which is in no bin any more. */
-static void run_append(struct span *run, struct span *more)
-{
-	if (run_dirty(more)) {
-		if (!run_dirty(run))
-			run->dirty_from = run->pages + more->dirty_from;
-		run->zero_from = run->pages + more->zero_from;
-	}
-	run->pages += more->pages;
-	ht_span_struct_free_locked(more);
-}
-
-/* Makes a run free, joined with its free neighbours. Its pages must not be in the map. */
-static struct span *run_join(struct span *run)
-{
-	uintptr_t end = run->start + run->pages * PAGE_BYTES;
-	struct span *left = free_run_at(run->start - PAGE_BYTES, run->from_break);
-	struct span *right = free_run_at(end, run->from_break);
-
-	if (left) {
-		run_leave(left);
-		run_append(left, run);
-		run = left;
-	}
-	if (right) {
-		run_leave(right);
-		run_append(run, right);
-	}
-	run_enter(run);
-	return run;
 }
 
 /* Page events; details as proto/event.h has them. */
@@ -295,7 +90,7 @@ static bool add_run(uintptr_t start, size_t pages, bool from_break)
 	ht_pages_count_locked(pages);
 	if (unlikely(ht_altered_gone))
 		ht_page_map_set(start, pages, NULL);
-	run_join(run);
+	ht_run_join(run);
 	return true;
 }
 
@@ -377,7 +172,7 @@ static bool grow_by(size_t pages)
 			if (grow_break(HEAP_FIRST_PAGES) && pages <= HEAP_FIRST_PAGES)
 				return true;
 		}
-		top = heap->break_end ? free_run_at(heap->break_end - PAGE_BYTES, true) : NULL;
+		top = heap->break_end ? ht_run_at(heap->break_end - PAGE_BYTES, true) : NULL;
 		if (top && top->pages < need)
 			need -= top->pages;
 		if (step < GROW_LEAST)
@@ -422,14 +217,14 @@ static size_t trim_break(struct span *run, size_t wanted)
 	tell(EVENT_SBRK, end, start, start - end);
 	heap->break_end = start;
 	heap->system_pages -= pages;
-	run_leave(run);
+	ht_run_leave(run);
 	given = run_dirty(run);
 	run->pages -= pages;
 	run->zero_from = least(run->zero_from, run->pages);
 	run->dirty_from = least(run->dirty_from, run->pages);
 	given -= run_dirty(run);
 	if (run->pages)
-		run_enter(run);
+		ht_run_enter(run);
 	else
 		ht_span_struct_free_locked(run);
 	return given;
@@ -444,7 +239,7 @@ static bool unmap_run(struct span *run)
 	if (!prim_unmap((void *)start, bytes))
 		return false;
 	tell(EVENT_MUNMAP, start, bytes, 0);
-	run_leave(run);
+	ht_run_leave(run);
 	ht_page_heap.system_pages -= run->pages;
 	ht_span_struct_free_locked(run);
 	return true;
@@ -473,9 +268,9 @@ static size_t purge_run(struct span *run, size_t wanted)
 	if (!prim_purge((void *)start, bytes))
 		return 0;
 	tell(EVENT_MADVISE, start, bytes, MADV_DONTNEED);
-	bin_remove(run);
+	ht_run_bin_remove(run);
 	run->zero_from -= given;
-	bin_add(run);
+	ht_run_bin_add(run);
 	return given;
 }
 
@@ -504,10 +299,10 @@ bool ht_pages_make_room_locked(void)
 	struct span *top = NULL, *next;
 
 	if (heap->break_end && !heap->break_foreign)
-		top = free_run_at(heap->break_end - PAGE_BYTES, true);
+		top = ht_run_at(heap->break_end - PAGE_BYTES, true);
 	if (top)
 		trim_break(top, SIZE_MAX);
-	for (unsigned bin = PAGE_BIN_COUNT; bin-- > bin_of(ROOM_LEAST);)
+	for (unsigned bin = PAGE_BIN_COUNT; bin-- > ht_run_bin(ROOM_LEAST);)
 		for (struct span *run = heap->bins[bin]; run; run = next) {
 			next = run->next;
 			if (!run->from_break)
@@ -573,14 +368,14 @@ static struct span *cut(struct span *run, uintptr_t start, size_t pages)
 			ht_span_struct_free_locked(rest);
 		return NULL;
 	}
-	run_leave(run);
+	ht_run_leave(run);
 	if (rest) {
 		rest->start = run->start;
 		rest->pages = before;
 		rest->zero_from = least(zero_from, before);
 		rest->dirty_from = least(dirty_from, before);
 		rest->from_break = run->from_break;
-		run_enter(rest);
+		ht_run_enter(rest);
 	}
 	if (tail) {
 		tail->start = start + pages * PAGE_BYTES;
@@ -588,7 +383,7 @@ static struct span *cut(struct span *run, uintptr_t start, size_t pages)
 		tail->zero_from = beyond(zero_from, skipped);
 		tail->dirty_from = beyond(dirty_from, skipped);
 		tail->from_break = run->from_break;
-		run_enter(tail);
+		ht_run_enter(tail);
 	}
 	zero_from = dirty_from < skipped ? least(beyond(zero_from, before), pages) : 0;
 	ht_page_heap.retouched_pages += pages - zero_from;
@@ -606,13 +401,13 @@ static struct span *cut(struct span *run, uintptr_t start, size_t pages)
 struct span *ht_pages_take_locked(size_t pages, size_t align_pages, bool may_grow)
 {
 	size_t need = pages + align_pages - 1, align_bytes = align_pages * PAGE_BYTES;
-	struct span *run = find_run(need), *span;
+	struct span *run = ht_run_find(need), *span;
 	uintptr_t start;
 
 	if (!run) {
 		if (!may_grow || !grow(need))
 			return NULL;
-		run = find_run(need);
+		run = ht_run_find(need);
 		if (!run)
 			return NULL;
 	}
@@ -643,14 +438,14 @@ void ht_pages_give_locked(struct span *span, bool keep_husk)
 	}
 	ht_page_map_set(run->start, pages, NULL);
 	ht_altered_forget_locked(span);
-	run_join(run);
+	ht_run_join(run);
 	decay(pages);
 }
 
 bool ht_pages_extend_locked(struct span *span, size_t pages)
 {
 	uintptr_t end = span->start + span->pages * PAGE_BYTES;
-	struct span *run = free_run_at(end, span->from_break), *more;
+	struct span *run = ht_run_at(end, span->from_break), *more;
 
 	/* At the end of the break's heap, room can be made. */
 	if (span->from_break && (!run || run->pages < pages) && !ht_page_heap.break_foreign &&
@@ -662,7 +457,7 @@ bool ht_pages_extend_locked(struct span *span, size_t pages)
 			step = GROW_MOST;
 		if (!grow_break(need > step ? need : step))
 			return false;
-		run = free_run_at(end, true);
+		run = ht_run_at(end, true);
 	}
 	if (!run || run->pages < pages)
 		return false;
@@ -692,7 +487,7 @@ void ht_pages_shrink_locked(struct span *span, size_t pages)
 	if (span->zero_from > pages)
 		span->zero_from = pages;
 	ht_page_map_set(run->start, given, NULL);
-	run_join(run);
+	ht_run_join(run);
 	decay(given);
 }
 

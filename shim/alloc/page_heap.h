@@ -22,8 +22,8 @@
 #ifndef HEAPTAPE_SHIM_ALLOC_PAGE_HEAP_H
 #define HEAPTAPE_SHIM_ALLOC_PAGE_HEAP_H
 
-#include "shim/prim.h"
 #include "shim/alloc/types.h"
+#include "shim/prim.h"
 
 #define PAGE_BIN_EXACT 32
 #define PAGE_BIN_COUNT 128

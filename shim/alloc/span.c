@@ -1,7 +1,7 @@
 #include "shim/alloc/size_class.h"
+#include "shim/alloc/span.h"
 #include "shim/alloc/watch.h"
 #include "shim/control.h"
-#include "shim/alloc/span.h"
 
 #include <string.h>
 

@@ -8,12 +8,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "shim/alloc/types.h"
 #include "shim/control.h"
 #include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/prim.h"
 #include "shim/sys.h"
-#include "shim/alloc/types.h"
 
 /* The connection's descriptor; -1 when there is none. */
 static int guarded(void)

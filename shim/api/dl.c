@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "shim/misuse/foreign.h"
-#include "shim/libc.h"
-#include "shim/stack/modules.h"
 #include "shim/alloc/types.h"
+#include "shim/libc.h"
+#include "shim/misuse/foreign.h"
+#include "shim/stack/modules.h"
 
 HT_EXPORT int HT_API(dlclose)(void *handle);
 HT_EXPORT void *HT_API(dlopen)(const char *file, int mode);

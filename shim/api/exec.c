@@ -7,13 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shim/alloc/types.h"
 #include "shim/api/exec.h"
 #include "shim/api/follow.h"
+#include "shim/api/unrecorded.h"
 #include "shim/libc.h"
 #include "shim/record/lifecycle.h"
 #include "shim/sys.h"
-#include "shim/alloc/types.h"
-#include "shim/api/unrecorded.h"
 
 static int (*next_execvpe)(const char *, char *const[], char *const[]);
 static void (*next_quick_exit)(int);

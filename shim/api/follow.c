@@ -6,15 +6,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shim/alloc/types.h"
 #include "shim/api/follow.h"
-#include "shim/libc.h"
+#include "shim/api/seccomp.h"
 #include "shim/control.h"
+#include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/ring.h"
-#include "shim/api/seccomp.h"
 #include "shim/settings.h"
 #include "shim/sys.h"
-#include "shim/alloc/types.h"
 
 #define PRELOAD "LD_PRELOAD="
 #define PRELOAD_BYTES (sizeof(PRELOAD) - 1)

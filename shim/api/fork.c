@@ -2,17 +2,17 @@
 #include <pthread.h>
 
 #include "shim/alloc/alloc.h"
-#include "shim/stack/capture.h"
 #include "shim/api/fork.h"
+#include "shim/api/shell.h"
 #include "shim/libc.h"
-#include "shim/record/lifecycle.h"
 #include "shim/link.h"
+#include "shim/record/lifecycle.h"
 #include "shim/record/resume.h"
+#include "shim/record/thread.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
-#include "shim/api/shell.h"
+#include "shim/stack/capture.h"
 #include "shim/stack/stack_table.h"
-#include "shim/record/thread.h"
 
 /* This thread is in fork: what looks like a child that was made behind our back is the one that will
  * call us in a moment. */

@@ -8,12 +8,12 @@
 #include <stdio.h>
 
 #include "shim/alloc/alloc.h"
-#include "shim/api/malloc.h"
 #include "shim/alloc/check.h"
 #include "shim/alloc/heap.h"
-#include "shim/libc.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/span.h"
+#include "shim/api/malloc.h"
+#include "shim/libc.h"
 
 /* Other threads go on meanwhile: what they take and free right now may be counted or not. */
 struct census {

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 
 #include "shim/alloc/alloc.h"
+#include "shim/alloc/heap.h"
 #include "shim/api/malloc.h"
+#include "shim/api/traced.h"
 #include "shim/misuse/foreign.h"
 #include "shim/misuse/guarded.h"
-#include "shim/alloc/heap.h"
 #include "shim/record/resume.h"
-#include "shim/api/traced.h"
 
 static __attribute__((noinline, cold)) void *no_memory(void)
 {

@@ -9,15 +9,15 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
-#include "shim/stack/range.h"
-#include "shim/alloc/page_heap.h"
 #include "shim/alloc/alloc.h"
 #include "shim/alloc/altered.h"
+#include "shim/alloc/page_heap.h"
 #include "shim/api/malloc.h"
-#include "shim/stack/capture.h"
-#include "shim/stack/code.h"
 #include "shim/prim.h"
 #include "shim/record/record.h"
+#include "shim/stack/capture.h"
+#include "shim/stack/code.h"
+#include "shim/stack/range.h"
 #include "shim/sys.h"
 
 static bool failed(long ret)

@@ -13,15 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shim/stack/capture.h"
+#include "shim/alloc/types.h"
 #include "shim/clock.h"
-#include "shim/record/lifecycle.h"
 #include "shim/link.h"
 #include "shim/prim.h"
-#include "shim/ring.h"
-#include "shim/sys.h"
+#include "shim/record/lifecycle.h"
 #include "shim/record/thread.h"
-#include "shim/alloc/types.h"
+#include "shim/ring.h"
+#include "shim/stack/capture.h"
+#include "shim/sys.h"
 
 #ifdef __x86_64__
 #define OUR_ARCH AUDIT_ARCH_X86_64

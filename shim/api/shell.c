@@ -12,13 +12,13 @@
 #include <unistd.h>
 #include <wordexp.h>
 
+#include "shim/alloc/types.h"
 #include "shim/api/follow.h"
+#include "shim/api/shell.h"
+#include "shim/api/unrecorded.h"
 #include "shim/libc.h"
 #include "shim/prim.h"
-#include "shim/api/shell.h"
 #include "shim/sys.h"
-#include "shim/alloc/types.h"
-#include "shim/api/unrecorded.h"
 
 static int (*next_system)(const char *);
 static FILE *(*next_popen)(const char *, const char *);

@@ -1,13 +1,13 @@
 #include <errno.h>
 
 #include "shim/alloc/alloc.h"
-#include "shim/stack/capture.h"
+#include "shim/api/traced.h"
 #include "shim/misuse/foreign.h"
-#include "shim/record/freed.h"
 #include "shim/misuse/guarded.h"
+#include "shim/record/freed.h"
 #include "shim/record/record.h"
 #include "shim/record/resume.h"
-#include "shim/api/traced.h"
+#include "shim/stack/capture.h"
 
 #define RECORDED __attribute__((noinline))
 

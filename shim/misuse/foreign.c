@@ -11,17 +11,17 @@
 #include <sys/mman.h>
 
 #include "proto/wire.h"
+#include "shim/alloc/types.h"
 #include "shim/clock.h"
-#include "shim/misuse/foreign.h"
-#include "shim/libc.h"
 #include "shim/control.h"
-#include "shim/record/hello.h"
+#include "shim/libc.h"
 #include "shim/link.h"
-#include "shim/stack/modules.h"
+#include "shim/misuse/foreign.h"
+#include "shim/record/hello.h"
 #include "shim/record/record.h"
 #include "shim/ring.h"
+#include "shim/stack/modules.h"
 #include "shim/sys.h"
-#include "shim/alloc/types.h"
 
 static const char *const names[] = {
 	"malloc",	   "free",	  "calloc",	   "realloc",

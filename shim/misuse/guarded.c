@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "shim/alloc/alloc.h"
-#include "shim/stack/capture.h"
-#include "shim/misuse/foreign.h"
-#include "shim/record/freed.h"
-#include "shim/misuse/misuse.h"
 #include "shim/alloc/page_heap.h"
+#include "shim/misuse/foreign.h"
+#include "shim/misuse/misuse.h"
+#include "shim/record/freed.h"
 #include "shim/record/record.h"
+#include "shim/stack/capture.h"
 #include "shim/sys.h"
 
 #define GUARD_LEAST_BYTES 16

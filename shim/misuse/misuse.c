@@ -1,5 +1,5 @@
-#include "shim/record/record.h"
 #include "shim/misuse/misuse.h"
+#include "shim/record/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,14 +7,14 @@
 
 #include "shim/alloc/alloc.h"
 #include "shim/alloc/altered.h"
-#include "shim/misuse/foreign.h"
-#include "shim/stack/capture.h"
-#include "shim/record/freed.h"
-#include "shim/libc.h"
-#include "shim/record/lifecycle.h"
-#include "shim/link.h"
-#include "shim/settings.h"
 #include "shim/alloc/span.h"
+#include "shim/libc.h"
+#include "shim/link.h"
+#include "shim/misuse/foreign.h"
+#include "shim/record/freed.h"
+#include "shim/record/lifecycle.h"
+#include "shim/settings.h"
+#include "shim/stack/capture.h"
 
 /* A stopped daemon must not keep a program from ending for long. */
 #define END_WAIT_MS 2000

@@ -2,17 +2,17 @@
 #include <string.h>
 
 #include "proto/wire.h"
-#include "shim/record/freed.h"
 #include "shim/control.h"
 #include "shim/link.h"
 #include "shim/misuse/misuse.h"
-#include "shim/stack/place.h"
 #include "shim/prim.h"
+#include "shim/record/freed.h"
 #include "shim/record/record.h"
 #include "shim/ring.h"
+#include "shim/stack/place.h"
+#include "shim/stack/range.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"
-#include "shim/stack/range.h"
 
 /* A message, put together without stdio. It takes some room, which not every stack has. */
 #define TEXT_BYTES (16u << 10)

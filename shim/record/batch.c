@@ -1,8 +1,8 @@
 #include <string.h>
 
 #include "proto/wire.h"
-#include "shim/record/batch.h"
 #include "shim/link.h"
+#include "shim/record/batch.h"
 #include "shim/ring.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 
 #include "shim/prim.h"
-#include "shim/sys.h"
 #include "shim/stack/range.h"
+#include "shim/sys.h"
 
 /* An address has its place in one of so many sets, the latest first. */
 #define SET_BITS 13

@@ -4,13 +4,13 @@
 
 #include "proto/image.h"
 #include "proto/wire.h"
-#include "shim/clock.h"
-#include "shim/record/hello.h"
-#include "shim/libc.h"
-#include "shim/control.h"
 #include "shim/alloc/page_heap.h"
-#include "shim/settings.h"
 #include "shim/alloc/size_class.h"
+#include "shim/clock.h"
+#include "shim/control.h"
+#include "shim/libc.h"
+#include "shim/record/hello.h"
+#include "shim/settings.h"
 #include "shim/sys.h"
 
 /* Field numbers of proto/event.proto. */

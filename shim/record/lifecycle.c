@@ -1,16 +1,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/record/record.h"
-#include "shim/stack/capture.h"
+#include "shim/link.h"
+#include "shim/prim.h"
 #include "shim/record/freed.h"
 #include "shim/record/hello.h"
 #include "shim/record/lifecycle.h"
-#include "shim/link.h"
-#include "shim/prim.h"
 #include "shim/record/process_end.h"
+#include "shim/record/record.h"
 #include "shim/ring.h"
 #include "shim/settings.h"
+#include "shim/stack/capture.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"
 

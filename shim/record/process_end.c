@@ -1,12 +1,12 @@
 #include <string.h>
 
 #include "proto/wire.h"
-#include "shim/record/batch.h"
 #include "shim/link.h"
+#include "shim/record/batch.h"
 #include "shim/record/process_end.h"
+#include "shim/record/thread.h"
 #include "shim/ring.h"
 #include "shim/sys.h"
-#include "shim/record/thread.h"
 
 /* Field numbers of proto/event.proto. */
 enum { FRAME_PROCESS_END = 8 };

@@ -1,9 +1,9 @@
-#include "shim/record/batch.h"
 #include "shim/link.h"
+#include "shim/record/batch.h"
 #include "shim/record/record.h"
 #include "shim/record/resume.h"
-#include "shim/ring.h"
 #include "shim/record/thread.h"
+#include "shim/ring.h"
 #include "shim/stack/stack_table.h"
 
 _Static_assert(META_STACK_BITS == NODE_NUMBER_BITS, "a stack is kept beside its blocks");

@@ -4,16 +4,16 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "shim/record/batch.h"
 #include "shim/alloc/emergency.h"
 #include "shim/alloc/heap.h"
-#include "shim/link.h"
 #include "shim/alloc/page_heap.h"
-#include "shim/prim.h"
-#include "shim/ring.h"
 #include "shim/alloc/span.h"
-#include "shim/sys.h"
+#include "shim/link.h"
+#include "shim/prim.h"
+#include "shim/record/batch.h"
 #include "shim/record/thread.h"
+#include "shim/ring.h"
+#include "shim/sys.h"
 
 /* A call lists for a quarter of the time since the last one did, within these bounds: a program that
  * allocates all the time is slowed down a little for a while, one that hardly ever does is held once. */

@@ -2,15 +2,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "shim/record/batch.h"
 #include "shim/libc.h"
 #include "shim/link.h"
 #include "shim/prim.h"
+#include "shim/record/batch.h"
+#include "shim/record/thread.h"
 #include "shim/ring.h"
 #include "shim/stack/stack_table.h"
-#include "shim/sys.h"
-#include "shim/record/thread.h"
 #include "shim/stack/unwind.h"
+#include "shim/sys.h"
 
 /* A thread's destructor puts itself off this often, so that what other destructors free is still in
  * the thread's record. The C library calls destructors four times at most. */

@@ -13,18 +13,18 @@
 #include "proto/first_page.h"
 #include "proto/wire.h"
 #include "shim/clock.h"
-#include "shim/libc.h"
 #include "shim/control.h"
+#include "shim/libc.h"
 #include "shim/link.h"
-#include "shim/stack/modules.h"
-#include "shim/stack/object.h"
 #include "shim/prim.h"
 #include "shim/ring.h"
-#include "shim/stack/row_cache.h"
 #include "shim/settings.h"
+#include "shim/stack/modules.h"
+#include "shim/stack/object.h"
+#include "shim/stack/range.h"
+#include "shim/stack/row_cache.h"
 #include "shim/stack/stack_table.h"
 #include "shim/sys.h"
-#include "shim/stack/range.h"
 
 #define MODULES_MAX 2048
 #define PATHS_BYTES (256u << 10)

@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
-#include "shim/stack/modules.h"
 #include "shim/libc.h"
+#include "shim/stack/modules.h"
 #include "shim/stack/object.h"
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)

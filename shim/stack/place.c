@@ -5,10 +5,10 @@
 #include <link.h>
 #include <string.h>
 
-#include "shim/stack/modules.h"
 #include "shim/prim.h"
-#include "shim/sys.h"
+#include "shim/stack/modules.h"
 #include "shim/stack/range.h"
+#include "shim/sys.h"
 
 /* Files are read in pieces; of the largest programs that would take too long. */
 #define PIECE_SYMBOLS 680

@@ -7,8 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "shim/stack/code.h"
 #include "shim/prim.h"
+#include "shim/stack/code.h"
 #include "shim/sys.h"
 
 #define JOINED_MAPPINGS 8 /* neighbouring mappings that are taken as one stack */

@@ -3,8 +3,8 @@
 
 #include "shim/stack/eh_frame.h"
 #include "shim/stack/modules.h"
-#include "shim/stack/row_cache.h"
 #include "shim/stack/range.h"
+#include "shim/stack/row_cache.h"
 
 #define FIRST_BITS 11
 #define MOST_BITS 22

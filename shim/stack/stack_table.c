@@ -13,12 +13,12 @@
 #include <sys/uio.h>
 
 #include "proto/wire.h"
-#include "shim/link.h"
 #include "shim/libc.h"
-#include "shim/stack/modules.h"
+#include "shim/link.h"
 #include "shim/ring.h"
-#include "shim/stack/stack_table.h"
+#include "shim/stack/modules.h"
 #include "shim/stack/range.h"
+#include "shim/stack/stack_table.h"
 
 #define INDEX_FIRST_BITS 10
 #define INDEX_MOST_BITS 29
