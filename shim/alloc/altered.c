@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shim/alloc/block.h"
+#include "shim/alloc/huge.h"
 #include "shim/alloc/page_heap.h"
 #include "shim/alloc/page_map.h"
 #include "shim/prim.h"
@@ -11,29 +12,64 @@ struct altered {
 	struct span stand_in; /* first: what the page map names */
 	uint8_t *how;	      /* of each page of the span */
 	size_t pages;
+	size_t room; /* bytes at `how` */
 };
 
 bool ht_altered_gone;
 
+/* Notes of up to so many bytes lie in memory that stays. A mapping that is made for them would easily lie
+ * where the program has just unmapped another block, which that could not be mapped again, then. */
+#define ROOM_KEPT ((size_t)16384)
+
 /* Stand-ins stay what they are: another thread may be about to look at one. */
 static struct altered *unused;
 
+static struct altered *take_unused(size_t pages)
+{
+	struct altered **link = &unused, *altered;
+
+	while ((altered = *link) && altered->room < pages)
+		link = (struct altered **)&altered->stand_in.next;
+	if (altered)
+		*link = (struct altered *)altered->stand_in.next;
+	return altered;
+}
+
+static struct altered *make(size_t pages)
+{
+	size_t room = PAGES_OF(pages) * PAGE_BYTES;
+	struct altered *altered = ht_records_locked(sizeof(*altered));
+
+	if (!altered)
+		return NULL;
+	altered->how = room <= ROOM_KEPT ? ht_records_locked(room) : prim_map(room);
+	altered->room = altered->how ? room : 0;
+	return altered;
+}
+
+static void put_unused(struct altered *altered)
+{
+	if (altered->room > ROOM_KEPT) {
+		prim_unmap(altered->how, altered->room);
+		altered->room = 0;
+	}
+	altered->stand_in.next = (struct span *)unused;
+	unused = altered;
+}
+
 static struct altered *altered_make(struct span *span)
 {
-	struct altered *altered = unused;
-	uint8_t *how = prim_map(PAGES_OF(span->pages) * PAGE_BYTES);
+	struct altered *altered = take_unused(span->pages);
 
-	if (!how)
+	if (!altered)
+		altered = make(span->pages);
+	if (!altered)
 		return NULL;
-	if (altered)
-		unused = (struct altered *)altered->stand_in.next;
-	else
-		altered = ht_records_locked(sizeof(*altered));
-	if (!altered) {
-		prim_unmap(how, PAGES_OF(span->pages) * PAGE_BYTES);
+	if (!altered->room) {
+		put_unused(altered);
 		return NULL;
 	}
-	altered->how = how;
+	memset(altered->how, 0, span->pages);
 	altered->pages = span->pages;
 	altered->stand_in.state = SPAN_STAND_IN;
 	altered->stand_in.next = span;
@@ -47,11 +83,10 @@ void ht_altered_forget_locked(struct span *span)
 
 	if (!altered)
 		return;
-	prim_unmap(altered->how, PAGES_OF(altered->pages) * PAGE_BYTES);
-	altered->stand_in.next = (struct span *)unused;
-	unused = altered;
 	span->altered = NULL;
+	put_unused(altered);
 }
+
 static bool any(const struct altered *altered, size_t from, size_t to)
 {
 	while (from < to && from < altered->pages && !altered->how[from])
@@ -222,4 +257,39 @@ struct span *ht_altered_settle(const void *block, enum settle_for purpose)
 			      purpose == SETTLE_KEEP);
 	ht_page_heap_unlock();
 	return done ? span : NULL;
+}
+
+/* What of the span's pages the program has not unmapped is nobody's use any more. */
+static void unmap_rest(const struct span *span)
+{
+	const struct altered *altered = span->altered;
+
+	for (size_t to, page = 0; page < altered->pages; page = to) {
+		bool gone = altered->how[page] & ALTERED_GONE;
+
+		for (to = page + 1; to < altered->pages; to++)
+			if (!(altered->how[to] & ALTERED_GONE) == gone)
+				break;
+		if (!gone)
+			prim_unmap((char *)span->start + page * PAGE_BYTES,
+				   (to - page) * PAGE_BYTES);
+	}
+}
+
+void ht_altered_lose(const void *block)
+{
+	struct span *span;
+
+	if (!ht_page_heap_lock_patiently())
+		return;
+	span = span_behind(span_of(block));
+	if (span && !span->class && span->altered && span->start == (uintptr_t)block) {
+		__atomic_store_n(&span->used, 0, __ATOMIC_RELAXED);
+		if (span->state == SPAN_HUGE) {
+			ht_huge_tell_end_locked(span);
+			unmap_rest(span);
+			ht_huge_leave_locked(span);
+		}
+	}
+	ht_page_heap_unlock();
 }

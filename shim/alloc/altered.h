@@ -35,6 +35,12 @@ void ht_pages_restored(uintptr_t start, size_t bytes, unsigned how);
 enum settle_for { SETTLE_EMPTY, SETTLE_KEEP, SETTLE_NOT };
 struct span *ht_altered_settle(const void *block, enum settle_for purpose);
 
+/*
+ * The block is freed and cannot be settled: where its pages were there is something else by now. It is never
+ * used again. What is left of a huge block's pages is unmapped; the rest is not the allocator's any more.
+ */
+void ht_altered_lose(const void *block);
+
 /* The span is given back. Locked. */
 void ht_altered_forget_locked(struct span *span);
 

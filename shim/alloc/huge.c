@@ -125,6 +125,28 @@ struct span *ht_huge_take_grown(size_t pages, uintptr_t old)
 	return enter(start, pages);
 }
 
+void ht_huge_tell_end_locked(const struct span *span)
+{
+	size_t bytes = span->pages * PAGE_BYTES;
+
+	if (likely(!ht_recording()))
+		return;
+	ht_watch_pages(EVENT_UNSPAN | EVENT_BY_ALLOCATOR, span->start,
+		       (uint64_t[2]){ bytes, span->block_bytes });
+	ht_watch_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, span->start, (uint64_t[2]){ bytes, 0 });
+}
+
+void ht_huge_leave_locked(struct span *span)
+{
+	/* What the program unmapped may be another span's by now. */
+	if (span_behind(span_of((void *)span->start)) == span)
+		ht_page_map_set(span->start, 1, NULL);
+	ht_altered_forget_locked(span);
+	span_list_remove(&ht_page_heap.huge, span);
+	count(span->pages, 0, (size_t)-1);
+	ht_span_struct_free_locked(span);
+}
+
 bool ht_huge_give(struct span *span)
 {
 	uintptr_t start = span->start;
@@ -132,16 +154,8 @@ bool ht_huge_give(struct span *span)
 
 	if (unlikely(!ht_page_heap_lock()))
 		return false;
-	if (unlikely(ht_recording()))
-		ht_watch_pages(EVENT_UNSPAN | EVENT_BY_ALLOCATOR, start,
-			       (uint64_t[2]){ bytes, span->block_bytes });
-	ht_page_map_set(start, 1, NULL);
-	ht_altered_forget_locked(span);
-	span_list_remove(&ht_page_heap.huge, span);
-	count(span->pages, 0, (size_t)-1);
-	ht_span_struct_free_locked(span);
-	if (unlikely(ht_recording()))
-		ht_watch_pages(EVENT_MUNMAP | EVENT_BY_ALLOCATOR, start, (uint64_t[2]){ bytes, 0 });
+	ht_huge_tell_end_locked(span);
+	ht_huge_leave_locked(span);
 	ht_page_heap_unlock();
 	/* After the address has left the map: whoever gets it next finds nothing there. */
 	if (!prim_unmap((void *)start, bytes))

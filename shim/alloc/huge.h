@@ -27,6 +27,10 @@ struct span *ht_huge_take_grown(size_t pages, uintptr_t old);
 /* False: the page heap is closed, nothing was changed. */
 bool ht_huge_give(struct span *span);
 
+/* The two halves of that, locked: tells that the block's pages go, and forgets it. In between they do. */
+void ht_huge_tell_end_locked(const struct span *span);
+void ht_huge_leave_locked(struct span *span);
+
 /* Grows or shrinks the block where it is. False: that cannot be done, nothing was changed. */
 bool ht_huge_resize(struct span *span, size_t pages);
 

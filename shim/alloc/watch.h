@@ -22,6 +22,9 @@ void ht_watch_pages(unsigned kind, uintptr_t address, const uint64_t *details);
  */
 struct span *ht_block_checked(void *p, const char *what);
 
+/* A block is freed whose pages the allocator cannot have again (shim/alloc/altered.h): it counts as freed. */
+void ht_watch_lost(struct span *span, void *block);
+
 /* A free list of the span's is not one any more: a freed block was written to. */
 void ht_list_broken(struct span *span);
 

@@ -166,7 +166,13 @@ struct span *ht_block_checked(void *p, const char *what)
 	if (!p)
 		return NULL;
 	if (span && unlikely(span->state == SPAN_STAND_IN)) {
+		struct span *behind = span_behind(span);
+
 		span = ht_altered_settle(p, purpose_of(what));
+		if (!span && purpose_of(what) == SETTLE_EMPTY && block_is_start(behind, p)) {
+			ht_watch_lost(behind, p);
+			ht_altered_lose(p);
+		}
 		if (!span || block_is_start(span, p))
 			return span;
 	}

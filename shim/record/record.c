@@ -1,3 +1,4 @@
+#include "shim/alloc/block.h"
 #include "shim/link.h"
 #include "shim/record/batch.h"
 #include "shim/record/record.h"
@@ -148,4 +149,16 @@ void ht_record_pages_at(unsigned kind, uintptr_t address, const uint64_t *detail
 
 	if (buffer)
 		pages_into(buffer, kind, address, details, stack);
+}
+
+void ht_watch_lost(struct span *span, void *block)
+{
+	struct block_meta *meta = span_meta_if_any(span, block);
+	unsigned class = span_class(span);
+
+	if (meta) /* what --guard keeps there */
+		meta->ticks = meta->ticks & META_UNRECORDED ? 0 : meta_ticks(meta->ticks);
+	if (ht_recording())
+		ht_record_free(block, class, class ? span->block_bytes : span->requested_bytes,
+			       span->block_bytes, meta, 0);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,15 @@ static void unmap_all(char *block, size_t size)
 static void unmap_middle(char *block, size_t size)
 {
 	munmap(block + size / 2, PAGE);
+}
+
+/* Where the block was something else is found as it is freed, about which nobody was told. */
+static void replace(char *block, size_t size)
+{
+	munmap(block, size);
+	syscall(SYS_mmap, block + size - PAGE, PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	block[size - PAGE] = 'r';
 }
 
 static void map_then_unmap(char *block, size_t size)
@@ -125,6 +135,7 @@ static const struct way {
 	{ "over_tail", over_tail },
 	{ "read_only_file", read_only_file },
 	{ "unmap_all", unmap_all },
+	{ "replace", replace },
 	{ "unmap_middle", unmap_middle },
 	{ "map_then_unmap", map_then_unmap },
 	{ "move_away", move_away },
@@ -185,8 +196,11 @@ static void once(const struct way *way, size_t size, int count)
 	}
 	for (int i = 0; i < count; i++)
 		way->alter(blocks[i], size);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
 		free(blocks[i]);
+		if (way->alter == replace && blocks[i][size - PAGE] != 'r')
+			die("another's page", way->name, size);
+	}
 	for (int i = 0; i < count; i++)
 		blocks[i] = calloc(2, size / 2);
 	look(way->name, blocks, count, size);
@@ -225,7 +239,8 @@ int main(void)
 	for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++)
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
 			once(&ways[w], sizes[s], sizes[s] < 1 << 20 ? MOST : 2);
-			if (ways[w].alter != unmap_all && ways[w].alter != attach)
+			if (ways[w].alter != unmap_all && ways[w].alter != replace &&
+			    ways[w].alter != attach)
 				moved(&ways[w], sizes[s]);
 		}
 	puts("intact");
