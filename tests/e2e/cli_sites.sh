@@ -61,6 +61,20 @@ has "a clean program" o '^(and .* in [0-9]* blocks* kept by the C and C++ librar
 is "a clean program" "$("$heaptape" leaks --json clean)" "[]"
 is "all of it" "$("$heaptape" leaks --all --json clean | jq 'map(.live_blocks) | add')" \
 	"$(query "SELECT live_blocks FROM processes JOIN runs USING (run_id) WHERE label = 'clean'")"
+"$heaptape" report clean >o
+has "report: a clean program" o '^  still live  0 B in 0 blocks$'
+has "report: a clean program" o '^  *and .* in [0-9]* blocks* kept by the C and C++ libraries (--all)$'
+grep -q '^Never freed' o && fail "report: a clean program: something is listed as never freed"
+"$heaptape" report --all clean >o
+has "report --all" o '^Never freed'
+grep -q 'kept by' o && fail "report --all: something is left out"
+"$heaptape" report --json clean >o
+"$heaptape" report --json --all clean >all
+is "report --json" "$(jq -c '[.leaked.live_blocks, .leaked.live_bytes, ([.sites[].live_blocks] | add),
+	.kept_by_libraries == { live_blocks: .run.live_blocks, live_bytes: .run.live_bytes }, .run.live_blocks > 0]' o)" \
+	'[0,0,0,true,true]'
+is "report --json --all" "$(jq -c '[.leaked.live_blocks == .run.live_blocks, ([.sites[].live_bytes] | add) ==
+	.run.live_bytes, .kept_by_libraries.live_blocks]' all)" '[true,true,0]'
 is "a forgotten stream" "$("$heaptape" leaks --json forgets | jq -c 'map([.function, .live_blocks])')" '[["main",1]]'
 
 # Functions that wrap an allocator, by the user's word: by a file, or the usual one.

@@ -124,14 +124,14 @@ static void assert_untouched(const void *out, size_t bytes)
 static int print_all(struct db *db, const struct run *run, const struct profile *profile,
 		     char **ret_text, struct error *error)
 {
-	const struct report_options options = { 5, true, "" };
+	const struct report_options options = { 5, true, "", { 0 } };
 	const struct summary_context context = { good, 0, 0 };
 	struct sql_session session = { .db = db, .form = TABLE_CSV };
 	struct site *sites;
 	size_t count = sites_group(profile, &sites), bytes;
 	char *text = NULL;
 	FILE *out = memory_stream(&text, &bytes);
-	int result = report_json(out, db, run, profile, sites, count, error);
+	int result = report_json(out, db, run, profile, sites, count, &options.kept, error);
 
 	session.out = out;
 	if (!result)

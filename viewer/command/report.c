@@ -1,6 +1,7 @@
 /* heaptape report: what happened in a run. */
 #include "viewer/command/commands.h"
 #include "viewer/command/recording.h"
+#include "viewer/model/suppress.h"
 #include "viewer/print/output.h"
 #include "viewer/print/report_json.h"
 #include "viewer/print/report_tables.h"
@@ -8,7 +9,7 @@
 #include "viewer/print/shell.h"
 
 static struct {
-	bool stacks;
+	bool stacks, all;
 	int64_t top;
 	const char *output;
 } options = { .top = 5 };
@@ -18,6 +19,8 @@ static const struct option_row rows[] = {
 	{ "top", 'n', "N", "rows of each list (default: 5)", OPTION_NUMBER, &options.top },
 	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
 	  &options.stacks },
+	{ "all", 'a', NULL, "also what the C and C++ libraries keep for themselves", OPTION_FLAG,
+	  &options.all },
 	{ "output", 'o', "FILE", "write FILE (default: standard output)", OPTION_TEXT,
 	  &options.output },
 	OPTION_WRAPPERS,
@@ -26,7 +29,8 @@ static const struct option_row rows[] = {
 	OPTIONS_END
 };
 
-static int show_data(struct recording *recording, struct error *error)
+static int show_data(struct recording *recording, const struct suppressed *kept,
+		     struct error *error)
 {
 	const struct profile *profile = &recording->profile;
 	struct site *sites;
@@ -41,7 +45,7 @@ static int show_data(struct recording *recording, struct error *error)
 		table_free(table);
 	} else {
 		result = report_json(stdout, &recording->db, &recording->run, profile, sites, count,
-				     error);
+				     kept, error);
 	}
 	sites_free(sites, count);
 	return result;
@@ -49,8 +53,9 @@ static int show_data(struct recording *recording, struct error *error)
 
 static int report(struct recording *recording, const char *run, struct error *error)
 {
-	const struct report_options how = { options.top, options.stacks,
-					    shell_database_option(shared.db) };
+	struct report_options how = {
+		options.top, options.stacks, shell_database_option(shared.db), { 0 }
+	};
 	bool data = shared.json || shared.csv;
 	int result = recording_open_run(recording, run, error);
 
@@ -60,8 +65,10 @@ static int report(struct recording *recording, const char *run, struct error *er
 		result = recording_load_profile(recording, 0, error);
 	if (result)
 		return result;
+	if (!options.all)
+		suppress_kept_live(&recording->profile, &how.kept);
 	if (data)
-		return show_data(recording, error);
+		return show_data(recording, &how.kept, error);
 	return report_text(stdout, &recording->db, &recording->run, &recording->profile, &how,
 			   error);
 }
@@ -89,7 +96,11 @@ const struct command command_report = {
 		   "is\n"
 		   "reported as far as it has come. Call sites name the program's own code, not "
 		   "malloc,\n"
-		   "operator new or a container's allocator; --stacks shows the whole way.",
+		   "operator new or a container's allocator; --stacks shows their call stacks. "
+		   "What the\n"
+		   "C and C++ libraries keep for themselves does not count as still live, unless "
+		   "--all\n"
+		   "asks for it: in JSON, run.live_bytes has it, leaked and the sites do not.",
 	.options = rows,
 	.main = report_main,
 };

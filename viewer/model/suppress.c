@@ -181,3 +181,23 @@ void suppress_kept(struct profile *profile, enum metric bytes, struct suppressed
 {
 	apply(NULL, profile, bytes, ret_suppressed);
 }
+
+void suppress_kept_live(struct profile *profile, struct suppressed *ret_kept)
+{
+	struct suppressed kept = { 0, 0, 0 };
+
+	for (size_t i = 0; i < profile->total_count; i++) {
+		int64_t *values = profile->totals[i].values;
+
+		if ((values[METRIC_LIVE_BLOCKS] <= 0 && values[METRIC_LIVE_BYTES] <= 0) ||
+		    !stack_kept(profile, profile->totals[i].stack))
+			continue;
+		kept.stacks++;
+		kept.blocks += values[METRIC_LIVE_BLOCKS];
+		kept.bytes += values[METRIC_LIVE_BYTES];
+		values[METRIC_LIVE_BLOCKS] = values[METRIC_LIVE_BYTES] = 0;
+	}
+	profile->sums[METRIC_LIVE_BLOCKS] -= kept.blocks;
+	profile->sums[METRIC_LIVE_BYTES] -= kept.bytes;
+	*ret_kept = kept;
+}

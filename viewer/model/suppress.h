@@ -34,5 +34,7 @@ void suppressions_apply(const struct suppressions *suppressions, struct profile 
 /* The same for what the C and C++ libraries allocate once and keep: a stream's buffer, tables of locales
  * and time zones, the emergency pool of exceptions, all the dynamic linker has for itself. */
 void suppress_kept(struct profile *profile, enum metric bytes, struct suppressed *ret_suppressed);
+/* The same, but the stacks stay in the profile: only their live blocks and bytes become 0. */
+void suppress_kept_live(struct profile *profile, struct suppressed *ret_kept);
 
 #endif

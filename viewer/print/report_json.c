@@ -60,6 +60,21 @@ static void json_run(struct json *json, const struct run *run)
 	json_end(json);
 }
 
+/* The run's live numbers have all; the sites' have `leaked`. */
+static void json_kept(struct json *json, const struct run *run, const struct suppressed *kept)
+{
+	json_object(json, "leaked");
+	json_one_line(json);
+	json_number(json, "live_blocks", run->live_blocks - kept->blocks);
+	json_number(json, "live_bytes", run->live_bytes - kept->bytes);
+	json_end(json);
+	json_object(json, "kept_by_libraries");
+	json_one_line(json);
+	json_number(json, "live_blocks", kept->blocks);
+	json_number(json, "live_bytes", kept->bytes);
+	json_end(json);
+}
+
 static int sizes_of(struct db *db, const struct run *run, int64_t most, struct table **ret_table,
 		    struct error *error)
 {
@@ -116,7 +131,8 @@ static int json_notes(struct json *json, struct db *db, const struct run *run, s
 }
 
 int report_json(FILE *out, struct db *db, const struct run *run, const struct profile *profile,
-		const struct site *sites, size_t count, struct error *error)
+		const struct site *sites, size_t count, const struct suppressed *kept,
+		struct error *error)
 {
 	struct table *table;
 	struct json json;
@@ -125,6 +141,7 @@ int report_json(FILE *out, struct db *db, const struct run *run, const struct pr
 	json_init(&json, out);
 	json_object(&json, NULL);
 	json_run(&json, run);
+	json_kept(&json, run, kept);
 	result = json_sections(&json, db, run, error);
 	if (result)
 		return result;

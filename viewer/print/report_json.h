@@ -6,9 +6,12 @@
 
 #include "viewer/model/profile.h"
 #include "viewer/model/site.h"
+#include "viewer/model/suppress.h"
 
-/* After an error, what is written is not whole. */
+/* `kept`: live, but left out of the profile (suppress_kept_live). After an error, what is written is not
+ * whole. */
 int report_json(FILE *out, struct db *db, const struct run *run, const struct profile *profile,
-		const struct site *sites, size_t count, struct error *error);
+		const struct site *sites, size_t count, const struct suppressed *kept,
+		struct error *error);
 
 #endif

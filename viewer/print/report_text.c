@@ -60,7 +60,7 @@ static void print_head(FILE *out, const struct run *run)
 		     run_text_ending(run), format_duration(run->duration_ns));
 }
 
-static void print_totals(FILE *out, const struct run *run)
+static void print_totals(FILE *out, const struct run *run, const struct suppressed *kept)
 {
 	heading(out, strcmp(run->state, "running") == 0 ? "Totals so far" : "Totals");
 	item(out, "allocations", "%s, %s requested, %s on average", format_count(run->allocations),
@@ -82,8 +82,11 @@ static void print_totals(FILE *out, const struct run *run)
 		     format_plural(run->peak_blocks, "block", "blocks"),
 		     format_duration(run->peak_ns), run->processes > 1 ? ", process " : "",
 		     run->processes > 1 ? format_plain(run->peak_pid) : "");
-	item(out, "still live", "%s in %s", format_bytes(run->live_bytes),
-	     format_plural(run->live_blocks, "block", "blocks"));
+	item(out, "still live", "%s in %s", format_bytes(run->live_bytes - kept->bytes),
+	     format_plural(run->live_blocks - kept->blocks, "block", "blocks"));
+	if (kept->stacks)
+		item(out, "", "and %s in %s kept by the C and C++ libraries (--all)",
+		     format_bytes(kept->bytes), format_plural(kept->blocks, "block", "blocks"));
 	item(out, "pages held", "%s at most, %s above the peak", format_bytes(run->peak_held_bytes),
 	     format_percent((double)(run->peak_held_bytes - run->peak_bytes),
 			    (double)run->peak_bytes));
@@ -370,7 +373,7 @@ int report_text(FILE *out, struct db *db, const struct run *run, const struct pr
 		fprintf(out, "\nRecorded: %s.\n", run_text_nothing(run));
 		return 0;
 	}
-	print_totals(out, run);
+	print_totals(out, run, &options->kept);
 	if (run->processes > 1)
 		result = print_processes(out, db, run, error);
 	if (!result)

@@ -6,11 +6,13 @@
 #include <stdio.h>
 
 #include "viewer/model/profile.h"
+#include "viewer/model/suppress.h"
 
 struct report_options {
 	int64_t top;		     /* rows of each list */
 	bool stacks;		     /* with the whole stack of each call site */
 	const char *database_option; /* print/shell.h */
+	struct suppressed kept;	     /* live, but left out of the profile (suppress_kept_live) */
 };
 
 /* False: the run recorded nothing, and report_text() needs no profile. */
