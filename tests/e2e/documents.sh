@@ -104,7 +104,8 @@ matches() {
 # before COMMAND: what a reader would wait for before typing it.
 before() {
 	case $1 in
-	'heaptape resume server'*) until_true answers "SELECT count(*) FROM runs WHERE label = 'server'" 1 ;;
+	'heaptape resume server'*) until_true answers "SELECT count(*) FROM processes JOIN runs USING (run_id)
+		WHERE label = 'server'" 1 ;;
 	esac
 }
 
@@ -125,6 +126,7 @@ compare() {
 	is "$document:$line_of_command: status of $command" "$status" "$expected"
 	[ "$status" = "$expected" ] || head -20 "$T/got.$count"
 	if [ -s "$T/shown" ] && ! matches "$T/got.$count" "$T/shown"; then
+		sed -i 's/ *$//' "$T/got.$count"
 		if [ -n "$HT_ACCEPT" ] && ! grep -q '^ *\.\.\.$' "$T/shown"; then
 			echo "$shown_from $shown_to $T/got.$count" >>"$T/edits"
 		else
@@ -207,6 +209,21 @@ for document in $documents; do
 		fi
 	done <links
 done
+# Every option and every command that the text mentions exists.
+for command in $("$heaptape" --help | sed -n 's/^  \([a-z]*\)   .*/\1/p'); do
+	"$heaptape" help "$command"
+done >helps 2>&1
+"$B/heaptaped" --help >>helps
+echo 'node --perf-basic-prof' >>helps
+for document in README.md viewer/README.md; do
+	grep -o '`[^`]*`' "$top/$document" | grep -o -e '--[a-z][a-z-]*' | sort -u | while read -r option; do
+		grep -q -e "$option\\b" helps || fail "$document: no command has $option"
+	done
+	grep -o '`heaptape [a-z]*' "$top/$document" | sort -u | while read -r _ command; do
+		grep -q "^heaptape $command:" helps || [ "$command" = help ] || fail "$document: no command '$command'"
+	done
+done
+
 lines=$(wc -l <"$top/README.md")
 [ "$lines" -le 300 ] || fail "README.md has $lines lines, more than 300"
 
