@@ -5,7 +5,7 @@
 # somewhere, and README.md has at most 300 lines. HT_ACCEPT=1 puts the outputs of today into the documents,
 # where they have no `...`.
 . "$(dirname "$0")/lib.sh"
-need gcc sqlite3 jq
+need gcc sqlite3 jq python3
 
 documents='README.md viewer/README.md tests/README.md tests/bench/README.md'
 
