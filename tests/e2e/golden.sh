@@ -20,7 +20,7 @@ mask() {
 		-e 's/\([0-9.]+ [KM]?i?B\)/(SIZE)/' -e 's/(stored|resident|resident set) +[0-9.]+ [KM]?i?B/\1 SIZE/' \
 		-e 's/, resident set SIZE//' -e '/^  resident SIZE/d' -e '/^  waited /d' \
 		-e 's/^  cost  .*( BYTES per event)/  cost        WAITED\1/' -e 's/^(  duration TIME TIME).*/\1/' \
-		-e 's/process(es)? [0-9]{2,}/process\1 PID/g' -e 's/ +$//' -e 's|"/[^"]*/(ledger[.c]*)"|"\1"|'
+		-e 's/process(es)? [0-9]{2,}/process\1 PID/g' -e 's/ +$//' -e 's#"/[^"]*/((ledger|growth)[.c]*)"#"\1"#'
 }
 # golden NAME: standard input, as it is to be compared. Nothing is compared here: at the end of a pipe a
 # failure would be forgotten.
@@ -40,6 +40,11 @@ golden summary <err
 "$heaptape" peak 1 | golden peak
 "$heaptape" peak --top-down 1 | golden peak-top-down
 "$heaptape" diff 1 2 | golden diff
+mkdir growth
+"$heaptape" run -q --db growth/growth.db -- "$programs/growth" || die "growth: $?"
+growth() { "$heaptape" growth --db growth/growth.db --from A --to B --match growth.c "$@"; }
+growth | sed -E "s/'(A|B)' \([^)]*\)/'\1' (TIME)/g" | golden growth
+growth --json | pretty | golden growth.json
 "$heaptape" export -f folded 1 | sed -E 's/^.*;main/main/' | sort | golden folded
 for of in count peak leaked temporary; do
 	"$heaptape" export -f folded --of $of 1 | sed -E 's/^.*;main/main/' | sort | golden "folded-$of"
@@ -139,7 +144,7 @@ for database in heaptape.db odd.db; do
 done
 
 # --csv says the same as --json, under the same names.
-for command in runs 'report 1' 'leaks 1' 'peak 1' 'diff 1 2' 'diff --by count 1 2'; do
+for command in runs 'report 1' 'leaks 1' 'peak 1' 'growth 1' 'diff 1 2' 'diff --by count 1 2'; do
 	# $command is one or more words.
 	# shellcheck disable=SC2086
 	"$heaptape" $command --json >form.json
@@ -152,7 +157,7 @@ said = json.load(open("form.json"))
 def tree(node, depth=0):
     yield {**{key: node[key] for key in ("name", "peak_bytes", "peak_blocks")}, "depth": depth}
     for child in node.get("children", []): yield from tree(child, depth + 1)
-if sys.argv[1].startswith("report"): said = said["sites"]
+if sys.argv[1].startswith(("report", "growth")): said = said["sites"]
 elif sys.argv[1].startswith("peak"): said = list(tree(said))
 elif sys.argv[1].startswith("diff"):
     by = {"allocated": "allocated_bytes", "count": "allocations"}[said["sorted_by"]]

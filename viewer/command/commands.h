@@ -13,6 +13,7 @@
 	ROW(report) \
 	ROW(runs) \
 	ROW(leaks) \
+	ROW(growth) \
 	ROW(peak) \
 	ROW(flame) \
 	ROW(diff) \

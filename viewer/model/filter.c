@@ -1,7 +1,5 @@
 #include "viewer/model/filter.h"
 
-#include <stdbool.h>
-
 #include "viewer/pattern.h"
 
 static bool matches(const char *pattern, const char *text)
@@ -20,11 +18,14 @@ static bool frame_shown(const struct filter *filter, const struct profile *profi
 	       matches(filter->match, frame->file) || matches(filter->match, module->path);
 }
 
-static bool stack_shown(const struct filter *filter, const struct profile *profile, uint32_t stack)
+bool filter_shows(const struct filter *filter, const struct profile *profile, uint32_t stack)
 {
 	uint32_t frames[PROFILE_DEPTH_MAX];
-	size_t count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX);
+	size_t count;
 
+	if (!filter->match && !filter->module)
+		return true;
+	count = profile_frames(profile, stack, frames, PROFILE_DEPTH_MAX);
 	for (size_t i = 0; i < count; i++)
 		if (!profile->modules[profile->frames[frames[i]].module].shim &&
 		    frame_shown(filter, profile, &profile->frames[frames[i]]))
@@ -41,7 +42,7 @@ void filter_apply(const struct filter *filter, struct profile *profile)
 	for (size_t i = 0; i < profile->total_count; i++) {
 		const struct total *total = &profile->totals[i];
 
-		if (stack_shown(filter, profile, total->stack)) {
+		if (filter_shows(filter, profile, total->stack)) {
 			profile->totals[shown++] = *total;
 			continue;
 		}

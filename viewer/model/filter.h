@@ -2,6 +2,8 @@
 #ifndef HEAPTAPE_VIEWER_MODEL_FILTER_H
 #define HEAPTAPE_VIEWER_MODEL_FILTER_H
 
+#include <stdbool.h>
+
 #include "viewer/model/profile.h"
 
 /* Patterns (viewer/pattern.h); NULL: any. */
@@ -10,6 +12,7 @@ struct filter {
 	const char *module; /* a module's name */
 };
 
+bool filter_shows(const struct filter *filter, const struct profile *profile, uint32_t stack);
 /* Removes all other stacks from the profile. */
 void filter_apply(const struct filter *filter, struct profile *profile);
 
