@@ -221,6 +221,40 @@ static void test_patterns(void **state)
 	assert_false(pattern_matches("x", ""));
 }
 
+static void test_plumbing(void **state)
+{
+	static const struct {
+		const char *function, *part;
+		bool runtime;
+	} cases[] = {
+		{ "std::function<void ()>::operator()() const", "std::function", false },
+		{ "std::_Function_handler<void (), main::{lambda()}>::_M_invoke", "std::function",
+		  false },
+		{ "void std::__invoke_impl<void, int (*)(int)>(std::__invoke_other)", "std::invoke",
+		  false },
+		{ "std::thread::_Invoker<std::tuple<void (*)()> >::operator()()", "std::thread",
+		  false },
+		{ "std::thread::thread<void (&)()>(void (&)())", NULL, false },
+		{ "std::vector<int>::push_back(int const&)", NULL, false },
+		{ "start_thread", "thread start", true },
+		{ "start_thread", NULL, false },
+		{ "clone", NULL, false },
+		{ "core::ops::function::FnOnce::call_once", "core::ops::function", false },
+		{ "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once",
+		  "core::ops::function", false },
+		{ "<shop::Till as core::ops::function::Fn<(u8,)>>::call", NULL, false },
+		{ "main::{lambda()}::operator()() const", NULL, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *part = origin_plumbing(cases[i].function, cases[i].runtime);
+
+		if (!part != !cases[i].part || (part && strcmp(part, cases[i].part) != 0))
+			fail_msg("'%s' is %s", cases[i].function, part ? part : "not plumbing");
+	}
+}
+
 static void test_suppressions(void **state)
 {
 	char *patterns[] = { (char *)"^fopen$" };
@@ -257,10 +291,11 @@ static void test_intern(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frames),	     cmocka_unit_test(test_site),
-		cmocka_unit_test(test_sites),	     cmocka_unit_test(test_names),
-		cmocka_unit_test(test_tree),	     cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_suppressions), cmocka_unit_test(test_intern),
+		cmocka_unit_test(test_frames),	 cmocka_unit_test(test_site),
+		cmocka_unit_test(test_sites),	 cmocka_unit_test(test_names),
+		cmocka_unit_test(test_tree),	 cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_plumbing), cmocka_unit_test(test_suppressions),
+		cmocka_unit_test(test_intern),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

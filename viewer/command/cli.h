@@ -46,6 +46,7 @@ struct shared_options {
 	const char *db;
 	const char *wrappers;	    /* viewer/model/wrappers.h */
 	const char *match, *module; /* viewer/model/filter.h */
+	bool all_frames;	    /* nothing of a stack is folded */
 	bool json;
 	bool csv;
 };
@@ -71,6 +72,12 @@ extern struct shared_options shared;
 		"module", 0, "TEXT",                                                   \
 			"only stacks through a module (program or library) like this", \
 			OPTION_TEXT, &shared.module                                    \
+	}
+#define OPTION_ALL_FRAMES                                                                  \
+	{                                                                                  \
+		"all-frames", 0, NULL,                                                     \
+			"call stacks with what only passes calls on (std::function, ...)", \
+			OPTION_FLAG, &shared.all_frames                                    \
 	}
 #define OPTION_JSON                                                      \
 	{                                                                \

@@ -34,6 +34,7 @@ static const struct option_row rows[] = {
 	{ "pid", 0, "PID", "of this process only", OPTION_NUMBER, &options.pid },
 	OPTION_MATCH,
 	OPTION_MODULE,
+	OPTION_ALL_FRAMES,
 	OPTION_WRAPPERS,
 	OPTION_JSON,
 	OPTION_CSV,

@@ -39,6 +39,7 @@ static const struct option_row rows[] = {
 	  OPTION_NUMBER, &options.pid },
 	OPTION_MATCH,
 	OPTION_MODULE,
+	OPTION_ALL_FRAMES,
 	OPTION_WRAPPERS,
 	OPTION_JSON,
 	OPTION_CSV,
@@ -67,9 +68,9 @@ static uint32_t shown_children(const struct printer *printer, uint32_t node)
 static void print_node(const struct printer *printer, uint32_t node, const char *prefix, bool again)
 {
 	const struct tree_node *at = &printer->tree->nodes[node];
-	const char *place = !printer->by_function ? ""
-			    : at->mixed		  ? frame_file(printer->profile, at->frame)
-						  : frame_place(printer->profile, at->frame, false);
+	const char *place = !printer->by_function || at->folded ? ""
+			    : at->mixed ? frame_file(printer->profile, at->frame)
+					: frame_place(printer->profile, at->frame, false);
 	char *label =
 		memory_print("%s%s%s", tree_label(printer->tree, node), *place ? " " : "", place);
 	size_t used = 10 + 9 + 11 + 4 + text_width(prefix);
@@ -164,7 +165,7 @@ static void json_node(struct json *json, const struct printer *printer, uint32_t
 	json_text(json, "name", tree_label(printer->tree, node));
 	json_number(json, "peak_bytes", at->values[METRIC_PEAK_BYTES]);
 	json_number(json, "peak_blocks", at->values[METRIC_PEAK_BLOCKS]);
-	if (frame->file && node) {
+	if (frame->file && node && !at->folded) {
 		json_text(json, "file", frame->file);
 		if (!at->mixed)
 			json_number(json, "line", frame->line);

@@ -46,6 +46,8 @@ int recording_load_profile_of(struct recording *recording, struct db *db, int64_
 	if (!result)
 		result = profile_load(db, &recording->run, process_id, &recording->wrappers,
 				      &recording->profile, error);
+	if (!result && shared.all_frames)
+		profile_unfold(&recording->profile);
 	return result;
 }
 

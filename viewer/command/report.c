@@ -23,6 +23,7 @@ static const struct option_row rows[] = {
 	  &options.all },
 	{ "output", 'o', "FILE", "write FILE (default: standard output)", OPTION_TEXT,
 	  &options.output },
+	OPTION_ALL_FRAMES,
 	OPTION_WRAPPERS,
 	OPTION_JSON,
 	{ "csv", 0, NULL, "print the call sites as CSV, all of them", OPTION_FLAG, &shared.csv },

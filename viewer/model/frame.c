@@ -72,3 +72,29 @@ char *frame_key(const struct profile *profile, uint32_t id)
 					      : frame_name(profile, id),
 			    module ? module : "");
 }
+
+size_t frame_fold(const struct profile *profile, const uint32_t *frames, size_t count,
+		  char **ret_text)
+{
+	const char *parts[4] = { NULL };
+	size_t length = 0, part_count = 0, bytes;
+	FILE *text;
+
+	for (; length < count && profile->frames[frames[length]].plumbing; length++) {
+		const char *part = profile->frames[frames[length]].plumbing;
+		size_t at = 0;
+
+		while (at < part_count && strcmp(parts[at], part) != 0)
+			at++;
+		if (at == part_count && at < sizeof(parts) / sizeof(*parts))
+			parts[part_count++] = part;
+	}
+	if (length < 2)
+		return 1;
+	text = memory_stream(ret_text, &bytes);
+	for (size_t i = 0; i < part_count; i++)
+		fprintf(text, "%s%s", i ? ", " : "[", parts[i]);
+	fputc(']', text);
+	memory_stream_end(text);
+	return length;
+}

@@ -255,3 +255,68 @@ bool origin_is_allocator(const char *function)
 			return true;
 	return is_rust_library_method(function);
 }
+
+/* Beginnings of names after a return type; the last column: only in the C and C++ libraries. */
+static const struct {
+	const char *prefix, *part;
+	bool runtime;
+} plumbing[] = {
+	{ "std::__invoke", "std::invoke", false },
+	{ "std::invoke<", "std::invoke", false },
+	{ "std::_Bind", "std::bind", false },
+	{ "std::_Mem_fn", "std::mem_fn", false },
+	{ "std::function<", "std::function", false },
+	{ "std::_Function_", "std::function", false },
+	{ "std::__1::__function::", "std::function", false },
+	{ "std::__function::", "std::function", false },
+	{ "std::call_once", "std::call_once", false },
+	{ "std::once_flag::", "std::call_once", false },
+	{ "__once_proxy", "std::call_once", false },
+	{ "std::__future_base::", "std::future", false },
+	{ "std::__apply_impl", "std::apply", false },
+	{ "std::apply<", "std::apply", false },
+	{ "std::__detail::__variant::", "std::visit", false },
+	{ "std::__do_visit", "std::visit", false },
+	{ "std::visit<", "std::visit", false },
+	{ "std::thread::_", "std::thread", false },
+	{ "std::__thread_proxy", "std::thread", false },
+	{ "std::__thread_execute", "std::thread", false },
+	{ "execute_native_thread_routine", "std::thread", true },
+	{ "__pthread_once", "pthread_once", true },
+	{ "pthread_once", "pthread_once", true },
+	{ "start_thread", "thread start", true },
+	{ "clone3", "thread start", true },
+	{ "__clone3", "thread start", true },
+	{ "clone", "thread start", true },
+	{ "__clone", "thread start", true },
+	{ "core::ops::function::", "core::ops::function", false },
+	{ "core::panic::unwind_safe::", "catch_unwind", false },
+	{ "<core::panic::unwind_safe::", "catch_unwind", false },
+	{ "std::panicking::", "catch_unwind", false },
+	{ "std::panic::catch_unwind", "catch_unwind", false },
+	{ "__rust_try", "catch_unwind", false },
+	{ "std::sys::backtrace::__rust_begin_short_backtrace", "thread start", false },
+	{ "std::sys_common::backtrace::__rust_begin_short_backtrace", "thread start", false },
+	{ "std::thread::Builder::spawn_unchecked", "thread start", false },
+	{ "std::sys::pal::unix::thread::Thread::new::thread_start", "thread start", false },
+	{ "std::rt::lang_start", "program start", false },
+};
+
+/* "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once", but not the program's. */
+static bool is_rust_call(const char *name)
+{
+	const char *trait = strstr(name, " as core::ops::function::Fn");
+
+	return trait && (!strncmp(name, "<alloc::boxed::Box<", 19) || !strncmp(name, "<&", 2));
+}
+
+const char *origin_plumbing(const char *function, bool runtime)
+{
+	const char *name = after_return_type(function);
+
+	for (size_t i = 0; i < sizeof(plumbing) / sizeof(*plumbing); i++)
+		if ((runtime || !plumbing[i].runtime) &&
+		    !strncmp(name, plumbing[i].prefix, strlen(plumbing[i].prefix)))
+			return plumbing[i].part;
+	return is_rust_call(function) ? "core::ops::function" : NULL;
+}

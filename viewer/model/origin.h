@@ -11,6 +11,9 @@ bool origin_is_shim(const char *module_name);
 bool origin_is_runtime(const char *module_name);
 bool origin_is_made(const char *module_name);
 bool origin_is_allocator(const char *function);
+/* What a function that only passes a call on is part of ("std::function"); NULL: it does more than that.
+ * `runtime`: of a module of the C or C++ library. */
+const char *origin_plumbing(const char *function, bool runtime);
 /* Code of the Rust library, of a crate somebody else wrote, of the C++ library's headers. */
 bool origin_is_library_file(const char *file);
 

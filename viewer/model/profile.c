@@ -161,6 +161,8 @@ static void frame_fill(struct frame *frame, const struct frame_row *row,
 	frame->allocator =
 		module->shim || (frame->function && (origin_is_allocator(frame->function) ||
 						     wrappers_have(wrappers, frame->function)));
+	frame->plumbing =
+		frame->function ? origin_plumbing(frame->function, module->runtime) : NULL;
 	frame->library = frame->file && origin_is_library_file(frame->file);
 }
 
@@ -401,6 +403,12 @@ void profile_release(struct profile *profile)
 	free(profile->stacks);
 	free(profile->totals);
 	*profile = (struct profile){ 0 };
+}
+
+void profile_unfold(struct profile *profile)
+{
+	for (size_t i = 0; i < profile->frame_count; i++)
+		profile->frames[i].plumbing = NULL;
 }
 
 uint32_t profile_stack(const struct profile *profile, int64_t stack_id)

@@ -47,6 +47,7 @@ struct frame {
 	bool pending;	/* its function is still being looked up */
 	bool allocator; /* malloc, operator new, allocator classes: not the program's own doing */
 	bool library;	/* by its file */
+	const char *plumbing; /* what only passes calls on it is part of; NULL: it does more */
 };
 
 struct stack_node {
@@ -78,6 +79,9 @@ struct profile {
 int profile_load(struct db *db, const struct run *run, int64_t process_id,
 		 const struct wrappers *wrappers, struct profile *ret_profile, struct error *error);
 void profile_release(struct profile *profile); /* harmless when it is all zero */
+
+/* Stacks and trees are shown with every frame (frame_fold() folds nothing). */
+void profile_unfold(struct profile *profile);
 
 /* A stack's index; 0 when the profile has no such stack. */
 uint32_t profile_stack(const struct profile *profile, int64_t stack_id);

@@ -109,6 +109,36 @@ static size_t tree_frames(const struct profile *profile, const struct tree_optio
 	return count;
 }
 
+/* A row of a stack: a frame, or several that are folded. */
+struct step {
+	uint32_t frame, label;
+	bool folded;
+};
+
+/* The stack's rows, innermost first. The call site itself is never folded. */
+static size_t tree_steps(const struct profile *profile, const struct tree_options *options,
+			 struct intern *labels, uint32_t stack, struct step *steps)
+{
+	uint32_t frames[PROFILE_DEPTH_MAX];
+	size_t count = tree_frames(profile, options, stack, frames), step_count = 0, length;
+	bool fold = !options->whole && options->group == TREE_BY_FUNCTION;
+
+	for (size_t at = 0; at < count; at += length) {
+		char *text = NULL;
+		uint32_t frame = frames[at];
+
+		length = fold && at ? frame_fold(profile, frames + at, count - at, &text) : 1;
+		steps[step_count++] = (struct step){
+			frame,
+			(uint32_t)intern_put(
+				labels, text ? text : frame_label(profile, frame, options->group)),
+			text != NULL
+		};
+		free(text);
+	}
+	return step_count;
+}
+
 static void node_frame(const struct profile *profile, struct tree_node *node, uint32_t frame)
 {
 	if (!node->frame)
@@ -130,7 +160,7 @@ void tree_build(const struct profile *profile, const struct tree_options *option
 		.labels = intern_new(), .room = 256, .count = 1, .sort = options->sort
 	};
 	uint32_t *parents = memory_alloc(tree.room * sizeof(*parents));
-	uint32_t frames[PROFILE_DEPTH_MAX];
+	struct step *steps = memory_alloc(PROFILE_DEPTH_MAX * sizeof(*steps));
 
 	tree.nodes = memory_alloc(tree.room * sizeof(*tree.nodes));
 	for (size_t i = 0; i < profile->total_count; i++) {
@@ -140,22 +170,22 @@ void tree_build(const struct profile *profile, const struct tree_options *option
 
 		if (!options->all && total->values[options->sort] <= 0)
 			continue;
-		count = tree_frames(profile, options, total->stack, frames);
+		count = tree_steps(profile, options, tree.labels, total->stack, steps);
 		node_add(&tree.nodes[0], total);
 		for (size_t at = 0; at < count; at++) {
-			uint32_t frame = frames[options->bottom_up ? at : count - 1 - at];
-			uint32_t label = (uint32_t)intern_put(
-				tree.labels, frame_label(profile, frame, options->group));
+			const struct step *step = &steps[options->bottom_up ? at : count - 1 - at];
 
 			/* Calls within one module or file are one step. */
-			if (options->group != TREE_BY_FUNCTION && label == last_label)
+			if (options->group != TREE_BY_FUNCTION && step->label == last_label)
 				continue;
-			last_label = label;
-			node = child_of(&tree, &parents, node, label);
-			node_frame(profile, &tree.nodes[node], frame);
+			last_label = step->label;
+			node = child_of(&tree, &parents, node, step->label);
+			node_frame(profile, &tree.nodes[node], step->frame);
+			tree.nodes[node].folded |= step->folded;
 			node_add(&tree.nodes[node], total);
 		}
 	}
+	free(steps);
 	free(parents);
 	*ret_tree = tree;
 }

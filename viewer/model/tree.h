@@ -17,6 +17,7 @@ struct tree_node {
 	uint32_t label; /* in tree.labels */
 	uint32_t frame; /* one frame that has this label */
 	bool mixed;	/* its frames stand on different lines */
+	bool folded;	/* it stands for several frames (frame_fold) */
 	uint32_t first_child, next;
 	int64_t values[METRIC_COUNT];
 };

@@ -16,6 +16,22 @@ char *stack_lines(const struct profile *profile, uint32_t stack, int indent, int
 
 	for (size_t i = 0; i < count; i++) {
 		const struct frame *frame = &profile->frames[frames[i]];
+		char *folded = NULL;
+		size_t length = frame_fold(profile, frames + i, count - i, &folded);
+
+		if (length > 1) {
+			char *row = memory_print("%s  %zu frames", folded, length);
+			char *fitted = text_fit(row, width > indent ? (size_t)(width - indent) : 0,
+						FIT_START);
+
+			fprintf(out, "%*s%s\n", indent, "", fitted);
+			free(fitted);
+			free(row);
+			free(folded);
+			i += length - 1;
+			continue;
+		}
+
 		const char *place = frame_place(profile, frames[i], false);
 		char *line = memory_print(
 			"%s%s%s%s%s%s", frame_name(profile, frames[i]), *place ? "  " : "", place,
