@@ -50,9 +50,8 @@ static int unknown_command(const char *name)
 		}
 	}
 	if (meant)
-		return usage_error(NULL, "there is no command '%s'. Is '%s' meant?", name,
-				   meant->name);
-	return usage_error(NULL, "there is no command '%s'", name);
+		return usage_error(NULL, "no command '%s'; did you mean '%s'?", name, meant->name);
+	return usage_error(NULL, "no command '%s'", name);
 }
 
 static int help(void)

@@ -15,10 +15,10 @@ said() {
 
 said 2 "no command 'frob'" frob
 said 2 "no command 'frob'" help frob
-said 2 "Is 'report' meant" reprot
-said 2 "Is 'flame' meant" help flam
-said 2 'which program' run
-said 2 'which program' run --
+said 2 "did you mean 'report'?" reprot
+said 2 "did you mean 'flame'?" help flam
+said 2 'no program given' run
+said 2 'no program given' run --
 said 2 'unknown option --frob' run --frob -- true
 said 2 'unknown option -Z' run -Z true
 said 2 '\-\-label needs a value' run --label
@@ -26,19 +26,19 @@ said 2 "wait.*drop.*'maybe'" run --on-full=maybe true
 said 2 'is not a number' run --depth=many true
 said 2 'from 1 to 4096' run --depth=9999 true
 said 2 'from 1 to 4096' run --depth=0 true
-said 2 'one argument too many' runs 1
-said 2 'one argument too many' report 1 2
+said 2 "unexpected argument '1'" runs 1
+said 2 "unexpected argument '2'" report 1 2
 said 2 'put it into quotes' sql SELECT 1
 said 2 '\-\-json and --csv' runs --json --csv
 said 2 'takes no value' runs --json=1
 said 2 'percentage' peak --min=lots
 said 2 'function, module or file' peak --group=colour
-said 2 'exclude' peak --top-down --bottom-up
+said 2 'cannot be used together' peak --top-down --bottom-up
 said 2 'allocated, count' diff --by colour
 said 2 'allocated, count' flame --of colour
 said 2 '\-\-format is needed' export
 said 2 'folded, pprof or speedscope' export --format svg
-said 2 'not negative' leaks --top -1
+said 2 'cannot be negative' leaks --top -1
 
 code=0
 "$heaptape" >o 2>e || code=$?

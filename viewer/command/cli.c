@@ -185,7 +185,7 @@ int cli_run(const struct command *command, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (shared.json && shared.csv)
-		return usage_error(command->name, "--json and --csv exclude each other");
+		return usage_error(command->name, "--json and --csv cannot be used together");
 	status = command->main(argc - optind, argv + optind);
 	if (fflush(stdout) || ferror(stdout)) {
 		if (errno != EPIPE)

@@ -111,8 +111,8 @@ int control_run(const struct control *control, const struct run *run)
 		return usage_error(control->command, "--wait is a number of seconds, at most %d",
 				   WAIT_MOST_S);
 	if (strcmp(run->state, "running") != 0) {
-		complain("run %s has ended; there is nothing to %s. 'heaptape runs' says which go "
-			 "on.",
+		complain("run %s has ended; there is nothing to %s. 'heaptape runs' lists the "
+			 "runs that are still going",
 			 format_plain(run->run_id), control->command);
 		return STATUS_FAILED;
 	}
@@ -134,7 +134,7 @@ int control_main(const struct control *control, int argc, char **argv)
 	int status;
 
 	if (argc > 1)
-		return usage_error(control->command, "'%s' is one argument too many", argv[1]);
+		return usage_error(control->command, "unexpected argument '%s'", argv[1]);
 	if (find_run(argc ? argv[0] : NULL, &run, &error))
 		return cli_failed(&error);
 	status = control_run(control, &run);

@@ -340,11 +340,11 @@ static int diff_main(int argc, char **argv)
 	struct error error;
 
 	if (argc > 2)
-		return usage_error("diff", "'%s' is one argument too many", argv[2]);
+		return usage_error("diff", "unexpected argument '%s'", argv[2]);
 	if (measure < 0)
 		return usage_error("diff", "--by is " MEASURE_NAMES ", not '%s'", options.by);
 	if (options.top < 0)
-		return usage_error("diff", "--top is not negative");
+		return usage_error("diff", "--top cannot be negative");
 	result = load(sides, argv, argc, &error);
 	if (!result) {
 		struct changes changes;

@@ -69,7 +69,7 @@ static int export_main(int argc, char **argv)
 	int result;
 
 	if (argc > 1)
-		return usage_error("export", "'%s' is one argument too many", argv[1]);
+		return usage_error("export", "unexpected argument '%s'", argv[1]);
 	if (!options.format)
 		return usage_error("export", "--format is needed: folded, pprof or speedscope");
 	while (format < FORMATS && strcmp(formats[format].name, options.format) != 0)

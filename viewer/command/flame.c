@@ -81,7 +81,7 @@ static int flame_main(int argc, char **argv)
 	struct error error;
 
 	if (argc > 1)
-		return usage_error("flame", "'%s' is one argument too many", argv[1]);
+		return usage_error("flame", "unexpected argument '%s'", argv[1]);
 	if (first < 0)
 		return usage_error("flame", "--of is " MEASURE_NAMES ", not '%s'", options.of);
 	if (!asset_flame_js_bytes()) {

@@ -22,7 +22,7 @@ static struct {
 static const struct option_row rows[] = {
 	OPTION_DB,
 	{ "top", 'n', "N", "rows (default: 20; 0: all)", OPTION_NUMBER, &options.top },
-	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
+	{ "stacks", 's', NULL, "show the call stack of each call site", OPTION_FLAG,
 	  &options.stacks },
 	{ "since", 0, "MOMENT", "only blocks allocated after that moment", OPTION_TEXT,
 	  &options.since },
@@ -99,14 +99,14 @@ static void leaks_text(const struct run *run, const struct profile *profile, str
 		printf("(and %s in %s kept by the C and C++ libraries: --all shows them)\n",
 		       format_bytes(kept->bytes), format_plural(kept->blocks, "block", "blocks"));
 	if (ageless)
-		printf("(%s left out: allocated while recording was off, nobody knows when)\n",
+		printf("(%s left out: allocated while recording was off, at an unknown time)\n",
 		       format_plural(ageless, "block is", "blocks are"));
 	if (!table_rows(table))
 		return;
 	putchar('\n');
 	table_print(table, stdout, 2);
 	if (!options.stacks)
-		printf("\nWith the way to each: heaptape leaks --stacks%s %s\n",
+		printf("\nTo see the call stacks: heaptape leaks --stacks%s %s\n",
 		       shell_database_option(shared.db), format_plain(run->run_id));
 }
 
@@ -189,9 +189,9 @@ static int leaks_main(int argc, char **argv)
 	int result = 0;
 
 	if (argc > 1)
-		return usage_error("leaks", "'%s' is one argument too many", argv[1]);
+		return usage_error("leaks", "unexpected argument '%s'", argv[1]);
 	if (options.top < 0)
-		return usage_error("leaks", "--top is not negative");
+		return usage_error("leaks", "--top cannot be negative");
 	if (options.suppressions)
 		result = suppressions_load(options.suppressions, &suppressions, &error);
 	if (!result)
@@ -212,7 +212,7 @@ const struct command command_leaks = {
 		   "how many blocks the call site allocated in all. What the C and C++ libraries\n"
 		   "keep for themselves (a stream's buffer, tables of locales) is one line of its\n"
 		   "own, unless --all asks for it. With --since, only blocks\n"
-		   "allocated after a moment: what a program that goes on keeps and should not.\n"
+		   "allocated after a moment: what a running program keeps and should not.\n"
 		   "\n"
 		   "A MOMENT is " MOMENT_HELP,
 	.options = rows,

@@ -30,7 +30,7 @@ static int pause_main(int argc, char **argv)
 const struct command command_pause = {
 	.name = "pause",
 	.arguments = "[RUN]",
-	.summary = "stop recording a run that goes on",
+	.summary = "stop recording a program that is running",
 	.details = "Its processes run at the allocator's full speed until 'heaptape resume'. What "
 		   "they\n"
 		   "allocate and free meanwhile is not recorded; the report says so.",

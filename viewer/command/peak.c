@@ -321,7 +321,7 @@ static int peak_main(int argc, char **argv)
 	int result;
 
 	if (argc > 1)
-		return usage_error("peak", "'%s' is one argument too many", argv[1]);
+		return usage_error("peak", "unexpected argument '%s'", argv[1]);
 	if (end == options.min || (*end && strcmp(end, "%") != 0) || !(min >= 0 && min <= 100))
 		return usage_error("peak", "--min is a percentage such as 1%%, not '%s'",
 				   options.min);
@@ -329,7 +329,7 @@ static int peak_main(int argc, char **argv)
 		return usage_error("peak", "--group is function, module or file, not '%s'",
 				   options.group);
 	if (options.top_down && options.bottom_up)
-		return usage_error("peak", "--top-down and --bottom-up exclude each other");
+		return usage_error("peak", "--top-down and --bottom-up cannot be used together");
 	if (options.depth < 0)
 		return usage_error("peak", "--depth is a number from 1 up");
 	how.bottom_up = !options.top_down;

@@ -17,7 +17,7 @@ static struct {
 static const struct option_row rows[] = {
 	OPTION_DB,
 	{ "top", 'n', "N", "rows of each list (default: 5)", OPTION_NUMBER, &options.top },
-	{ "stacks", 's', NULL, "show the whole stack of each call site", OPTION_FLAG,
+	{ "stacks", 's', NULL, "show the call stack of each call site", OPTION_FLAG,
 	  &options.stacks },
 	{ "all", 'a', NULL, "also what the C and C++ libraries keep for themselves", OPTION_FLAG,
 	  &options.all },
@@ -81,7 +81,7 @@ static int report_main(int argc, char **argv)
 	int result;
 
 	if (argc > 1)
-		return usage_error("report", "'%s' is one argument too many", argv[1]);
+		return usage_error("report", "unexpected argument '%s'", argv[1]);
 	if (options.top < 1)
 		return usage_error("report", "--top is a number from 1 up");
 	result = report(&recording, argc ? argv[0] : NULL, &error);
@@ -93,15 +93,15 @@ const struct command command_report = {
 	.name = "report",
 	.arguments = "[RUN]",
 	.summary = "what happened: totals, peak, leaks, top call sites",
-	.details = "RUN is a number, a label, 'last' (the default) or 'last~1'. A run that goes on "
-		   "is\n"
-		   "reported as far as it has come. Call sites name the program's own code, not "
-		   "malloc,\n"
-		   "operator new or a container's allocator; --stacks shows their call stacks. "
-		   "What the\n"
-		   "C and C++ libraries keep for themselves does not count as still live, unless "
-		   "--all\n"
-		   "asks for it: in JSON, run.live_bytes has it, leaked and the sites do not.",
+	.details =
+		"RUN is a number, a label, 'last' (the default) or 'last~1'. A run that is still\n"
+		"going is reported up to now. Call sites name the program's own code, not "
+		"malloc,\n"
+		"operator new or a container's allocator; --stacks shows their call stacks. "
+		"What the\n"
+		"C and C++ libraries keep for themselves does not count as still live, unless "
+		"--all\n"
+		"asks for it: in JSON, run.live_bytes has it, leaked and the sites do not.",
 	.options = rows,
 	.main = report_main,
 };

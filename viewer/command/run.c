@@ -148,7 +148,7 @@ static int absolute(const char *path, char **ret_path, struct error *error)
 		return 0;
 	}
 	if (!getcwd(folder, sizeof(folder)))
-		return error_set(error, -errno, "cannot tell the current folder: %s",
+		return error_set(error, -errno, "cannot find the current folder: %s",
 				 strerror(errno));
 	*ret_path = memory_print("%s/%s", folder, path);
 	return 0;
@@ -351,7 +351,7 @@ static int run_main(int argc, char **argv)
 	int found, status;
 
 	if (!argc)
-		return usage_error("run", "which program shall be run?");
+		return usage_error("run", "no program given");
 	if (strcmp(options.on_full, "wait") != 0 && strcmp(options.on_full, "drop") != 0)
 		return usage_error("run", "--on-full is 'wait' or 'drop', not '%s'",
 				   options.on_full);
@@ -364,10 +364,10 @@ static int run_main(int argc, char **argv)
 		return usage_error("run", "--follow is 'all', 'exec' or 'none', not '%s'",
 				   options.follow);
 	if (options.free_stacks && options.no_stacks)
-		return usage_error("run", "--free-stacks and --no-stacks exclude each other");
+		return usage_error("run", "--free-stacks and --no-stacks cannot be used together");
 	if (options.dormant && options.guard)
 		return usage_error("run",
-				   "--dormant and --guard exclude each other: a guard is set "
+				   "--dormant and --guard cannot be used together: a guard is set "
 				   "as its block is allocated");
 	if (options.depth != DEPTH_DEFAULT && (options.depth < 1 || options.depth > DEPTH_MAX))
 		return usage_error("run", "--depth is a number from 1 to %d", DEPTH_MAX);

@@ -64,7 +64,7 @@ static int runs_main(int argc, char **argv)
 	int result;
 
 	if (argc)
-		return usage_error("runs", "'%s' is one argument too many", argv[0]);
+		return usage_error("runs", "unexpected argument '%s'", argv[0]);
 	table = table_new_of(columns, sizeof(columns) / sizeof(*columns), run_fields);
 	result = recording_open_db(cli_database(), &db, &error);
 	if (!result)

@@ -121,7 +121,7 @@ int growth_load(struct db *db, const struct run *run, int64_t process_id, int64_
 	int result;
 
 	if (from_ns > to_ns)
-		return error_set(error, -EINVAL, "the first moment is after the second");
+		return error_set(error, -EINVAL, "the first moment must not be after the second");
 	/* A process by its own constraint: the table then passes over the others' events. */
 	result = rows_open(&rows, db, block_fields, 0, error,
 			   process_id ? "SELECT stack_id, size_bytes, allocated_at_ns, "

@@ -19,8 +19,8 @@ static int ids_of(struct db *db, const char *sql, size_t *ret_count, struct erro
 
 	if (!result && (highest < 0 || highest > PROFILE_ID_MAX))
 		return error_set(error, -EUCLEAN,
-				 "'%s' is damaged: an id of %" PRId64 " is out of all proportion",
-				 db->path, highest);
+				 "'%s' is damaged: the id %" PRId64 " is out of range", db->path,
+				 highest);
 	if (!result)
 		*ret_count = (size_t)highest + 1;
 	return result;

@@ -102,9 +102,9 @@ static void print_totals(FILE *out, const struct run *run, const struct suppress
 static const char *completeness(const struct run *run)
 {
 	if (!strcmp(run->state, "running"))
-		return "the run goes on; this is what has arrived so far";
+		return "the run is still going; this is what has arrived so far";
 	if (!strcmp(run->state, "cut"))
-		return "the recording was cut: it stopped before the program did";
+		return "an interrupted recording: it stopped before the program did";
 	if (run->unrecorded && !run->lost_events)
 		return "incomplete: some programs are not recorded";
 	if (run->lost_events || !strcmp(run->state, "incomplete"))

@@ -75,7 +75,7 @@ int summary_print(FILE *out, struct db *db, const struct run *run,
 		line(out, "program", "%s after %s", run_text_ending(run),
 		     format_duration(run->duration_ns));
 	if (context->still_running)
-		line(out, "", "%s still running; the run goes on",
+		line(out, "", "%s still running; the recording continues",
 		     format_plural(context->still_running, "process is", "processes are"));
 	if (!run->processes) {
 		line(out, "recorded", "nothing");
