@@ -164,4 +164,42 @@ case $? in
 3) has "flame" e 'npm was missing' ;;
 *) fail "flame: $(cat e)" ;;
 esac
+
+# A function with several lines is one row, its lines below.
+cat >lines.c <<'END'
+#include <stdlib.h>
+static void *volatile block;
+static __attribute__((noinline)) void several(void)
+{
+	for (int i = 0; i < 3; i++)
+		block = malloc(1000);
+	block = malloc(700);
+}
+static __attribute__((noinline)) void one(void)
+{
+	block = malloc(3500);
+}
+int main(void)
+{
+	several();
+	one();
+	return 0;
+}
+END
+gcc -g -fno-builtin -o lines lines.c || die "cannot build lines.c"
+"$heaptape" run -q --label lines -- ./lines || fail "lines: $?"
+"$heaptape" leaks --match lines.c lines | sed -n '/Call site/,/^$/p' | tail -n +2 >o
+cat >expected <<'END'
+  3.61 KiB  51.4 %       4   4  several lines.c
+      2.93 KiB in 3 blocks at lines.c:6
+      700 B in 1 block at lines.c:7
+  3.42 KiB  48.6 %       1   1  one lines.c:11
+
+END
+same "several lines" o expected
+is "several lines: JSON" "$("$heaptape" leaks --match lines.c --json lines | jq -c 'map([.function, .line, .live_bytes])')" \
+	'[["one",11,3500],["several",6,3000],["several",7,700]]'
+"$heaptape" leaks --match lines.c --stacks lines >o
+is "several lines: --stacks" "$(grep -c '^        main  lines.c:' o)" 3
+is "several lines: -n" "$("$heaptape" leaks --match lines.c -n 1 lines | grep -c 'lines\.c')" 3
 pass

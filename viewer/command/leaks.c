@@ -4,6 +4,8 @@
 
 #include "viewer/command/commands.h"
 #include "viewer/command/recording.h"
+#include "viewer/memory.h"
+#include "viewer/model/frame.h"
 #include "viewer/model/live.h"
 #include "viewer/model/moment.h"
 #include "viewer/model/suppress.h"
@@ -55,8 +57,8 @@ static const struct column columns[] = {
 	{ "site", "Call site", CELL_TEXT, COLUMN_FLEX | COLUMN_NAME },
 };
 
-static struct table *leaks_table(const struct profile *profile, const struct site *sites,
-				 size_t count)
+static struct table *leaks_data(const struct profile *profile, const struct site *sites,
+				size_t count)
 {
 	struct table *table =
 		table_new_of(columns, sizeof(columns) / sizeof(*columns), site_fields);
@@ -68,13 +70,95 @@ static struct table *leaks_table(const struct profile *profile, const struct sit
 			break;
 		site_row_fill(&row, profile, &sites[i], METRIC_LIVE_BYTES);
 		table_row(table, &row);
+	}
+	return table;
+}
+
+static void add_stack(struct table *table, const struct profile *profile, const struct site *site)
+{
+	char *lines;
+
+	if (!options.stacks)
+		return;
+	lines = stack_lines(profile, site->main_stack, 8, terminal_width(stdout));
+	table_under(table, lines);
+	free(lines);
+}
+
+/* Under a function's row: each of its lines, and its call stack. */
+static void add_lines(struct table *table, const struct profile *profile, const struct site *sites,
+		      size_t count)
+{
+	size_t bytes;
+	char *text = NULL;
+	FILE *out = memory_stream(&text, &bytes);
+
+	for (size_t i = 0; i < count; i++) {
+		if (sites[i].values[METRIC_LIVE_BLOCKS] <= 0)
+			continue;
+		fprintf(out, "      %s in %s at %s\n",
+			format_bytes(sites[i].values[METRIC_LIVE_BYTES]),
+			format_plural(sites[i].values[METRIC_LIVE_BLOCKS], "block", "blocks"),
+			frame_place(profile, sites[i].frame, false));
 		if (options.stacks) {
 			char *lines = stack_lines(profile, sites[i].main_stack, 8,
 						  terminal_width(stdout));
 
-			table_under(table, lines);
+			fputs(lines, out);
 			free(lines);
 		}
+	}
+	memory_stream_end(out);
+	table_under(table, text);
+	free(text);
+}
+
+/* One function: its `count` lines. False: none has a live block. */
+static bool add_function(struct table *table, const struct profile *profile,
+			 const struct site *sites, size_t count)
+{
+	struct site whole = sites[0];
+	struct site_row row;
+	size_t live = whole.values[METRIC_LIVE_BLOCKS] > 0, only = 0;
+	char *text = NULL;
+
+	for (size_t i = 1; i < count; i++) {
+		if (sites[i].values[METRIC_LIVE_BLOCKS] > 0 && !live++)
+			only = i;
+		for (int metric = 0; metric < METRIC_COUNT; metric++)
+			whole.values[metric] += sites[i].values[metric];
+	}
+	if (!live)
+		return false;
+	if (live == 1)
+		whole = sites[only];
+	site_row_fill(&row, profile, &whole, METRIC_LIVE_BYTES);
+	if (live > 1)
+		row.site = text = memory_print("%s %s", frame_name(profile, whole.frame),
+					       frame_file(profile, whole.frame));
+	table_row(table, &row);
+	free(text);
+	if (live > 1)
+		add_lines(table, profile, sites, count);
+	else
+		add_stack(table, profile, &whole);
+	return true;
+}
+
+/* For people: functions, with their lines below where there are several. */
+static struct table *leaks_functions(const struct profile *profile, const struct site *sites,
+				     size_t count)
+{
+	struct table *table =
+		table_new_of(columns, sizeof(columns) / sizeof(*columns), site_fields);
+	int64_t shown = 0;
+	size_t lines;
+
+	for (size_t at = 0; at < count && (!options.top || shown < options.top); at += lines) {
+		lines = 1;
+		while (at + lines < count && sites[at + lines].function == sites[at].function)
+			lines++;
+		shown += add_function(table, profile, &sites[at], lines);
 	}
 	return table;
 }
@@ -169,13 +253,16 @@ static void show(const struct recording *recording, const struct left_out *left_
 	size_t count = sites_group(&recording->profile, &sites);
 	struct table *table;
 
-	sites_sort(sites, count, METRIC_LIVE_BYTES);
-	table = leaks_table(&recording->profile, sites, count);
-	if (cli_form() == TABLE_SCREEN)
+	if (cli_form() == TABLE_SCREEN) {
+		sites_sort_functions(&recording->profile, sites, count, METRIC_LIVE_BYTES);
+		table = leaks_functions(&recording->profile, sites, count);
 		leaks_text(&recording->run, &recording->profile, table, &left_out->suppressed,
 			   &left_out->kept, left_out->ageless);
-	else
+	} else {
+		sites_sort(sites, count, METRIC_LIVE_BYTES);
+		table = leaks_data(&recording->profile, sites, count);
 		table_show(table, stdout, cli_form());
+	}
 	table_free(table);
 	sites_free(sites, count);
 }
@@ -208,7 +295,9 @@ const struct command command_leaks = {
 	.arguments = "[RUN]",
 	.summary = "what was never freed, by call site",
 	.details = "Blocks that were still live when their process ended, the most bytes first. "
-		   "'Of' is\n"
+		   "A\nfunction that has them from several lines is one row, with its lines below; "
+		   "JSON\n"
+		   "and CSV have a row a line. 'Of' is\n"
 		   "how many blocks the call site allocated in all. What the C and C++ libraries\n"
 		   "keep for themselves (a stream's buffer, tables of locales) is one line of its\n"
 		   "own, unless --all asks for it. With --since, only blocks\n"

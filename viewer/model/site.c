@@ -70,6 +70,51 @@ void sites_sort(struct site *sites, size_t count, unsigned metric)
 		qsort_r(sites, count, sizeof(*sites), compare_sites, &metric);
 }
 
+static int compare_functions(const void *a, const void *b, void *metric)
+{
+	const struct site *left = a, *right = b;
+
+	if (left->function_value != right->function_value)
+		return left->function_value < right->function_value ? 1 : -1;
+	if (left->function != right->function)
+		return left->function < right->function ? -1 : 1;
+	return compare_sites(a, b, metric);
+}
+
+/* A site without a name is a function of its own. */
+static char *function_key(const struct profile *profile, const struct site *site)
+{
+	const struct frame *frame = &profile->frames[site->frame];
+
+	if (!frame->function)
+		return memory_copy(site->text);
+	return memory_print("%s\n%s\n%u", frame->function, frame->file ? frame->file : "",
+			    frame->module);
+}
+
+void sites_sort_functions(const struct profile *profile, struct site *sites, size_t count,
+			  unsigned metric)
+{
+	int64_t *values = memory_alloc((count + 1) * sizeof(*values));
+	struct intern *keys = intern_new();
+
+	/* By name first: what is equal otherwise comes in the same order each time. */
+	sites_sort(sites, count, metric);
+	for (size_t i = 0; i < count; i++) {
+		char *key = function_key(profile, &sites[i]);
+
+		sites[i].function = intern_put(keys, key);
+		values[sites[i].function] += sites[i].values[metric];
+		free(key);
+	}
+	for (size_t i = 0; i < count; i++)
+		sites[i].function_value = values[sites[i].function];
+	if (count)
+		qsort_r(sites, count, sizeof(*sites), compare_functions, &metric);
+	intern_free(keys);
+	free(values);
+}
+
 #define SITE(member, type)                                                    \
 	{                                                                     \
 #member, type, offsetof(struct site_row, member), ROW_DERIVED \

@@ -19,6 +19,8 @@ struct site {
 	uint32_t main_stack; /* the stack that allocated most bytes, and how many */
 	int64_t main_bytes;
 	int64_t values[METRIC_COUNT];
+	size_t function;	/* the same for the lines of one function (sites_sort_functions) */
+	int64_t function_value; /* what its lines have together */
 };
 
 /* Groups the profile's totals; *ret_sites is a heap array. */
@@ -26,6 +28,9 @@ size_t sites_group(const struct profile *profile, struct site **ret_sites);
 void sites_free(struct site *sites, size_t count);
 /* Most of `metric` first. */
 void sites_sort(struct site *sites, size_t count, unsigned metric);
+/* The lines of a function side by side: functions with most of `metric` first, their lines likewise. */
+void sites_sort_functions(const struct profile *profile, struct site *sites, size_t count,
+			  unsigned metric);
 
 /* What can be said of a site, by name; the texts are the site's and the profile's. */
 struct site_row {
