@@ -132,4 +132,37 @@ bytes() { "$heaptape" growth --json --match two.c "$@" | jq .totals.grew.bytes; 
 is "both" "$(bytes)" 500
 is "the child" "$(bytes --pid "$(query "SELECT pid FROM processes WHERE run_id = $last_run AND forked")")" 300
 is "the parent" "$(bytes --pid "$(query "SELECT pid FROM processes WHERE run_id = $last_run AND NOT forked")")" 200
+
+# By thread: the name, or its id.
+cat >threads.c <<'END'
+#include <pthread.h>
+#include <stdlib.h>
+static void *volatile block;
+static void *work(void *bytes)
+{
+	pthread_setname_np(pthread_self(), "worker");
+	block = malloc((size_t)bytes);
+	return NULL;
+}
+int main(void)
+{
+	pthread_t thread;
+
+	block = malloc(1000);
+	return pthread_create(&thread, NULL, work, (void *)500) || pthread_join(thread, NULL);
+}
+END
+gcc -g -D_GNU_SOURCE -fno-builtin -pthread -o threads threads.c || die "cannot build"
+record ./threads
+is "threads: status" "$status" 0
+tid=$(query "SELECT tid FROM threads JOIN processes USING (process_id) WHERE run_id = $last_run AND tid <> pid")
+leaked() { "$heaptape" leaks --match threads.c --json "$@" | jq 'map(.live_bytes) | add'; }
+grown() { "$heaptape" growth --match threads.c --json "$@" | jq '.totals.grew.bytes'; }
+is "all threads" "$(leaked)" 1500
+is "--thread TID" "$(leaked --thread "$tid") $(grown --thread "$tid")" '500 500'
+is "--thread TEXT" "$(leaked --thread worker) $(grown --thread worker)" '500 500'
+is "--thread: the other" "$(leaked --thread '^threads$')" 1000
+# With what the C library keeps of a started thread.
+is "growth --thread: the other" "$(grown --thread '^threads$')" "$(leaked --all --thread '^threads$')"
+refused 3 "has no thread 'nobody'" --thread nobody
 pass

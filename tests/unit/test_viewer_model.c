@@ -174,7 +174,7 @@ static int ask_run(struct db *db, const char *name, char **ret_text, struct erro
 	if (!result)
 		result = db_register(db, error);
 	if (!result)
-		result = live_load(db, &run, process_id, 0, at_ns, &profile, &ageless, error);
+		result = live_load(db, &run, process_id, NULL, 0, at_ns, &profile, &ageless, error);
 	if (!result)
 		result = print_all(db, &run, &profile, ret_text, error);
 	profile_release(&profile);

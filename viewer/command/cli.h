@@ -79,6 +79,12 @@ extern struct shared_options shared;
 			"call stacks with what only passes calls on (std::function, ...)", \
 			OPTION_FLAG, &shared.all_frames                                    \
 	}
+#define OPTION_THREAD(target)                                                                      \
+	{                                                                                          \
+		"thread", 0, "TEXT|TID",                                                           \
+			"only blocks that a thread allocated (by name or thread id)", OPTION_TEXT, \
+			&(target)                                                                  \
+	}
 #define OPTION_JSON                                                      \
 	{                                                                \
 		"json", 0, NULL, "print JSON", OPTION_FLAG, &shared.json \

@@ -6,6 +6,7 @@
 #include "viewer/memory.h"
 #include "viewer/model/growth.h"
 #include "viewer/model/moment.h"
+#include "viewer/model/thread.h"
 #include "viewer/print/format.h"
 #include "viewer/print/shell.h"
 #include "viewer/print/stack.h"
@@ -16,6 +17,7 @@ static struct {
 	bool grew, shrank, transient, kept;
 	bool stacks;
 	int64_t top, pid;
+	const char *thread;
 } options = { .top = 20 };
 
 static const struct option_row rows[] = {
@@ -35,6 +37,7 @@ static const struct option_row rows[] = {
 	{ "stacks", 's', NULL, "show the call stack of each call site", OPTION_FLAG,
 	  &options.stacks },
 	{ "pid", 0, "PID", "of this process only", OPTION_NUMBER, &options.pid },
+	OPTION_THREAD(options.thread),
 	OPTION_MATCH,
 	OPTION_MODULE,
 	OPTION_ALL_FRAMES,
@@ -244,15 +247,21 @@ static int answer(struct recording *recording, const struct moments *moments, st
 	const struct filter filter = { shared.match, shared.module };
 	struct growth growth = { 0 };
 	int64_t process_id = 0;
+	char *threads = NULL;
 	int result = run_process(&recording->db, &recording->run, options.pid, &process_id, error);
 
 	if (!result)
 		result = recording_load_profile(recording, process_id, error);
+	if (!result && options.thread)
+		result = thread_select(&recording->db, &recording->run, options.thread, &threads,
+				       error);
 	if (!result)
 		result = db_register(&recording->db, error);
 	if (!result)
-		result = growth_load(&recording->db, &recording->run, process_id, moments->from_ns,
-				     moments->to_ns, &recording->profile, &growth, error);
+		result = growth_load(&recording->db, &recording->run, process_id, threads,
+				     moments->from_ns, moments->to_ns, &recording->profile, &growth,
+				     error);
+	free(threads);
 	if (result)
 		return result;
 	growth_filter(&growth, &filter, &recording->profile);

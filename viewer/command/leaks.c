@@ -9,6 +9,7 @@
 #include "viewer/model/live.h"
 #include "viewer/model/moment.h"
 #include "viewer/model/suppress.h"
+#include "viewer/model/thread.h"
 #include "viewer/print/format.h"
 #include "viewer/print/report_tables.h"
 #include "viewer/print/shell.h"
@@ -18,7 +19,7 @@ static struct {
 	int64_t top, pid;
 	bool stacks, all;
 	const char *suppressions;
-	const char *since, *at;
+	const char *since, *at, *thread;
 } options = { .top = 20 };
 
 static const struct option_row rows[] = {
@@ -34,6 +35,7 @@ static const struct option_row rows[] = {
 	{ "suppressions", 0, "FILE", "leave out what FILE names (LeakSanitizer's format)",
 	  OPTION_TEXT, &options.suppressions },
 	{ "pid", 0, "PID", "of this process only", OPTION_NUMBER, &options.pid },
+	OPTION_THREAD(options.thread),
 	OPTION_MATCH,
 	OPTION_MODULE,
 	OPTION_ALL_FRAMES,
@@ -200,25 +202,30 @@ struct left_out {
 	int64_t ageless;
 };
 
-/* Other live blocks than those at the end, if --since or --at asks for them. */
+/* Other live blocks than those at the end, if --since, --at or --thread asks for them. */
 static int load_moments(struct recording *recording, int64_t process_id, int64_t *ret_ageless,
 			struct error *error)
 {
 	int64_t since_ns = -1, at_ns = INT64_MAX;
+	char *threads = NULL;
 	int result = 0;
 
-	if (!options.since && !options.at)
+	if (!options.since && !options.at && !options.thread)
 		return 0;
 	if (options.since)
 		result = moment_select(&recording->db, &recording->run, options.since, &since_ns,
 				       error);
 	if (!result && options.at)
 		result = moment_select(&recording->db, &recording->run, options.at, &at_ns, error);
+	if (!result && options.thread)
+		result = thread_select(&recording->db, &recording->run, options.thread, &threads,
+				       error);
 	if (!result)
 		result = db_register(&recording->db, error);
 	if (!result)
-		result = live_load(&recording->db, &recording->run, process_id, since_ns, at_ns,
-				   &recording->profile, ret_ageless, error);
+		result = live_load(&recording->db, &recording->run, process_id, threads, since_ns,
+				   at_ns, &recording->profile, ret_ageless, error);
+	free(threads);
 	return result;
 }
 
@@ -302,6 +309,7 @@ const struct command command_leaks = {
 		   "keep for themselves (a stream's buffer, tables of locales) is one line of its\n"
 		   "own, unless --all asks for it. With --since, only blocks\n"
 		   "allocated after a moment: what a running program keeps and should not.\n"
+		   "With --thread, 'Of' still counts the blocks of all threads.\n"
 		   "\n"
 		   "A MOMENT is " MOMENT_HELP,
 	.options = rows,

@@ -348,7 +348,9 @@ const struct command command_peak = {
 		"The exact moment at which most bytes were live. A caller that stands straight "
 		"below\n"
 		"its line is the only one; where there are several, each is indented. --json goes\n"
-		"80 levels deep (\"deeper\": true says where it ends), --csv all the way.",
+		"80 levels deep (\"deeper\": true says where it ends), --csv all the way. What is "
+		"live at\n"
+		"the peak is not stored by thread: 'leaks --at peak --thread TEXT' computes it.",
 	.options = rows,
 	.main = peak_main,
 };

@@ -112,25 +112,26 @@ static int add_blocks(struct rows *rows, const struct profile *profile, struct g
 	return result;
 }
 
-int growth_load(struct db *db, const struct run *run, int64_t process_id, int64_t from_ns,
-		int64_t to_ns, const struct profile *profile, struct growth *ret_growth,
-		struct error *error)
+int growth_load(struct db *db, const struct run *run, int64_t process_id, const char *threads,
+		int64_t from_ns, int64_t to_ns, const struct profile *profile,
+		struct growth *ret_growth, struct error *error)
 {
 	struct growth growth = { .from_ns = from_ns, .to_ns = to_ns };
 	struct rows rows;
+	char *sql;
 	int result;
 
 	if (from_ns > to_ns)
 		return error_set(error, -EINVAL, "the first moment must not be after the second");
 	/* A process by its own constraint: the table then passes over the others' events. */
-	result = rows_open(&rows, db, block_fields, 0, error,
-			   process_id ? "SELECT stack_id, size_bytes, allocated_at_ns, "
-					"freed_at_ns, listed_at_ns FROM allocations "
-					"WHERE run_id = ? AND process_id = ?"
-				      : "SELECT stack_id, size_bytes, allocated_at_ns, "
-					"freed_at_ns, listed_at_ns FROM allocations "
-					"WHERE run_id = ?",
-			   process_id ? "ii" : "i", run->run_id, process_id);
+	sql = memory_print("SELECT stack_id, size_bytes, allocated_at_ns, freed_at_ns, "
+			   "listed_at_ns FROM allocations WHERE run_id = ?%s%s%s%s",
+			   process_id ? " AND process_id = ?" : "",
+			   threads ? " AND thread_id IN (" : "", threads ? threads : "",
+			   threads ? ")" : "");
+	result = rows_open(&rows, db, block_fields, 0, error, sql, process_id ? "ii" : "i",
+			   run->run_id, process_id);
+	free(sql);
 	if (!result)
 		result = add_blocks(&rows, profile, &growth, error);
 	if (result)

@@ -42,12 +42,12 @@ int growth_from(struct db *db, const struct run *run, int64_t *ret_from_ns, char
 
 /*
  * One pass over the table `allocations`; memory grows with the stacks, not with the blocks. process_id 0:
- * of all processes; from_ns -1: the run's beginning; to_ns INT64_MAX: its end. The profile, which is not
+ * of all processes; threads: of blocks that these allocated (thread.h), NULL: of all; from_ns -1: the run's beginning; to_ns INT64_MAX: its end. The profile, which is not
  * changed, has the stacks. db_register() comes first. -EINVAL: from_ns is after to_ns.
  */
-int growth_load(struct db *db, const struct run *run, int64_t process_id, int64_t from_ns,
-		int64_t to_ns, const struct profile *profile, struct growth *ret_growth,
-		struct error *error);
+int growth_load(struct db *db, const struct run *run, int64_t process_id, const char *threads,
+		int64_t from_ns, int64_t to_ns, const struct profile *profile,
+		struct growth *ret_growth, struct error *error);
 void growth_release(struct growth *growth); /* harmless when it is all zero */
 
 /* Removes all other stacks. */

@@ -1,5 +1,7 @@
 #include "viewer/model/live.h"
 
+#include <stdlib.h>
+
 #include "viewer/memory.h"
 
 static void clear_live(struct profile *profile)
@@ -56,15 +58,15 @@ static const struct row_field live_fields[] = {
 	ROW_END
 };
 
-int live_load(struct db *db, const struct run *run, int64_t process_id, int64_t since_ns,
-	      int64_t at_ns, struct profile *profile, int64_t *ret_ageless, struct error *error)
+int live_load(struct db *db, const struct run *run, int64_t process_id, const char *threads,
+	      int64_t since_ns, int64_t at_ns, struct profile *profile, int64_t *ret_ageless,
+	      struct error *error)
 {
 	int64_t ageless = 0;
 	struct live_row row;
 	struct rows rows;
 	/* A block that was listed after the moment may be older or younger. */
-	int result = rows_open(
-		&rows, db, live_fields, 0, error,
+	char *sql = memory_print(
 		"SELECT stack_id, allocated_at_ns IS NULL AND coalesce(listed_at_ns, ?4) > "
 		"iif(?2 < 0, ?3, ?2) AS ageless, count(*) AS blocks, sum(size_bytes) AS bytes "
 		"FROM allocations "
@@ -72,8 +74,12 @@ int live_load(struct db *db, const struct run *run, int64_t process_id, int64_t 
 		"freed_at_ns > ?3) AND "
 		"(allocated_at_ns IS NULL OR allocated_at_ns > ?2 AND allocated_at_ns <= ?3) "
 		"AND (allocated_at_ns IS NOT NULL OR ?2 < 0 OR "
-		"coalesce(listed_at_ns, ?4) > ?2) GROUP BY 1, 2",
-		"iiiii", run->run_id, since_ns, at_ns, INT64_MAX, process_id);
+		"coalesce(listed_at_ns, ?4) > ?2)%s%s%s GROUP BY 1, 2",
+		threads ? " AND thread_id IN (" : "", threads ? threads : "", threads ? ")" : "");
+	int result = rows_open(&rows, db, live_fields, 0, error, sql, "iiiii", run->run_id,
+			       since_ns, at_ns, INT64_MAX, process_id);
+
+	free(sql);
 
 	if (result)
 		return result;

@@ -8,11 +8,12 @@
 
 /*
  * Puts into the profile, as its live blocks and bytes, what was live at `at_ns` (INT64_MAX: at the end)
- * and had been allocated after `since_ns` (-1: whenever). *ret_ageless: blocks left out because nobody
+ * and had been allocated after `since_ns` (-1: whenever), by one of `threads` (thread.h; NULL: any). *ret_ageless: blocks left out because nobody
  * knows when they were allocated. db_register() comes first. After an error the profile's live numbers
  * are undefined.
  */
-int live_load(struct db *db, const struct run *run, int64_t process_id, int64_t since_ns,
-	      int64_t at_ns, struct profile *profile, int64_t *ret_ageless, struct error *error);
+int live_load(struct db *db, const struct run *run, int64_t process_id, const char *threads,
+	      int64_t since_ns, int64_t at_ns, struct profile *profile, int64_t *ret_ageless,
+	      struct error *error);
 
 #endif
