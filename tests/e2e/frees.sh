@@ -45,5 +45,5 @@ is "frees with a stack" "$(query "SELECT count(*) FROM events WHERE run_id = $la
 	AND free_stack_id IS NOT NULL")" 0
 is "reallocs with a stack" "$(query "SELECT count(*) FROM allocations WHERE $ours
 	AND freed_stack_id IS NOT NULL")" 2
-is "excluded by --no-stacks" "$("$heaptape" run --free-stacks --no-stacks true 2>&1 >/dev/null | grep -c exclude)" 1
+is "excluded by --no-stacks" "$("$heaptape" run --free-stacks --no-stacks true 2>&1 >/dev/null | grep -c 'cannot be used together')" 1
 pass
